@@ -1,0 +1,40 @@
+# Two commands do everything: make study, make test. Each sets up what it needs.
+STUDY ?= quickstart
+JOBS ?= $(shell python3 -c "import os; print(os.cpu_count() or 2)")
+PYTHON ?= python3
+RUNS := $(or $(STUDY_RUNS),$(CURDIR)/runs)
+BIN := $(CURDIR)/.venv/bin
+NAME = $(notdir $(basename $(STUDY)))
+GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt)
+SNAKEMAKE = $(BIN)/snakemake --snakefile $(CURDIR)/Snakefile --directory "$(RUNS)/$(NAME)" --config study="$(STUDY)"
+export PATH := $(BIN):$(PATH)
+export TOKENIZERS_PARALLELISM := false
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: study report test lab lint clean
+.DEFAULT_GOAL := study
+
+.venv/ready: requirements.txt $(GPU) pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || \
+		{ echo "error: Python 3.11 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); use make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(addprefix -r ,$(GPU))
+	@touch $@
+
+study: .venv/ready
+	@$(BIN)/python -m helpers.study "$(STUDY)"
+	@mkdir -p "$(RUNS)/$(NAME)"
+	@$(BIN)/python -m helpers.graph "$(STUDY)" --jobs $(JOBS)
+
+report: .venv/ready
+	@$(BIN)/python -m helpers.report "$(STUDY)"
+
+lab: .venv/ready
+	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)"
+
+test: .venv/ready
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf "$(RUNS)/$(NAME)"

@@ -1,0 +1,66 @@
+# The study as a graph: which notebook makes which file, for which filter, arm and seed. Run it with `make study`.
+# The working folder is runs/<study>, so every study has its own lock and its own history. Only whole files are declared:
+# checkpoints, finished answer batches and scored tasks lie outside, and a killed job goes on from them.
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir)))
+from helpers.study import UNTRAINED, open_study
+
+S = open_study(config["study"])
+STUDY = shlex.quote(str(S.file))
+RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.run"
+MODELS = ["/".join(parts) for parts in S.models()]
+PAGES = (
+    [f"01_filter-{name}" for name in S.filters] + [f"02_split-{arm}" for arm in S.arms]
+    + [f"03_grpo_train-{arm}-seed{seed}" for arm in S.arms for seed in S.seeds]
+    + [f"04_eval-{model.replace('/', '-')}" for model in MODELS] + ["05_analysis"]
+)
+wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+"
+
+def labels(wildcards):
+    name = S.arms[wildcards.arm].filter
+    return [f"filter/{name}/labels.parquet"] if name else []
+
+rule report:
+    input: [f"notebooks/{page}.ipynb" for page in PAGES]
+    output: "report/index.html"
+    shell: f"{shlex.quote(sys.executable)} -m helpers.report {STUDY} --quiet"
+
+rule filter:
+    output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
+    params: lambda w: S.inputs("filter", filter=w.filter)
+    shell: RUN + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
+
+rule split:
+    input: labels
+    output: "split/{arm}/train.parquet", page="notebooks/02_split-{arm}.ipynb"
+    params: lambda w: S.inputs("split", arm=w.arm)
+    shell: RUN + f" 02_split {{output.page}} study={STUDY} arm={{wildcards.arm}}"
+
+rule train:
+    input: "split/{arm}/train.parquet"
+    output: "train/{arm}/seed{seed}/log.csv", "train/{arm}/seed{seed}/completions.parquet",
+        "train/{arm}/seed{seed}/adapter/adapter_model.safetensors", page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
+    params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
+    priority: 2
+    shell: RUN + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
+
+rule eval_untrained:
+    output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
+    params: S.inputs("eval")
+    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
+
+rule eval:
+    input: "train/{arm}/seed{seed}/adapter/adapter_model.safetensors"
+    output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
+    params: S.inputs("eval")
+    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
+
+rule analysis:
+    input: [f"eval/{model}/scores.parquet" for model in MODELS], [f"train/{arm}/seed{seed}/log.csv" for arm in S.arms for seed in S.seeds],
+        [f"filter/{name}/labels.parquet" for name in S.filters], [f"split/{arm}/train.parquet" for arm in S.arms]
+    output: "tables/comparison.csv", page="notebooks/05_analysis.ipynb"
+    params: S.inputs("analysis")
+    shell: RUN + f" 05_analysis {{output.page}} study={STUDY}"

@@ -1,0 +1,1 @@
+"""The thin module that the notebooks share: one file per noun of the study."""

@@ -1,0 +1,110 @@
+"""Run a study's graph with Snakemake: `python -m helpers.graph STUDY --jobs N`, what `make study` calls.
+
+Snakemake's own log goes to `runs/<study>/snakemake.log`; the terminal gets a line for each notebook,
+a mistake in one line, and at the end the comparison table and the path of the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from helpers.files import StudyError
+from helpers.study import REPOSITORY, Study, open_study
+
+TRIGGERS = ("mtime", "params", "input")  # not "code": a comment mended in the Snakefile should not train again
+STEPS = re.compile(r"(\d+) of (\d+) steps")
+
+
+def command(study: Study, *options: str) -> list[str]:
+    """The Snakemake call for a study."""
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+        *("--directory", str(study.folder), "--config", f"study={study.file.resolve()}", *options),
+    ]
+
+
+def run(study: Study, jobs: int) -> None:
+    """Make everything of a study that is not there yet, `jobs` notebooks side by side.
+
+    Raises StudyError when a notebook stops, or when the same study is being made by another process.
+    """
+    study.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(study.folder / ".running")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(f"{study.folder}: this study is being made by another process; wait for it or stop it") from None
+    with lock:
+        if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
+            subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
+        _watch(study, command(study, "--cores", str(jobs), "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+
+
+def _watch(study: Study, call: list[str]) -> None:
+    """Run Snakemake; show what notebooks print, keep what Snakemake prints, and say how far it is."""
+    log_path, begun, failed = study.folder / "snakemake.log", time.monotonic(), []
+    with log_path.open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
+        for line in process.stdout:
+            if line.startswith("error: "):
+                failed.append(line.removeprefix("error: ").strip())
+                continue
+            print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
+        process.wait()
+    if process.returncode:
+        raise StudyError(failed[0] if failed else f"Snakemake stopped: {_reason(log_path)} (see {log_path})")
+
+
+def _progress(log_path: Path, begun: float) -> str:
+    """'[ 4/15  3:20]': notebooks done and time gone, read from Snakemake's log."""
+    found = STEPS.findall(log_path.read_text(encoding="utf-8", errors="replace"))
+    done, total = found[-1] if found else ("0", "?")
+    minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+    return f"[{done:>2}/{total} {minutes:2}:{seconds:02}]"
+
+
+def _reason(log_path: Path) -> str:
+    """The last line of a log that says something."""
+    lines = [line.strip() for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines if "rror" in line or "xception" in line]
+    return (told or lines or ["no output"])[-1]
+
+
+def summary(study: Study) -> str:
+    """The comparison table for a terminal: accuracy in percent, benchmarks × models, and where the report is."""
+    table = pd.read_csv(study.path("tables", "comparison.csv"))
+    table["benchmark"] = table["benchmark"] + table["filter"].map(lambda name: "" if name == "none" else f" ({name})")
+    wide = (100 * table.pivot_table(index=["group", "benchmark"], columns="arm", values="accuracy", sort=False)).round(1)
+    wide.insert(0, "items", table.groupby(["group", "benchmark"])["items"].first())
+    wide.insert(1, "chance", (100 * table.groupby(["group", "benchmark"])["chance"].first()).round(1))
+    note = "A demonstration: no arm can be told from another with so few items; the report says how many it would take.\n"
+    return (
+        f"\n{study.title}: accuracy in percent\n\n{wide.reset_index().to_string(index=False)}\n\n"
+        f"{note if study.demonstration else ''}Report: {study.path('report', 'index.html')}"
+    )
+
+
+def main() -> None:
+    """Parse the command line and run; one line and exit code 1 if something stops it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    try:
+        study = open_study(arguments.study)
+        run(study, arguments.jobs)
+        print(summary(study))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

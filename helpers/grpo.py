@@ -1,0 +1,229 @@
+"""One GRPO run: parameters in, TRL's trainer, an adapter and a log out.
+
+Every setting that TRL or transformers has a changing default for is set here explicitly. A run that
+was killed goes on from its last complete checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
+
+from helpers import prompts, rewards
+from helpers.files import StudyError, fingerprint, write_json
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+from trl import GRPOConfig, GRPOTrainer  # noqa: E402
+
+if TYPE_CHECKING:
+    from helpers.study import Prompt, Train
+
+LOG_COLUMNS = {
+    "step": "step",
+    "epoch": "epoch",
+    "reward": "reward",
+    "rewards/accuracy/mean": "reward_accuracy",
+    "rewards/format/mean": "reward_format",
+    "rewards/xml_count/mean": "reward_xml_count",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "frac_reward_zero_std",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "clipped_share",
+    "entropy": "entropy",
+    "kl": "kl",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "loss": "loss",
+    "step_time": "seconds",
+}
+COMPLETIONS, CHECKPOINT = "completions", "checkpoint-"
+
+
+def to_dataset(questions: pd.DataFrame, prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """What TRL trains on: the rendered prompt and the columns that the rewards read."""
+    rows = [
+        {
+            "prompt": prompts.render(row.question, list(row.options), prompt, tokenizer),
+            "question_id": row.question_id,
+            "answer": row.answer,
+            "options": list(row.options),
+            "prefill": prompt.prefill,
+        }
+        for row in questions.itertuples()
+    ]
+    return Dataset.from_list(rows)
+
+
+def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
+    """TRL's configuration of a run. The paper's advantage is not divided by the standard deviation (scale_rewards none)."""
+    return GRPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        data_seed=seed,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.lr_scheduler,
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        num_train_epochs=train.epochs,
+        per_device_train_batch_size=train.batch_size,
+        gradient_accumulation_steps=train.gradient_accumulation,
+        steps_per_generation=train.gradient_accumulation,
+        num_generations=train.rollouts,
+        num_iterations=1,
+        max_completion_length=train.max_completion_tokens,
+        temperature=train.temperature,
+        top_p=1.0,
+        top_k=0,
+        beta=train.beta,
+        epsilon=0.2,
+        loss_type=train.loss,
+        scale_rewards=train.scale_rewards,
+        reward_weights=[train.reward_weights.get(name, 1.0) for name in rewards.ALL],
+        mask_truncated_completions=False,
+        shuffle_dataset=True,
+        use_vllm=False,
+        # The model's own dtype is the training dtype; autocast would change it.
+        bf16=False,
+        fp16=False,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=train.gradient_checkpointing,
+        logging_steps=1,
+        logging_first_step=True,
+        log_completions=True,
+        save_strategy="steps",
+        save_steps=train.save_steps,
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+        push_to_hub=False,
+    )
+
+
+class Progress(TrainerCallback):
+    """One bar with the time left: in JupyterLab a bar, in a log a line now and then."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if logs and "reward" in logs:
+            self.bar.set_postfix_str(f"reward {logs['reward']:.2f}, length {logs['completions/mean_length']:.0f}")
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.close()
+
+
+class _Trainer(GRPOTrainer):
+    """TRL's trainer, quiet: completions go to files (TRL's own Parquet), not as rich tables into the log."""
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        import trl.trainer.grpo_trainer as module
+
+        module.is_rich_available = lambda: False
+        super().log(logs, start_time)
+
+    def _calculate_rewards(self, inputs: Any, *args: Any) -> torch.Tensor:
+        self._log_completion_extra("question_id", [row["question_id"] for row in inputs])
+        return super()._calculate_rewards(inputs, *args)
+
+
+def make_trainer(
+    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, seed: int, folder: Path
+) -> GRPOTrainer:
+    """TRL's trainer with a fresh LoRA adapter; the seed is set before the adapter is created (trl#6688)."""
+    set_seed(seed)
+    targets = train.lora.target_modules
+    lora = LoraConfig(
+        r=train.lora.r,
+        lora_alpha=train.lora.alpha,
+        lora_dropout=train.lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    model.config.use_cache = False
+    return _Trainer(
+        model=model.train(),
+        reward_funcs=list(rewards.ALL.values()),
+        args=config(train, seed, folder),
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora,
+        callbacks=[Progress()],
+    )
+
+
+def run(trainer: GRPOTrainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train to the end, from the last complete checkpoint if `mark` says that it belongs to the same inputs.
+
+    Returns (log, one row a step; completions, one row a rollout).
+    """
+    folder = Path(trainer.args.output_dir)
+    note = folder / "inputs.json"
+    if not (note.exists() and json.loads(note.read_text()) == mark):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(mark, note)
+        (folder / COMPLETIONS).mkdir()
+    checkpoint = last_checkpoint(folder)
+    sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint else "")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return log_table(trainer.state.log_history), completion_table(folder, trainer.state.global_step)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; one that a kill cut short is removed.
+
+    transformers writes trainer_state.json last, so a checkpoint with a readable one is complete.
+    """
+    found = sorted(folder.glob(f"{CHECKPOINT}*"), key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
+    for path in reversed(found):
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+            return path
+        except (OSError, json.JSONDecodeError):
+            shutil.rmtree(path)
+    return None
+
+
+def log_table(history: list[dict[str, Any]]) -> pd.DataFrame:
+    """TRL's log as a table, one row an optimiser step, under the study's column names."""
+    rows = [row for row in history if "reward" in row]
+    table = pd.DataFrame(rows).reindex(columns=list(LOG_COLUMNS)).rename(columns=LOG_COLUMNS)
+    return table.drop_duplicates("step", keep="last").dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def completion_table(folder: Path, steps: int) -> pd.DataFrame:
+    """All rollouts of a run, from the file that TRL keeps for each step: step, question_id, completion, rewards, advantage."""
+    paths = [folder / COMPLETIONS / f"completions_{step:05d}.parquet" for step in range(1, steps + 1)]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise StudyError(f"{missing[0]}: the rollouts of this step are missing; delete {folder} and run 03_grpo_train again")
+    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    names = {name: f"reward_{name}" for name in rewards.ALL}
+    return table.rename(columns=names)[["step", "question_id", "completion", *names.values(), "advantage"]]
+
+
+def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str) -> str:
+    """Fingerprint of what decides a run: parameters, questions in their order, and where the weights are from."""
+    return fingerprint(inputs, questions["question_id"].tolist(), weights)
+
+
+def save_adapter(trainer: GRPOTrainer, folder: Path) -> None:
+    """Write the adapter as safetensors; its config last, so that a half-written one is not taken for whole."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    trainer.model.save_pretrained(str(partial), safe_serialization=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

