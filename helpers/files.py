@@ -44,6 +44,7 @@ def atomic(path: Path) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
+        partial.chmod(0o666 & ~_umask())  # a temporary file is for its owner only
         os.replace(partial, path)
     except OSError as error:
         if error.errno == 28:  # ENOSPC
@@ -51,6 +52,13 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:

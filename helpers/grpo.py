@@ -22,6 +22,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from helpers import prompts, rewards
 from helpers.files import StudyError, fingerprint, write_json
+from helpers.generate import eos_tokens
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
@@ -141,9 +142,12 @@ class _Trainer(GRPOTrainer):
 
 
 def make_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, seed: int, folder: Path
+    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, prompt: Prompt, seed: int, folder: Path
 ) -> GRPOTrainer:
-    """TRL's trainer with a fresh LoRA adapter; the seed is set before the adapter is created (trl#6688)."""
+    """TRL's trainer with a fresh LoRA adapter; the seed is set before the adapter is created (trl#6688).
+
+    TRL reads the tokens that end a rollout from the model's generation config.
+    """
     set_seed(seed)
     targets = train.lora.target_modules
     lora = LoraConfig(
@@ -153,7 +157,7 @@ def make_trainer(
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
-    model.config.use_cache = False
+    model.generation_config.eos_token_id = eos_tokens(model, tokenizer) + prompts.end_tokens(prompt, tokenizer)
     return _Trainer(
         model=model.train(),
         reward_funcs=list(rewards.ALL.values()),

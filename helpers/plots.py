@@ -93,7 +93,7 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
         sns.lineplot(logs, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm",
                      style_order=shown, markers=True, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
         axes.set(xlabel="optimiser step", ylabel="", title=name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.02 if "share" in name else None)
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     grid.flat[0].get_legend().remove()

@@ -37,7 +37,7 @@ WORKED_EXAMPLES = (
     },
 )
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-NEXT_TURN = "\nUser:"
+NEXT_TURN = "\nUser"  # in a transcript, where the user would speak again
 
 _SOFT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 _STRICT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
@@ -63,9 +63,25 @@ def is_plain(prompt: Prompt, tokenizer: Any) -> bool:
     return prompt.style == "plain" or not tokenizer.chat_template
 
 
-def stops(prompt: Prompt, tokenizer: Any) -> list[str]:
-    """Texts at which a completion ends besides the end-of-text token: in a transcript, the user's next turn."""
-    return [NEXT_TURN] if is_plain(prompt, tokenizer) else []
+def end_tokens(prompt: Prompt, tokenizer: Any) -> list[int]:
+    """Tokens with which the model itself ends a completion, besides its end-of-text token.
+
+    In a transcript it does so by beginning the user's next turn. Filter, rollouts and reasoning mode
+    all end there; the text of that turn is no part of the completion (`own_words`).
+    """
+    if not is_plain(prompt, tokenizer):
+        return []
+    tokens = tokenizer("\n" + NEXT_TURN, add_special_tokens=False)["input_ids"]
+    return tokens[-1:] if tokenizer.decode(tokens[-1:]).strip() == NEXT_TURN.strip() else []
+
+
+def own_words(completion: str) -> str:
+    """A completion up to where it begins the user's next turn.
+
+    >>> own_words("<answer>B</answer>\\n\\nUser: And which")
+    '<answer>B</answer>\\n'
+    """
+    return completion.split(NEXT_TURN)[0]
 
 
 def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) -> str:

@@ -79,7 +79,14 @@ def _plain(value: Any) -> str:
 def pages(study: Study) -> list[Path]:
     """The executed notebooks of a study, in reading order. Raises StudyError if there are none."""
     folder = study.path("notebooks")
-    found = [path for step in STEPS for path in sorted(folder.glob(f"{step}*.ipynb")) if ".failed" not in path.name]
+    jobs = {
+        "01_filter": list(study.filters),
+        "02_split": list(study.arms),
+        "03_grpo_train": [f"{arm}-seed{seed}" for arm in study.arms for seed in study.seeds],
+        "04_eval": ["-".join(model) for model in study.models()],
+    }
+    names = [f"{step}-{job}" for step in STEPS for job in jobs.get(step, [])] + ["05_analysis"]
+    found = [folder / f"{name}.ipynb" for name in names if (folder / f"{name}.ipynb").exists()]
     if not found:
         raise StudyError(f"{folder}: no executed notebooks yet; run make study STUDY={study.name} first")
     return found

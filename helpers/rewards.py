@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from helpers.prompts import TAGS, read_answer, soft_format, strict_format
+from helpers.prompts import TAGS, own_words, read_answer, soft_format, strict_format
 
 
 def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:
-    return completions if prefill is None else [p + c for p, c in zip(prefill, completions, strict=True)]
+    """What the model wrote in its own turn, after what the prompt had begun for it."""
+    begun = prefill or [""] * len(completions)
+    return [start + own_words(text) for start, text in zip(begun, completions, strict=True)]
 
 
 def accuracy(
