@@ -30,7 +30,7 @@ report: .venv/ready
 	@$(BIN)/python -m helpers.report "$(STUDY)"
 
 lab: .venv/ready
-	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)"
+	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" $(LAB_OPTIONS)
 
 test: .venv/ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

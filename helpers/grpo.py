@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from datasets import Dataset
+from filelock import FileLock
 from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
@@ -180,9 +181,11 @@ def run(trainer: GRPOTrainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         shutil.rmtree(folder, ignore_errors=True)
         write_json(mark, note)
         (folder / COMPLETIONS).mkdir()
-    checkpoint = last_checkpoint(folder)
-    sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint else "")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    # A kernel outlives the kill of its parents by a second or two; wait for it, so that two never write the same checkpoints.
+    with FileLock(f"{folder}.lock"):
+        checkpoint = last_checkpoint(folder)
+        sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint else "")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return log_table(trainer.state.log_history), completion_table(folder, trainer.state.global_step)
 
 

@@ -121,7 +121,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     """Write GGUF weights as a plain bfloat16 safetensors folder, all of it or nothing."""
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16)
     # The weights are plain numbers now; while flagged as quantised, transformers refuses to save or train them.
     model.hf_quantizer, model.is_quantized = None, False
     for name in ("quantization_config", "_pre_quantization_dtype"):
@@ -129,7 +129,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
             delattr(model.config, name)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        model.to(torch.bfloat16).save_pretrained(partial)
+        model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         partial.chmod(0o755)
         os.replace(partial, folder)

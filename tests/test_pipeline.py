@@ -1,0 +1,237 @@
+"""All notebooks through Snakemake and Papermill on the tiny model; the report in a browser; the README's commands."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, run
+
+NOTEBOOKS = ["01_filter", "02_split", "03_grpo_train", "04_eval", "05_analysis"]
+
+
+def make(tiny: Path, target: str = "study", **environment: str) -> subprocess.CompletedProcess[str]:
+    return run("make", target, f"STUDY={tiny / 'tiny.yaml'}", **environment)
+
+
+@pytest.fixture(scope="session")
+def made(tiny) -> Path:
+    """The tiny study, made by `make study`; its folder."""
+    done = make(tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accuracy in percent" in done.stdout
+    assert "report/index.html" in done.stdout
+    return tiny / "runs" / "tiny"
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each file that a job declares was written."""
+    kinds = (".parquet", ".csv", ".ipynb", ".safetensors")
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")
+            if p.suffix in kinds and not {"checkpoints", "parts", ".snakemake"} & set(p.parts)}  # fmt: skip
+
+
+def test_everything_is_there(made):
+    labels = pd.read_parquet(made / "filter/self/labels.parquet")
+    assert {
+        "question_id",
+        "sample",
+        "response",
+        "finish_reason",
+        "n_tokens",
+        "format_valid",
+        "predicted",
+        "correct",
+        "label",
+    } <= set(labels)
+    assert len(labels) == 103
+    split = pd.read_parquet(made / "split/self/train.parquet")
+    assert {"question_id", "question", "options", "answer", "label", "pass_rate"} <= set(split)
+    log = pd.read_csv(made / "train/random/seed0/log.csv")
+    assert log["step"].tolist() == [1, 2]
+    assert {
+        "reward",
+        "reward_accuracy",
+        "reward_std",
+        "frac_reward_zero_std",
+        "clipped_share",
+        "learning_rate",
+        "seconds",
+    } <= set(log)
+    rollouts = pd.read_parquet(made / "train/random/seed0/completions.parquet")
+    assert len(rollouts) == 24
+    assert rollouts["question_id"].isin(pd.read_parquet(made / "split/random/train.parquet")["question_id"]).all()
+    for model in ("untrained", "random/seed0", "self/seed0"):
+        scores = pd.read_parquet(made / "eval" / model / "scores.parquet")
+        assert {"benchmark", "subject", "mode", "item_id", "predicted", "target", "correct"} <= set(scores)
+        assert scores.groupby("benchmark")["item_id"].nunique().to_dict() == {
+            "starter_chinese_medicine": 6, "starter_medicine_reasoning": 6, "starter_arithmetic": 3, "starter_chinese_other": 6}  # fmt: skip
+        assert set(scores.loc[scores["benchmark"] == "starter_arithmetic", "filter"]) == {"strict-match", "flexible-extract"}
+    note = json.loads((made / "eval/self/seed0/scores.json").read_text())
+    assert note["versions"]["trl"] == "1.16.0"
+    assert note["weights"] == "offline mirror"
+    for figure in ("rewards", "plane", "changes"):
+        assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
+
+
+def test_again_does_nothing_and_one_changed_arm_runs_what_follows_only(made, tiny):
+    before, begun = times(made), time.monotonic()
+    assert make(tiny).returncode == 0
+    assert time.monotonic() - begun < 30
+    assert times(made) == before
+    text = (tiny / "tiny.yaml").read_text()
+    try:
+        (tiny / "tiny.yaml").write_text(text.replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
+        done = make(tiny)
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        (tiny / "tiny.yaml").write_text(text)
+    changed = {path for path, when in times(made).items() if before.get(path) != when}
+    assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
+    assert {
+        "split/self/train.parquet",
+        "train/self/seed0/log.csv",
+        "eval/self/seed0/scores.parquet",
+        "tables/comparison.csv",
+    } <= changed
+
+
+def test_a_kill_in_the_middle_of_training_loses_nothing(made, tiny):
+    before = times(made)
+    checkpoints = made / "train/random/seed0/checkpoints"
+    shutil.rmtree(checkpoints)
+    for name in ("log.csv", "log.json", "completions.parquet"):
+        (made / "train/random/seed0" / name).unlink()
+    process = subprocess.Popen(
+        ["make", "study", f"STUDY={tiny / 'tiny.yaml'}"], cwd=REPOSITORY, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 90
+    while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
+    done = make(tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pd.read_csv(made / "train/random/seed0/log.csv")["step"].tolist() == [1, 2]
+    assert "going on from checkpoint-1" in (made / "notebooks/03_grpo_train-random-seed0.log").read_text()
+    after = times(made)
+    assert after["filter/self/labels.parquet"] == before["filter/self/labels.parquet"]
+    assert after["eval/untrained/scores.parquet"] == before["eval/untrained/scores.parquet"]
+
+
+def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((tiny / "tiny.yaml").read_text().replace("hard: 8, easy: 2", "hard: 8, easy: 60").replace("fill", "stop"))
+    done = run("make", "study", f"STUDY={wrong}")
+    told = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
+    assert done.returncode != 0
+    assert len(told) == 1
+    assert re.search(r"02_split: arms\.self\.easy: 60 wanted, the filter found \d+ in the pool", told[0])
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_notebook_alone_with_papermill(made, tiny, tmp_path):
+    call = ["papermill", "notebooks/02_split.ipynb", tmp_path / "out.ipynb", "-p", "study", tiny / "tiny.yaml"]
+    done = run("python", "-m", *call, "-p", "arm", "self")
+    assert done.returncode == 0, done.stderr
+    refused = run("python", "-m", *call, "-p", "amr", "self")
+    assert refused.returncode != 0
+    assert "-p amr: this notebook has no such parameter; did you mean 'arm'?" in refused.stderr
+    early = run("python", "-m", "papermill", "notebooks/03_grpo_train.ipynb", tmp_path / "out.ipynb", "-p", "study",
+                tiny / "tiny.yaml", STUDY_RUNS=str(tmp_path))  # fmt: skip
+    assert "not there yet; run 02_split (arm self) first" in early.stderr
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_stored_without_outputs(name):
+    notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])] == [code[0]]
+    assert 'study = "quickstart"' in code[0].source
+    assert notebook.cells[0].source.startswith("# ")
+
+
+def test_the_report_opens_without_a_network_and_escapes_what_a_model_wrote(made, tmp_path):
+    html = (made / "report/index.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', html)
+    assert re.findall(r'<section class="chapter" id="([^"]+)"', html) == NOTEBOOKS
+    assert "&lt;think&gt;" in html
+    assert "<think>" not in html
+    assert html.count('src="data:image/png;base64,') >= 5
+
+
+def test_the_report_in_a_browser(made, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not browser:
+        assert not os.environ.get("CI"), "CI needs Chromium"
+        pytest.skip("no Chromium on this machine: the report was not opened in a browser")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+               "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path}"]  # fmt: skip
+    page = f"file://{made / 'report/index.html'}"
+    for width in (1280, 390):
+        shot = tmp_path / f"{width}.png"
+        subprocess.run(
+            [browser, *options, f"--window-size={width},900", f"--screenshot={shot}", page], capture_output=True, check=False
+        )
+        assert shot.stat().st_size > 20_000
+    measured = subprocess.run([browser, *options, "--dump-dom", page], capture_output=True, text=True, check=False).stdout
+    assert measured.count('class="chapter"') == len(NOTEBOOKS)
+
+
+def readme_commands() -> list[str]:
+    """Every command that the README shows in a `sh` block, without its comment."""
+    blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_every_command_of_the_readme(made, tiny, tmp_path):
+    """Run on the tiny study instead of the one the README names; what a test cannot run is named here."""
+    elsewhere = {"make test", "conda env create -f environment.yml"}
+    commands = readme_commands()
+    assert {"make study", "make test", "make lab", "make report"} <= set(commands)
+    for command in commands:
+        if command in elsewhere or command.startswith("git clone"):
+            continue
+        if command == "make lab":
+            _starts(["make", "lab"], "is running at")
+            continue
+        here = command.replace("STUDY=quickstart", "").replace("study quickstart", f"study {tiny / 'tiny.yaml'}")
+        here = re.sub(r"^make (\w+)", rf"make \1 STUDY={tiny / 'tiny.yaml'}", here).replace(
+            "out.ipynb", str(tmp_path / "out.ipynb")
+        )
+        if command == "make clean":
+            shutil.copytree(tiny / "runs", tmp_path / "runs")
+            done = run(*here.split(), STUDY_RUNS=str(tmp_path / "runs"))
+            assert not (tmp_path / "runs" / "tiny").exists()
+        else:
+            done = run("bash", "-c", f"export PATH={REPOSITORY / '.venv/bin'}:$PATH; {here}")
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def _starts(command: list[str], sign: str) -> None:
+    """Start a server, wait until it says `sign`, stop it."""
+    extra = {"JUPYTER_PORT": "0", "JUPYTER_TOKEN": "test"}
+    root = ["LAB_OPTIONS=--no-browser --allow-root --ServerApp.port=0"]
+    process = subprocess.Popen([*command, *root], cwd=REPOSITORY, env=os.environ | extra, text=True, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    try:
+        deadline, seen = time.monotonic() + 60, ""
+        for line in process.stdout:
+            seen += line
+            if sign in line or time.monotonic() > deadline:
+                break
+        assert sign in seen, seen
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)

@@ -1,0 +1,86 @@
+"""Which completions are accepted, which refused, and what is read out of them."""
+
+import pytest
+
+from helpers import prompts
+from helpers.study import Prompt
+
+OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
+GOOD = "<think>Microcytic, so iron.</think>\n<answer>A</answer>"
+
+
+@pytest.mark.parametrize(
+    ("completion", "soft", "strict", "predicted", "exact"),
+    [
+        (GOOD, True, True, "A", True),
+        ("<think>a\nb</think><answer>(C)</answer>", True, True, "C", True),
+        ("  <think>a</think>\n\n<answer>\nB\n</answer>\n", True, True, "B", True),
+        ("<think></think><answer>D</answer>", True, True, "D", True),
+        (GOOD + " So the answer is A.", True, False, "A", True),
+        ("Sure! " + GOOD, False, False, "A", True),
+        ("<think>a</think> so <answer>A</answer>", False, False, "A", True),
+        ("<answer>A</answer>", False, False, "A", True),
+        ("<answer>A</answer><think>a</think>", False, False, "A", True),
+        ("<think>a<answer>A</answer>", False, False, "A", True),
+        ("<think>a</think><answer>A", False, False, None, False),
+        ("<think>a</think>A", False, False, None, False),
+        ("", False, False, None, False),
+        ("<think>a</think><answer></answer>", True, True, None, False),
+        ("<think>a</think><answer>E</answer>", True, True, None, False),
+        ("<think>a</think><answer>a</answer>", True, True, None, False),
+        ("<think>a</think><answer>(A</answer>", True, True, None, False),
+        ("<think>a</think><answer>A. Iron</answer>", True, True, None, False),
+        ("<think>a</think><answer>A or B</answer>", True, True, None, False),
+        ("<think>a</think><answer>zinc, of course</answer>", True, True, "C", False),
+        ("<think>a</think><answer>Iron and folate</answer>", True, True, "B", False),
+        ("<think>a</think><answer>The iron</answer>", True, True, None, False),
+        ("<think>a</think><answer>A</answer><answer>B</answer>", True, False, "B", True),
+        ("<think>a</think><think>b</think><answer>B</answer>", True, False, "B", True),
+        ("<THINK>a</THINK><ANSWER>B</ANSWER>", False, False, None, False),
+    ],
+)
+def test_completions(completion, soft, strict, predicted, exact):
+    assert prompts.soft_format(completion) is soft
+    assert prompts.strict_format(completion) is strict
+    assert prompts.read_answer(completion, OPTIONS) == (strict, predicted, exact)
+
+
+class Tokenizer:
+    """As much of a tokenizer as a prompt needs."""
+
+    bos_token = "<s>"
+    chat_template = "yes"
+
+    def __init__(self, system_role=True):
+        self.system_role = system_role
+
+    def apply_chat_template(self, messages, tokenize, add_generation_prompt):
+        if not self.system_role and messages[0]["role"] == "system":
+            raise ValueError("no system role")
+        return "<s>" + "".join(f"[{m['role']}]{m['content']}" for m in messages) + "[assistant]"
+
+
+def test_chat_prompt_has_no_second_begin_token_and_ends_with_the_prefill():
+    text = prompts.render("What?", OPTIONS, Prompt(style="chat", worked_examples=1, prefill="<think>"), Tokenizer())
+    assert text.startswith("[system]The user asks")
+    assert text.endswith("[user]What?\nA. Iron\nB. Iron and folate\nC. Zinc\nD. Copper[assistant]<think>")
+    assert text.count("[assistant]") == 2
+
+
+def test_a_template_without_system_role_gets_the_instruction_in_the_first_turn():
+    text = prompts.render("What?", OPTIONS, Prompt(style="chat"), Tokenizer(system_role=False))
+    assert text.startswith("[user]The user asks a question.")
+    assert "What?" in text
+
+
+def test_a_model_without_chat_template_gets_the_transcript():
+    bare = Tokenizer()
+    bare.chat_template = None
+    text = prompts.render("What?", OPTIONS, Prompt(style="chat"), bare)
+    assert text.endswith("User: What?\nA. Iron\nB. Iron and folate\nC. Zinc\nD. Copper\n\nAssistant:")
+
+
+def test_the_prompt_holds_no_filler_that_could_be_copied_as_an_answer():
+    text = prompts.render("What?", OPTIONS, Prompt(style="plain"), Tokenizer())
+    assert "<think> </think>" in text
+    assert "here" not in text

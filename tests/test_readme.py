@@ -1,0 +1,57 @@
+"""Every number of the README comes from a committed file; the two ways to install cannot drift apart."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from helpers.study import open_study
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text()
+RESULTS = REPOSITORY / "figures" / "quickstart"
+
+
+def test_measured_times_and_memory():
+    for row in pd.read_csv(RESULTS / "measured.csv").itertuples():
+        assert f"{row.value:g} {row.unit}" in README, row.what
+
+
+def test_the_smallest_detectable_change():
+    (told,) = re.findall(r"<!-- quickstart:detectable -->(\d+)<!--", README)
+    table = pd.read_csv(RESULTS / "comparison.csv")
+    medicine = table[table["benchmark"] == "starter_medicine"]
+    assert int(told) == round(100 * medicine["vs_untrained_detectable"].max())
+
+
+def test_what_the_caption_says_of_the_plane():
+    plane = pd.read_csv(RESULTS / "plane.csv")
+    assert ((plane["low"] <= 0) & (plane["high"] >= 0)).all()
+    assert set(plane["arm"]) == set(open_study("quickstart").arms)
+
+
+def test_the_sizes_in_the_hardware_table():
+    study = open_study("quickstart")
+    assert {arm.wanted for arm in study.arms.values()} == {25}
+    assert len(study.seeds) == 1
+    assert "135M, 25 questions an arm, 1 seed" in README
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (REPOSITORY / target).exists(), target
+
+
+def test_conda_points_at_the_one_list_of_packages():
+    environment = yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+    pip = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    assert pip == ["-r requirements.txt"]
+    plain = [part for part in environment["dependencies"] if isinstance(part, str)]
+    assert {re.split("[=<>]", part)[0] for part in plain} == {"python", "pip", "make"}
+
+
+def test_every_version_is_pinned():
+    for name in ("requirements.txt", "requirements-gpu.txt"):
+        lines = [line for line in (REPOSITORY / name).read_text().splitlines() if line and not line.startswith("#")]
+        assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9.]*|--editable \.", line) for line in lines), lines

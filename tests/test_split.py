@@ -1,0 +1,65 @@
+"""Splits: nested, without replacement, in the wanted ratio; and what happens when there are too few."""
+
+import pandas as pd
+import pytest
+
+from helpers import questions, split
+from helpers.files import StudyError
+from helpers.study import Arm
+
+
+@pytest.fixture
+def pool():
+    return questions.load_pool("starter:medicine_pool")
+
+
+@pytest.fixture
+def labels(pool):
+    easy = pool.index % 5 == 0
+    return pd.DataFrame({"question_id": pool["question_id"], "sample": 0, "label": ["easy" if e else "hard" for e in easy]})
+
+
+def ids(frame):
+    return set(frame["question_id"])
+
+
+def test_ratio_and_no_question_twice(pool, labels):
+    chosen, remarks = split.choose(pool, Arm(filter="f", hard=40, easy=10), "x", labels, 0, "stop")
+    assert chosen["label"].value_counts().to_dict() == {"hard": 40, "easy": 10}
+    assert chosen["question_id"].is_unique
+    assert remarks == []
+    assert set(chosen.loc[chosen["label"] == "easy", "pass_rate"]) == {1.0}
+
+
+def test_small_sets_are_inside_large_ones(pool, labels):
+    sets = [ids(split.choose(pool, Arm(filter="f", hard=4 * n, easy=n), "x", labels, 0, "stop")[0]) for n in (2, 5, 10)]
+    assert sets[0] < sets[1] < sets[2]
+    randoms = [ids(split.choose(pool, Arm(size=n), "r", None, 0, "stop")[0]) for n in (10, 25, 100)]
+    assert randoms[0] < randoms[1] < randoms[2]
+
+
+def test_the_order_in_the_file_does_not_matter_and_the_seed_does(pool):
+    first = split.choose(pool, Arm(size=20), "r", None, 0, "stop")[0]
+    assert (
+        first["question_id"].tolist() == split.choose(pool[::-1], Arm(size=20), "r", None, 0, "stop")[0]["question_id"].tolist()
+    )
+    assert ids(first) != ids(split.choose(pool, Arm(size=20), "r", None, 1, "stop")[0])
+
+
+def test_shortage_stops_with_one_line_or_fills_and_says_so(pool, labels):
+    wanted = Arm(filter="f", hard=20, easy=30)
+    with pytest.raises(StudyError, match=r"arms\.x\.easy: 30 wanted, the filter found 21"):
+        split.choose(pool, wanted, "x", labels, 0, "stop")
+    chosen, remarks = split.choose(pool, wanted, "x", labels, 0, "fill")
+    assert chosen["label"].value_counts().to_dict() == {"hard": 29, "easy": 21}
+    assert remarks == ["9 of 30 easy questions were not to be had; hard ones fill their place"]
+
+
+def test_exact_and_near_copies_are_found_and_common_phrases_are_not():
+    stem = "A 61-year-old man has crushing chest pain for one hour and sweats."
+    phrase = " Which of the following is the most appropriate next step in management?"
+    pool = pd.DataFrame({"id": ["exact", "near", "other"], "question": [stem + phrase, stem.replace("sweats", "vomits") + phrase,
+                         "A child has a barking cough, a hoarse voice and stridor at night." + phrase]})  # fmt: skip
+    pool["question_id"] = pool["question"].map(questions.question_id)
+    found = questions.overlaps(pool, pd.DataFrame({"benchmark": ["b"], "question": [(stem + phrase).upper()]}), 8, 0.5)
+    assert found[["id", "kind"]].to_numpy().tolist() == [["exact", "exact"], ["near", "near"]]
