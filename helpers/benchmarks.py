@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import pandas as pd
+import yaml
 from tqdm import tqdm
 
 from helpers import prompts
@@ -79,25 +80,26 @@ def _number(text: str) -> float | None:
 
 def questions_of(tasks: list[str]) -> pd.DataFrame:
     """The questions of the project's own tasks, for the contamination check: columns benchmark, question."""
-    manager = _manager({})
     rows = []
     for name in tasks:
-        config = _config(manager, name)
-        source = (config.get("dataset_kwargs") or {}).get("name")
-        if source and name.startswith("starter_"):
+        path = TASKS / f"{name}.yaml"
+        source = yaml.load(path.read_text("utf-8"), Loader=_Plain)["dataset_kwargs"]["name"] if path.exists() else None
+        if source:
             rows += [{"benchmark": source, "question": text} for text in load_starter(source)["question"]]
     return pd.DataFrame(rows, columns=["benchmark", "question"]).drop_duplicates(ignore_index=True)
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads a task file without importing the functions it names."""
+
+
+_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
 def _manager(metadata: dict[str, Any], defaults: bool = False) -> Any:
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(TASKS), include_defaults=defaults, metadata=metadata)
-
-
-def _config(manager: Any, name: str) -> dict[str, Any]:
-    entry = manager.task_index.get(name)
-    return dict(entry.cfg or {}) if entry is not None else {}
 
 
 def score(model: Any, tokenizer: Any, model_id: str, settings: Eval, prompt: Prompt, mark: str, folder: Path) -> pd.DataFrame:

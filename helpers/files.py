@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -103,11 +104,10 @@ def fingerprint(*parts: Any) -> str:
 
 def provenance(**facts: Any) -> dict[str, Any]:
     """What a result was made with: versions, machine and time, and the `facts` the caller adds."""
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    torch = sys.modules.get("torch")  # a step that computes nothing does not load it to say so
+    on_gpu = torch is not None and torch.cuda.is_available()
     return facts | {
-        "device": device,
+        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

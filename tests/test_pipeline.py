@@ -129,7 +129,12 @@ def test_a_kill_in_the_middle_of_training_loses_nothing(made, tiny):
 
 def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text((tiny / "tiny.yaml").read_text().replace("hard: 8, easy: 2", "hard: 8, easy: 60").replace("fill", "stop"))
+    wrong.write_text(
+        (tiny / "tiny.yaml")
+        .read_text()
+        .replace("hard: 8, easy: 2", "hard: 8, easy: 60")
+        .replace("shortage: fill", "shortage: stop")
+    )
     done = run("make", "study", f"STUDY={wrong}")
     told = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
     assert done.returncode != 0
