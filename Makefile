@@ -1,17 +1,15 @@
 # Two commands do everything: make study, make test. Each sets up what it needs.
 STUDY ?= quickstart
-JOBS ?= $(shell python3 -c "import os; print(os.cpu_count() or 2)")
+# Notebooks side by side; 0: what the machine has room for.
+JOBS ?= 0
 PYTHON ?= python3
-RUNS := $(or $(STUDY_RUNS),$(CURDIR)/runs)
 BIN := $(CURDIR)/.venv/bin
-NAME = $(notdir $(basename $(STUDY)))
 GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt)
-SNAKEMAKE = $(BIN)/snakemake --snakefile $(CURDIR)/Snakefile --directory "$(RUNS)/$(NAME)" --config study="$(STUDY)"
 export PATH := $(BIN):$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: study report test lab lint clean
+.PHONY: study report test lab clean
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU) pyproject.toml
@@ -23,7 +21,6 @@ export PYTHONDONTWRITEBYTECODE :=
 
 study: .venv/ready
 	@$(BIN)/python -m helpers.study "$(STUDY)"
-	@mkdir -p "$(RUNS)/$(NAME)"
 	@$(BIN)/python -m helpers.graph "$(STUDY)" --jobs $(JOBS)
 
 report: .venv/ready
@@ -36,5 +33,5 @@ test: .venv/ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest
 
-clean:
-	rm -rf "$(RUNS)/$(NAME)"
+clean: .venv/ready
+	@$(BIN)/python -m helpers.graph "$(STUDY)" --clean

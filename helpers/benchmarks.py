@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from helpers import prompts
 from helpers.files import StudyError, fingerprint, is_current, write_result
-from helpers.questions import LETTERS, load_starter, question_id
+from helpers.questions import LETTERS, load_starter
 
 if TYPE_CHECKING:
     from helpers.study import Eval, Prompt
@@ -106,17 +106,17 @@ def score(model: Any, tokenizer: Any, model_id: str, settings: Eval, prompt: Pro
     """Score a model on every task of the study; tasks whose file in `folder` bears the same `mark` are not run again.
 
     model: a function that returns the model; it is called only if something is left to score.
-    Returns one row an item and answer filter: benchmark, subject, mode, filter, item_id, predicted,
+    Returns one row an item and answer filter: task, group, benchmark (of a group of tasks, the member), subject, mode, filter, item_id, predicted,
     target, correct, format_valid, response.
     """
     parts, harness = [], None
     for task in tqdm(settings.tasks, desc="benchmarks", unit="task"):
-        path, task_mark = folder / f"{task.name}.parquet", fingerprint(mark, task.model_dump())
+        path, task_mark = folder / f"{task.name}.parquet", fingerprint(mark, task.name, task.limit)
         if not is_current(path, task_mark):
             harness = harness or _harness(model(), tokenizer, settings)
             rows, facts = _score_one(harness, task.name, task.limit, model_id, settings, prompt)
-            write_result(rows, path, task_mark, **facts)
-        parts.append(pd.read_parquet(path))
+            write_result(rows.assign(task=task.name, group=task.group), path, task_mark, **facts)
+        parts.append(pd.read_parquet(path).assign(group=task.group))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -144,7 +144,7 @@ def _score_one(
         limit=limit,
         num_fewshot=None if name.startswith("starter_") else settings.num_fewshot,
         apply_chat_template=settings.chat_template and not reasoning,
-        gen_kwargs={"max_gen_toks": settings.max_new_tokens} if reasoning else None,
+        gen_kwargs={"max_gen_toks": settings.max_new_tokens, "repetition_penalty": 1.0} if reasoning else None,
         log_samples=True,
         bootstrap_iters=0,
         random_seed=0,
@@ -170,7 +170,7 @@ def _row(task: str, sample: dict[str, Any], reasoning: bool) -> dict[str, Any]:
     row = {
         "benchmark": task,
         "subject": str(doc.get("subject", "")),
-        "item_id": str(doc.get("item_id") or question_id(str(doc.get("question", sample["doc_id"])))),
+        "item_id": str(doc.get("item_id", sample["doc_id"])),
         "filter": sample.get("filter", "none"),
         "correct": bool(next(sample[metric] for metric in METRICS if metric in sample)),
         "chance": 0.0,

@@ -61,7 +61,9 @@ def rates(labels: pd.DataFrame) -> dict[str, Any]:
 def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Where difficulty lies: easy rate and number of questions by each value of each key (topic, length, …)."""
     joined = by_question(labels).merge(pool, on="question_id")
-    joined["length"] = pd.qcut(joined["question"].str.len(), 4, labels=["shortest quarter", "second", "third", "longest"])
+    joined["length"] = pd.qcut(
+        joined["question"].str.len().rank(method="first"), 4, labels=["shortest quarter", "second", "third", "longest"]
+    )
     parts = [
         joined.groupby(key, observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
         .assign(by=key) for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()

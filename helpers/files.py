@@ -71,13 +71,16 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             frame.to_csv(partial, index=False)
 
 
-def read_table(path: Path, made_by: str) -> pd.DataFrame:
-    """Read a table an earlier step left; `made_by` names that step, for the error when it is not there.
+def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
+    """Read a table an earlier step left; `made_by` names that step, for the errors.
 
-    Raises StudyError when the file is missing or cannot be read.
+    inputs: the parameters it should have been made with (`Study.inputs`), if that matters here.
+    Raises StudyError when the file is missing, cannot be read, or was made with other parameters.
     """
     if not path.exists():
         raise StudyError(f"{path}: not there yet; run {made_by} first")
+    if inputs is not None and _note(path).get("inputs") != fingerprint(inputs):
+        raise StudyError(f"{path}: was made with other parameters than the study has now; run {made_by} again")
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except Exception as error:
@@ -116,19 +119,22 @@ def provenance(**facts: Any) -> dict[str, Any]:
 
 def is_current(path: Path, mark: str) -> bool:
     """True if `path` exists and was made from the inputs whose fingerprint is `mark`."""
-    note = path.with_suffix(".json")
-    if not (path.exists() and note.exists()):
-        return False
-    with contextlib.suppress(json.JSONDecodeError):
-        return json.loads(note.read_text(encoding="utf-8")).get("fingerprint") == mark
-    return False
+    return path.exists() and _note(path).get("fingerprint") == mark
 
 
-def write_result(frame: pd.DataFrame, path: Path, mark: str, **facts: Any) -> None:
-    """Write a result and, beside it, the fingerprint of its inputs and its provenance.
+def _note(path: Path) -> dict[str, Any]:
+    """What stands in the note beside a result; nothing if there is none that can be read."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return {}
 
-    The note goes last: a result without its note counts as not made.
+
+def write_result(frame: pd.DataFrame, path: Path, mark: str, inputs: Any = None, **facts: Any) -> None:
+    """Write a result and, beside it, the fingerprint of all it was made from and its provenance.
+
+    inputs: the parameters of its step, for those who read it later (`read_table`). The note goes
+    last: a result without its note counts as not made.
     """
     path.with_suffix(".json").unlink(missing_ok=True)
     write_table(frame, path)
-    write_json({"fingerprint": mark} | provenance(**facts), path.with_suffix(".json"))
+    write_json({"fingerprint": mark, "inputs": fingerprint(inputs)} | provenance(**facts), path.with_suffix(".json"))

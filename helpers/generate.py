@@ -73,6 +73,7 @@ def _batch(
     """Generate one batch."""
     inputs = tokenizer(batch["prompt"].tolist(), return_tensors="pt", padding=True).to(model.device)
     sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0} if temperature else {"do_sample": False}
+    sampling["repetition_penalty"] = 1.0  # some models bring another default, which rollouts do not have
     ends = eos_tokens(model, tokenizer) + list(end_tokens)
     output = model.generate(**inputs, max_new_tokens=limit, pad_token_id=tokenizer.pad_token_id, eos_token_id=ends, **sampling)[
         :, inputs["input_ids"].shape[1] :

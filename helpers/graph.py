@@ -7,13 +7,16 @@ a mistake in one line, and at the end the comparison table and the path of the r
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 from filelock import FileLock, Timeout
 
 from helpers.files import StudyError
@@ -46,6 +49,14 @@ def run(study: Study, jobs: int) -> None:
         if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
             subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
         _watch(study, command(study, "--cores", str(jobs), "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+
+
+def room() -> int:
+    """Notebooks that fit beside each other: one on a GPU, else one a core and 4 GB of memory."""
+    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False).returncode == 0:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, round(psutil.virtual_memory().total / 4e9)))
 
 
 def _watch(study: Study, call: list[str]) -> None:
@@ -92,18 +103,28 @@ def summary(study: Study) -> str:
     )
 
 
+def clean(study: Study) -> None:
+    """Remove what a study's runs made, and nothing else."""
+    shutil.rmtree(study.folder, ignore_errors=True)
+
+
 def main() -> None:
     """Parse the command line and run; one line and exit code 1 if something stops it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--clean", action="store_true", help="remove what the study's runs made")
+    parser.add_argument("--jobs", type=int, default=0, help="notebooks side by side (default: what the machine has room for)")
     arguments = parser.parse_args()
     try:
         study = open_study(arguments.study)
-        run(study, arguments.jobs)
+        if arguments.clean:
+            return clean(study)
+        run(study, arguments.jobs or room())
         print(summary(study))
     except StudyError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

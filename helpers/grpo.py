@@ -131,11 +131,22 @@ class Progress(TrainerCallback):
 class _Trainer(GRPOTrainer):
     """TRL's trainer, quiet: completions go to files (TRL's own Parquet), not as rich tables into the log."""
 
+    epochs_done = 0
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         import trl.trainer.grpo_trainer as module
 
         module.is_rich_available = lambda: False
+        # A run resumed after its last step has no rollouts to log, and must not overwrite those of that step.
+        self.log_completions = bool(self._logs["prompt"])
         super().log(logs, start_time)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """The order of questions; on resume, moved on by the epochs that are done (no checkpoint keeps its generator)."""
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self.epochs_done):
+            torch.randperm(sampler.num_samples, generator=sampler.generator)
+        return sampler
 
     def _calculate_rewards(self, inputs: Any, *args: Any) -> torch.Tensor:
         self._log_completion_extra("question_id", [row["question_id"] for row in inputs])
@@ -177,13 +188,16 @@ def run(trainer: GRPOTrainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     folder = Path(trainer.args.output_dir)
     note = folder / "inputs.json"
-    if not (note.exists() and json.loads(note.read_text()) == mark):
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(mark, note)
-        (folder / COMPLETIONS).mkdir()
+    folder.parent.mkdir(parents=True, exist_ok=True)
     # A kernel outlives the kill of its parents by a second or two; wait for it, so that two never write the same checkpoints.
     with FileLock(f"{folder}.lock"):
+        if not (note.exists() and json.loads(note.read_text()) == mark):
+            shutil.rmtree(folder, ignore_errors=True)
+            write_json(mark, note)
+            (folder / COMPLETIONS).mkdir()
         checkpoint = last_checkpoint(folder)
+        if checkpoint:
+            trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
         sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint else "")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return log_table(trainer.state.log_history), completion_table(folder, trainer.state.global_step)
@@ -224,7 +238,9 @@ def completion_table(folder: Path, steps: int) -> pd.DataFrame:
 
 def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str) -> str:
     """Fingerprint of what decides a run: parameters, questions in their order, and where the weights are from."""
-    return fingerprint(inputs, questions["question_id"].tolist(), weights)
+    return fingerprint(
+        inputs, questions[["question", "answer"]].to_numpy().tolist(), [list(o) for o in questions["options"]], weights
+    )
 
 
 def save_adapter(trainer: GRPOTrainer, folder: Path) -> None:

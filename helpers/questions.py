@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from helpers.files import StudyError
@@ -90,7 +91,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         except Exception as error:
             raise StudyError(f"{path}: cannot be read as Parquet ({error})") from None
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -133,14 +138,19 @@ def _checked(rows: Iterable[dict[str, Any]], where: str) -> list[dict[str, Any]]
 
 def _one(row: dict[str, Any], where: str) -> dict[str, Any]:
     """One question, checked: options as a list, the answer as a letter that names one of them."""
-    answer = row.get("answer_idx", row.get("answer"))
-    for key, value in (("question", row.get("question")), ("options", row.get("options")), ("answer", answer)):
-        if value is None or (isinstance(value, str) and not value.strip()):
-            raise StudyError(f"{where}: no {key!r}; each question has question, options and answer")
-    options = row["options"]
+    answer, options = row.get("answer_idx", row.get("answer")), row.get("options")
+    for key, value in (("question", row.get("question")), ("answer", answer)):
+        if not isinstance(value, str) or not value.strip():
+            raise StudyError(
+                f"{where}: {key!r} should be a text, it is {value!r}; each question has question, options and answer"
+            )
+    if not isinstance(options, list | tuple | dict | np.ndarray):
+        raise StudyError(f"{where}: 'options' should be a list of texts, it is {options!r}")
     options = (
         [str(options[key]) for key in sorted(options) if options[key] is not None] if isinstance(options, dict) else list(options)
     )
+    if not all(isinstance(option, str) and option.strip() for option in options):
+        raise StudyError(f"{where}: 'options' should be a list of texts, it is {options!r}")
     if not 2 <= len(options) <= len(LETTERS) or len(set(options)) < len(options):
         raise StudyError(f"{where}: options should be 2 to 10 different texts, they are {options!r}")
     if answer not in LETTERS[: len(options)] or len(answer) != 1:

@@ -49,7 +49,7 @@ def xml_count(completions: list[str], prefill: list[str] | None = None, **_: Any
     >>> xml_count(["<think>a</think><answer>B</answer>", "<answer>B</answer><answer>C</answer>"])
     [1.0, 0.0]
     """
-    return [sum(0.25 for tag in TAGS if text.count(tag) == 1) for text in _whole(completions, prefill)]
+    return [0.25 * sum(text.count(tag) == 1 for tag in TAGS) for text in _whole(completions, prefill)]
 
 
 ALL: dict[str, Callable[..., list[float]]] = {"accuracy": accuracy, "format": format, "xml_count": xml_count}

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a kernel's debugger warns of frozen modules otherwise
 os.environ.setdefault("TQDM_MININTERVAL", "15")  # in a log, a line now and then
 import papermill  # noqa: E402
+from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
 from helpers.files import StudyError  # noqa: E402
@@ -47,6 +48,10 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
         os.replace(partial, failed)
         what = error.evalue if error.ename == "StudyError" else f"{error.ename}: {error.evalue} (see {failed} and {log})"
         raise StudyError(f"{notebook}: {what}") from None
+    except DeadKernelError:
+        raise StudyError(
+            f"{notebook}: its kernel died, most likely for lack of memory; close other programs or use make JOBS=1, and run again"
+        ) from None
     failed.unlink(missing_ok=True)
     os.replace(partial, output)
 
@@ -54,7 +59,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
 def main() -> None:
     """Parse the command line, run the notebook; one line and exit code 1 if it fails."""
     notebook, output, *pairs = sys.argv[1:]
-    parameters = {key: int(value) if value.isdigit() else value for key, value in (pair.split("=", 1) for pair in pairs)}
+    parameters = {key: int(value) if key == "seed" else value for key, value in (pair.split("=", 1) for pair in pairs)}
     asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
     begun = time.monotonic()
     try:

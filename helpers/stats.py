@@ -25,24 +25,33 @@ def wilson(right: int, items: int, confidence: float = 0.95) -> tuple[float, flo
 def paired_interval(
     before: np.ndarray, after: np.ndarray, rng: np.random.Generator, resamples: int, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Mean of after − before and its percentile bootstrap interval, items resampled in pairs (Efron and Tibshirani 1993).
+    """Mean of after − before and its interval over paired items.
 
-    before, after: shape (items,). Returns (difference, low, high).
+    before, after: shape (items,). Scores of one run (0 or 1): Agresti and Min (2005, Statistics in
+    Medicine 24:729), Wald's interval after half a pair is added to each cell of the 2 × 2 table, so
+    that it has a width also where nothing changed. Means over seeds: a percentile bootstrap with the
+    same pseudo-pairs. Returns (difference, low, high).
     """
-    change = np.asarray(after, float) - np.asarray(before, float)
-    means = _resampled_means(change, rng, resamples)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    before, after = np.asarray(before, float), np.asarray(after, float)
+    change = after - before
+    if set(np.unique([before, after])) <= {0.0, 1.0}:
+        n, moved, net = len(change) + 2, np.abs(change).sum() + 1, change.sum()
+        half = stats.norm.isf((1 - confidence) / 2) * np.sqrt(moved - net**2 / n) / n
+        return float(change.mean()), float(net / n - half), float(net / n + half)
+    low, high = np.quantile(_resampled_means(change, rng, resamples), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(change.mean()), float(low), float(high)
 
 
-def _resampled_means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Means of `resamples` bootstrap samples of `values`, shape (resamples,).
+def _resampled_means(change: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Means of `resamples` bootstrap samples of paired changes and two pseudo-pairs, shape (resamples,).
 
-    Drawn as multinomial counts of the distinct values: the same distribution as drawing items, and fast.
+    The pseudo-pairs are those of `paired_interval`: half a gain, half a loss, one pair unchanged. Drawn
+    as multinomial counts of the distinct values: the same distribution as drawing items, and fast.
     """
-    distinct, counts = np.unique(values, return_counts=True)
-    drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
-    return drawn @ distinct / len(values)
+    distinct, counts = np.unique(np.concatenate([change, [1.0, -1.0, 0.0]]), return_counts=True)
+    weights = counts - 0.5 * np.isin(distinct, [1.0, -1.0])
+    drawn = rng.multinomial(round(weights.sum()), weights / weights.sum(), size=resamples)
+    return drawn @ distinct / drawn.sum(axis=1)
 
 
 def paired_p(before: np.ndarray, after: np.ndarray, rng: np.random.Generator, resamples: int = 10_000) -> float:
@@ -64,20 +73,27 @@ def paired_p(before: np.ndarray, after: np.ndarray, rng: np.random.Generator, re
 
 
 def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Smallest true difference that McNemar's test finds with the given power (Connor 1987, Biometrics 43:207).
+    """Smallest true difference that McNemar's exact test finds with the given power; 1 if there is none.
 
-    items: number of pairs. discordant: share of pairs in which the two models differ. Solves
-    items · d² = (z_α √ψ + z_β √(ψ − d²))². Where ψ is too small for any d to be found, the answer is
-    the smallest share of pairs that would be significant if all changed in one direction, z_α² / items.
+    items: number of pairs. discordant: share of pairs that differ between the two models; where a
+    difference needs more, all changes are taken to go in one direction. Power is computed exactly:
+    the number of discordant pairs is binomial, and given it the number of gains.
     """
-    z_alpha, z_beta = stats.norm.isf(alpha / 2), stats.norm.isf(1 - power)
+    if _exact_power(items, discordant, 1.0, alpha) < power:
+        return 1.0
+    return float(optimize.bisect(lambda d: _exact_power(items, discordant, d, alpha) - power, 0.0, 1.0, xtol=1e-4))
 
-    def lacking(d: float) -> float:
-        return (z_alpha * np.sqrt(discordant) + z_beta * np.sqrt(max(discordant - d * d, 0.0))) ** 2 - items * d * d
 
-    if discordant <= 0 or lacking(discordant) > 0:
-        return float(min(1.0, z_alpha**2 / items))
-    return float(optimize.brentq(lacking, 1e-9, discordant))
+def _exact_power(items: int, discordant: float, difference: float, alpha: float) -> float:
+    """Probability that McNemar's exact test is significant at `alpha` when the true difference is `difference`."""
+    share = min(1.0, max(discordant, difference, 1e-9))
+    low, high = stats.binom.ppf([1e-8, 1 - 1e-8], items, share)
+    pairs = np.arange(low, high + 1)
+    critical = stats.binom.ppf(alpha / 2, pairs, 0.5)
+    critical -= stats.binom.cdf(critical, pairs, 0.5) > alpha / 2  # the most losses (or gains) that are still significant
+    gain = (1 + difference / share) / 2
+    found = stats.binom.cdf(critical, pairs, gain) + stats.binom.sf(pairs - critical - 1, pairs, gain)
+    return float(stats.binom.pmf(pairs, items, share) @ found)
 
 
 def by_item(scores: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +130,7 @@ def _change(
     before: np.ndarray, after: np.ndarray, name: str, rng: np.random.Generator, confidence: float, resamples: int, power: float
 ) -> dict[str, float]:
     difference, low, high = paired_interval(before, after, rng, resamples, confidence)
-    discordant = float((before != after).mean())
+    discordant = float(((after - before) ** 2).mean())  # for one run, the share of items that differ
     return {
         name: difference,
         f"{name}_low": low,
@@ -128,13 +144,15 @@ def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed:
     """Change from untrained on each group of benchmarks, one row an arm and group.
 
     The mean over a group's benchmarks (macro: each counts the same, whatever its size); items are
-    resampled within each benchmark. Of a task with two answer filters the flexible one enters.
+    resampled within each benchmark. Reasoning mode is left out: it asks the same items again, and a
+    gain in format would count as a gain in medicine. Of two answer filters the flexible one enters.
     """
     rng = np.random.default_rng(seed)
+    scores = scores[scores["mode"] != "reasoning"]
+    flexible = set(scores.loc[scores["filter"] == FLEXIBLE, "benchmark"])
+    scores = scores[~scores["benchmark"].isin(flexible) | (scores["filter"] == FLEXIBLE)]
     items = by_item(scores)
     groups = scores.groupby("benchmark")["group"].first()
-    filters = items.index.get_level_values("filter")
-    items = items[(filters == "none") | (filters == FLEXIBLE)]
     rows = []
     for arm in [name for name in items.columns if name != BASELINE]:
         change = items[arm] - items[BASELINE]

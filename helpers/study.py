@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from helpers import questions
-from helpers.files import StudyError
+from helpers.files import StudyError, sha256
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 UNTRAINED = "untrained"
@@ -27,6 +27,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Strict(BaseModel):
@@ -93,7 +94,7 @@ class Arm(Strict):
 class Split(Strict):
     """How questions are drawn, and which are dropped because a benchmark has them."""
 
-    seed: int = 0
+    seed: Seed = 0
     shortage: Literal["stop", "fill"] = "stop"
     overlap_words: Count = 8
     overlap_share: Share = 0.5
@@ -180,7 +181,7 @@ class Analysis(Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 10_000
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Study(Strict):
@@ -194,7 +195,7 @@ class Study(Strict):
     filters: dict[Name, Filter] = {}
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     split: Split = Split()
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     train: Train
     eval: Eval
     analysis: Analysis = Analysis()
@@ -241,7 +242,7 @@ class Study(Strict):
     @property
     def folder(self) -> Path:
         """Where everything of this study goes: `runs/<name>`, or below `STUDY_RUNS` if that is set."""
-        return Path(os.environ.get("STUDY_RUNS", REPOSITORY / "runs")) / self.name
+        return REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / self.name
 
     def path(self, *parts: str | int) -> Path:
         """A path inside the study's folder; whole numbers stand for seeds (`seed0`)."""
@@ -267,19 +268,32 @@ class Study(Strict):
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
         """The parameters that one job of `step` depends on, and no others.
 
-        Snakemake compares them to decide what runs again; the helpers fingerprint their results with them.
+        Snakemake compares them to decide what runs again, and results are fingerprinted with them. What
+        changes speed but no result (batch sizes of inference, how often a checkpoint is saved) is left out.
         """
         dump = self.model_dump(mode="json")
-        base = {"pool": dump["pool"], "prompt": dump["prompt"]}
+        tasks = [(task.name, task.limit) for task in self.eval.tasks]
         if step == "filter":
-            return base | {"filter": dump["filters"][filter], "dtype": self.model.dtype}
+            asked = {key: value for key, value in dump["filters"][filter].items() if key != "batch_size"}
+            return {"pool": self._pool(), "prompt": dump["prompt"], "filter": asked, "dtype": self.model.dtype}
         if step == "split":
-            return {"pool": dump["pool"], "arm": dump["arms"][arm], "split": dump["split"], "tasks": dump["eval"]["tasks"]}
+            names = [name for name, _ in tasks]
+            return {"pool": self._pool(), "arm": dump["arms"][arm], "split": dump["split"], "tasks": names}
         if step == "train":
-            return base | {"model": dump["model"], "train": dump["train"], "seed": seed}
+            decides = {key: value for key, value in dump["train"].items() if key not in ("save_steps", "gradient_checkpointing")}
+            return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
+        if step == "score":
+            decides = {key: value for key, value in dump["eval"].items() if key not in ("tasks", "batch_size")}
+            return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides}
         if step == "eval":
-            return {"prompt": dump["prompt"], "model": dump["model"], "eval": dump["eval"]}
-        return {"title": self.title, "analysis": dump["analysis"], "tasks": dump["eval"]["tasks"], "arms": list(self.arms)}
+            return self.inputs("score") | {"tasks": tasks}
+        shown = {key: dump[key] for key in ("title", "demonstration", "analysis")}
+        return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"]}
+
+    def _pool(self) -> list[str]:
+        """The pool's name and, if it is a file, the fingerprint of its content."""
+        path = questions.source_file(self.pool, self._file)
+        return [self.pool, sha256(path) if path else ""]
 
 
 def _nearest(word: str, known: Any) -> str:
@@ -342,7 +356,7 @@ def open_study(study: str) -> Study:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # a subclass of SafeLoader
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise StudyError(f"{path}: holds no parameters; it should be a YAML mapping with title, model, pool, arms …")
@@ -358,7 +372,10 @@ def open_study(study: str) -> Study:
 
 def _check_pool(study: Study, path: Path) -> None:
     """Everything about the pool that can be known without the network."""
-    size = questions.local_size(study.pool, path)
+    try:
+        size = questions.local_size(study.pool, path)
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
     if size is None:
         return
     study._pool_size = size

@@ -101,6 +101,30 @@ def test_the_log_has_each_step_once_also_after_a_kill(tiny, tmp_path):
     pd.testing.assert_series_equal(log["reward"], whole["reward"])
 
 
+def test_a_run_resumed_in_its_second_epoch_sees_the_questions_of_that_epoch(tiny, tmp_path):
+    whole, rollouts = grpo.run(trainer(tiny, tmp_path / "whole", epochs=2), "mark")
+    made = trainer(tiny, tmp_path, epochs=2)
+    save = made._save_checkpoint
+
+    def save_then_die(*args):
+        save(*args)
+        if made.state.global_step == 4:
+            raise KeyboardInterrupt
+
+    made._save_checkpoint = save_then_die
+    with pytest.raises(KeyboardInterrupt):
+        grpo.run(made, "mark")
+    _, resumed = grpo.run(trainer(tiny, tmp_path, epochs=2), "mark")
+    assert resumed["question_id"].tolist() == rollouts["question_id"].tolist()
+
+
+def test_a_run_resumed_after_its_last_step_keeps_that_steps_rollouts(tiny, tmp_path):
+    log, rollouts = grpo.run(trainer(tiny, tmp_path), "mark")
+    again, kept = grpo.run(trainer(tiny, tmp_path), "mark")
+    pd.testing.assert_frame_equal(rollouts, kept)
+    assert again["step"].tolist() == log["step"].tolist()
+
+
 def test_other_inputs_do_not_continue_old_checkpoints(tiny, tmp_path):
     grpo.run(trainer(tiny, tmp_path, epochs=1 / 3), "mark")
     assert grpo.last_checkpoint(tmp_path / "checkpoints").name == "checkpoint-1"

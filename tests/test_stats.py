@@ -29,9 +29,27 @@ def test_the_sign_flip_test_agrees_with_mcnemar_where_both_apply():
     assert flipped == pytest.approx(scipy_stats.binomtest(2, 11).pvalue, abs=0.005)
 
 
-def test_bootstrap_interval_of_a_mean_agrees_with_the_normal_one():
+def test_interval_of_one_run_by_hand():
+    # 30 pairs, 9 losses, 2 gains: d = −7 / 32, variance (11 + 1 − 7² / 32) / 32² (Agresti and Min 2005)
+    before, after = np.array([1] * 9 + [0] * 2 + [1] * 19), np.array([0] * 9 + [1] * 2 + [1] * 19)
+    difference, low, high = stats.paired_interval(before, after, np.random.default_rng(0), 100)
+    half = 1.959964 * np.sqrt(12 - 49 / 32) / 32
+    assert difference == pytest.approx(-7 / 30)
+    assert (low, high) == pytest.approx((-7 / 32 - half, -7 / 32 + half), abs=1e-6)
+
+
+def test_an_interval_has_a_width_where_nothing_changed():
+    same = np.array([1, 0, 1, 1, 0] * 10)
+    _, low, high = stats.paired_interval(same, same, np.random.default_rng(0), 1000)
+    assert low < -0.03
+    assert high > 0.03
+    _, low, high = stats.paired_interval(same / 2, same / 2, np.random.default_rng(0), 1000)
+    assert low < 0 < high
+
+
+def test_the_interval_over_seeds_agrees_with_the_normal_one():
     rng = np.random.default_rng(1)
-    before, after = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    before, after = rng.integers(0, 4, 400) / 3, rng.integers(0, 4, 400) / 3
     change = after - before
     difference, low, high = stats.paired_interval(before, after, rng, 20_000)
     half = 1.96 * change.std() / 20
@@ -39,18 +57,21 @@ def test_bootstrap_interval_of_a_mean_agrees_with_the_normal_one():
     assert (low, high) == pytest.approx((change.mean() - half, change.mean() + half), abs=0.006)
 
 
-def test_smallest_detectable_difference_is_found_with_the_promised_power():
-    items, discordant = 300, 0.2
+@pytest.mark.parametrize(("items", "discordant"), [(54, 0.05), (54, 0.4), (300, 0.2)])
+def test_smallest_detectable_difference_is_found_with_the_promised_power(items, discordant):
     d = stats.smallest_detectable(items, discordant)
+    share = max(discordant, d)
     rng = np.random.default_rng(0)
-    up, down = (discordant + d) / 2, (discordant - d) / 2
-    draws = rng.multinomial(items, [up, down, 1 - discordant], size=4000)
-    z = (draws[:, 0] - draws[:, 1]) / np.sqrt(draws[:, 0] + draws[:, 1])
-    assert (z > 1.96).mean() == pytest.approx(0.8, abs=0.03)
+    draws = rng.multinomial(items, [(share + d) / 2, (share - d) / 2, 1 - share], size=3000)
+    p = {pair: scipy_stats.binomtest(pair[0], sum(pair)).pvalue if sum(pair) else 1.0 for pair in {(a, b) for a, b, _ in draws}}
+    found = np.mean([p[a, b] < 0.05 for a, b, _ in draws])
+    assert found == pytest.approx(0.8, abs=0.03)
 
 
-def test_smallest_detectable_difference_when_nothing_differs():
-    assert stats.smallest_detectable(54, 0.0) == pytest.approx(1.959964**2 / 54, abs=1e-6)
+def test_nothing_is_detectable_with_five_items():
+    # five changes in one direction have p = 0.0625
+    assert stats.smallest_detectable(5, 0.5) == 1.0
+    assert stats.smallest_detectable(54, 0.0) > 6 / 54
 
 
 def scores():
