@@ -135,6 +135,7 @@ def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
         .replace("hard: 8, easy: 2", "hard: 8, easy: 60")
         .replace("shortage: fill", "shortage: stop")
     )
+    shutil.copytree(made, made.parent / "wrong")  # the filter has answered already
     done = run("make", "study", f"STUDY={wrong}")
     told = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
     assert done.returncode != 0

@@ -77,21 +77,22 @@ def test_one_seed_twice_gives_one_adapter_and_another_seed_another(tiny, tmp_pat
     assert torch.equal(first, weights("second", 0))
 
 
-def test_the_log_has_each_step_once_also_after_a_kill(tiny, tmp_path):
-    class Killed(Exception):
-        pass
-
-    made = trainer(tiny, tmp_path)
-    step = made._save_checkpoint
+def killed_after(made, step):
+    """Run a trainer that dies as soon as it has saved the checkpoint of `step`."""
+    save = made._save_checkpoint
 
     def save_then_die(*args):
-        step(*args)
-        if made.state.global_step == 2:
-            raise Killed
+        save(*args)
+        if made.state.global_step == step:
+            raise KeyboardInterrupt
 
     made._save_checkpoint = save_then_die
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         grpo.run(made, "mark")
+
+
+def test_the_log_has_each_step_once_also_after_a_kill(tiny, tmp_path):
+    killed_after(trainer(tiny, tmp_path), 2)
     (tmp_path / "checkpoints" / "checkpoint-9").mkdir()  # cut short by the kill: no trainer_state.json
     log, rollouts = grpo.run(trainer(tiny, tmp_path), "mark")
     assert log["step"].tolist() == [1, 2, 3]
@@ -102,18 +103,8 @@ def test_the_log_has_each_step_once_also_after_a_kill(tiny, tmp_path):
 
 
 def test_a_run_resumed_in_its_second_epoch_sees_the_questions_of_that_epoch(tiny, tmp_path):
-    whole, rollouts = grpo.run(trainer(tiny, tmp_path / "whole", epochs=2), "mark")
-    made = trainer(tiny, tmp_path, epochs=2)
-    save = made._save_checkpoint
-
-    def save_then_die(*args):
-        save(*args)
-        if made.state.global_step == 4:
-            raise KeyboardInterrupt
-
-    made._save_checkpoint = save_then_die
-    with pytest.raises(KeyboardInterrupt):
-        grpo.run(made, "mark")
+    _, rollouts = grpo.run(trainer(tiny, tmp_path / "whole", epochs=2), "mark")
+    killed_after(trainer(tiny, tmp_path, epochs=2), 4)
     _, resumed = grpo.run(trainer(tiny, tmp_path, epochs=2), "mark")
     assert resumed["question_id"].tolist() == rollouts["question_id"].tolist()
 
