@@ -31,14 +31,14 @@ rule report:
 rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
-    priority: 3  # what most waits for goes first, so that no core is idle at the end
+    priority: 1
     shell: RUN + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
 rule split:
     input: labels
     output: "split/{arm}/train.parquet", page="notebooks/02_split-{arm}.ipynb"
     params: lambda w: S.inputs("split", arm=w.arm)
-    priority: 3
+    priority: 3  # what most waits for goes first, so that no core is idle at the end
     shell: RUN + f" 02_split {{output.page}} study={STUDY} arm={{wildcards.arm}}"
 
 rule train:
@@ -47,6 +47,7 @@ rule train:
         "train/{arm}/seed{seed}/adapter/adapter_model.safetensors", page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
     params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
     priority: 2
+    resources: trainings=1
     shell: RUN + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
 rule eval_untrained:

@@ -48,7 +48,9 @@ def run(study: Study, jobs: int) -> None:
     with lock:
         if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
             subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
-        _watch(study, command(study, "--cores", str(jobs), "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+        # Training takes most memory, so at most half of the notebooks that run side by side are trainings.
+        limits = ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
+        _watch(study, command(study, *limits, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
 
 
 def room() -> int:
