@@ -19,7 +19,7 @@ from datasets import Dataset
 from filelock import FileLock
 from peft import LoraConfig
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
 from helpers import prompts, rewards
 from helpers.files import StudyError, fingerprint, write_json
@@ -170,7 +170,7 @@ def make_trainer(
         task_type="CAUSAL_LM",
     )
     model.generation_config.eos_token_id = eos_tokens(model, tokenizer) + prompts.end_tokens(prompt, tokenizer)
-    return _Trainer(
+    trainer = _Trainer(
         model=model.train(),
         reward_funcs=list(rewards.ALL.values()),
         args=config(train, seed, folder),
@@ -179,6 +179,8 @@ def make_trainer(
         peft_config=lora,
         callbacks=[Progress()],
     )
+    trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
+    return trainer
 
 
 def run(trainer: GRPOTrainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:

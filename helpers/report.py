@@ -35,15 +35,17 @@ STEPS = {
 }
 
 
-def table(frame: pd.DataFrame, percent: tuple[str, ...] = (), digits: int = 2) -> HTML:
-    """A table for readers: numbers rounded, the named columns in percent, all text escaped."""
+def table(frame: pd.DataFrame, percent: tuple[str, ...] = (), points: tuple[str, ...] = (), digits: int = 2) -> HTML:
+    """A table for readers: numbers rounded, the named columns in percent or in points with their sign, all text escaped."""
     shown = frame.copy()
     for column in shown.columns:
         if column in percent:
             shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f} %") for v in shown[column]]
+        elif column in points:
+            shown[column] = [("" if pd.isna(v) else f"{100 * v:+.1f}") for v in shown[column]]
         elif pd.api.types.is_float_dtype(shown[column]):
             shown[column] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in shown[column]]
-    index = not isinstance(shown.index, pd.RangeIndex)
+    index = any(shown.index.names)  # an index without a name only counts rows
     return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="")}</div>')
 
 
