@@ -144,7 +144,7 @@ def test_a_pool_as_parquet_and_with_options_by_letter(tmp_path):
 
 def test_numbers_may_be_written_as_2e_5(parameters):
     path = parameters()
-    path.write_text(path.read_text().replace("learning_rate: 2.0e-05", "learning_rate: 2e-5"))
+    path.write_text(path.read_text().replace("learning_rate: 0.0005", "learning_rate: 2e-5"))
     assert "learning_rate: 2e-5" in path.read_text()
     assert open_study(str(path)).train.learning_rate == 2e-5
 
