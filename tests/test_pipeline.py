@@ -121,7 +121,8 @@ def test_a_kill_in_the_middle_of_training_loses_nothing(made, tiny):
     done = make(tiny)
     assert done.returncode == 0, done.stdout + done.stderr
     assert pd.read_csv(made / "train/random/seed0/log.csv")["step"].tolist() == [1, 2]
-    assert "going on from checkpoint-1" in (made / "notebooks/03_grpo_train-random-seed0.log").read_text()
+    log = (made / "notebooks/03_grpo_train-random-seed0.log").read_text()
+    assert re.search(r"going on from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
     after = times(made)
     assert after["filter/self/labels.parquet"] == before["filter/self/labels.parquet"]
     assert after["eval/untrained/scores.parquet"] == before["eval/untrained/scores.parquet"]
