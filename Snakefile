@@ -11,13 +11,13 @@ from helpers.study import UNTRAINED, open_study
 S = open_study(config["study"])
 STUDY = shlex.quote(str(S.file))
 RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.run"
-MODELS = ["/".join(parts) for parts in S.models()]
+MODELS = ["/".join(parts) for parts in S.scored()]
 PAGES = (
     [f"01_filter-{name}" for name in S.filters] + [f"02_split-{arm}" for arm in S.arms]
     + [f"03_grpo_train-{arm}-seed{seed}" for arm in S.arms for seed in S.seeds]
     + [f"04_eval-{model.replace('/', '-')}" for model in MODELS] + ["05_analysis"]
 )
-wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+"
+wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
 def labels(wildcards):
     name = S.arms[wildcards.arm].filter
@@ -44,7 +44,7 @@ rule split:
 rule train:
     input: "split/{arm}/train.parquet"
     output: "train/{arm}/seed{seed}/log.csv", "train/{arm}/seed{seed}/completions.parquet",
-        "train/{arm}/seed{seed}/adapter/adapter_model.safetensors", page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
+        page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
     params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
     priority: 2
     resources: trainings=1
@@ -56,10 +56,16 @@ rule eval_untrained:
     shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
 
 rule eval:
-    input: "train/{arm}/seed{seed}/adapter/adapter_model.safetensors"
+    input: "train/{arm}/seed{seed}/log.csv"
     output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
     params: S.inputs("eval")
     shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
+
+rule eval_checkpoint:  # a step before the last, on the held-out part of the pool
+    input: "train/{arm}/seed{seed}/log.csv"
+    params: S.inputs("eval")
+    output: "eval/{arm}/seed{seed}/step{step}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}-step{step}.ipynb"
+    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}} step={{wildcards.step}}"
 
 rule analysis:
     input: [f"eval/{model}/scores.parquet" for model in MODELS], [f"train/{arm}/seed{seed}/log.csv" for arm in S.arms for seed in S.seeds],

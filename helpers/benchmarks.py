@@ -1,92 +1,166 @@
 """Scores: tasks of lm-evaluation-harness in, one row an item out.
 
-The project's own tasks are YAML files in `helpers/tasks/`; every other name is one of the harness's.
-Each task's items are kept on disk as soon as they are scored.
+A study names the harness's own tasks or those of the project (YAML files in `helpers/tasks/`, their
+functions in `helpers/task_data.py`). A task may be a group (`mmlu`); its members are called benchmarks
+here. What is scored is kept on disk benchmark by benchmark, and a score that any study under the same
+`runs/` has already made from the same inputs is taken from there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import datasets
 import pandas as pd
 import yaml
+from filelock import FileLock
 from tqdm import tqdm
 
-from helpers import prompts
-from helpers.files import StudyError, fingerprint, is_current, write_result
-from helpers.questions import LETTERS, load_starter
+from helpers import prompts, split, task_data
+from helpers.files import StudyError, adopt, cache_of, fingerprint, is_current, sha256, write_result
+from helpers.parameters import HELD_OUT
+from helpers.questions import LETTERS, load_pool, load_starter
 
 if TYPE_CHECKING:
-    from helpers.study import Eval, Prompt
+    from helpers.parameters import Task
+    from helpers.study import Study
 
 TASKS = Path(__file__).parent / "tasks"
 REASONING = "reasoning"
 METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first counts
+# Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
+# project's task for the other form, that form's data set).
+STAND_INS = {
+    "medqa_4options": ("GBaker/MedQA-USMLE-4-options-hf", "medqa_4options_mirror", "GBaker/MedQA-USMLE-4-options"),
+    "pubmedqa": ("bigbio/pubmed_qa/**/*.parquet", "pubmedqa_mirror", "qiaojin/PubMedQA"),
+    "medmcqa": ("openlifescienceai/medmcqa/**/*train*", "medmcqa_mirror", "openlifescienceai/medmcqa"),
+}
+SCRIPTS = ("pubmedqa",)  # on the hub a loading script, which `datasets` no longer runs (lm-evaluation-harness#3645)
 
 
-def starter_set(name: str, subject_group: str | None = None, **_: Any) -> dict[str, datasets.Dataset]:
-    """One file of the starter set in the form of the harness (`custom_dataset` of a task)."""
-    return {"test": datasets.Dataset.from_list(_documents(name, subject_group))}
+def mirror() -> Path | None:
+    """The folder that OFFLINE_MIRROR names, made absolute; None if it is not set. Raises StudyError if it is no folder."""
+    named = os.environ.get("OFFLINE_MIRROR", "")
+    if named and not Path(named).is_dir():
+        raise StudyError(f"OFFLINE_MIRROR={named}: no such folder; it should hold hub repositories as <folder>/<id>")
+    return Path(named).resolve() if named else None
 
 
-def reasoning_set(name: str, prompt: dict[str, Any], model: str, **_: Any) -> dict[str, datasets.Dataset]:
-    """Starter questions with the study's training prompt, rendered for `model`'s tokenizer."""
-    from helpers.models import load_tokenizer
-    from helpers.study import Prompt
-
-    settings, tokenizer = Prompt.model_validate(prompt), load_tokenizer(model)
-    documents = _documents(name, None)
-    for row in documents:
-        row["prompt"] = prompts.render(row["question"], row["options"], settings, tokenizer)
-        row["prefill"] = settings.prefill
-    return {"test": datasets.Dataset.from_list(documents)}
-
-
-def _documents(name: str, subject_group: str | None) -> list[dict[str, Any]]:
-    rows = []
-    for row in load_starter(name).to_dict("records"):
-        if subject_group and row.get("subject_group") != subject_group:
-            continue
-        document = {"item_id": row["id"], "question": row["question"], "answer": row["answer"], "subject": row["topic"]}
-        if isinstance(row.get("options"), list):
-            document |= {"options": row["options"], "target": LETTERS.index(row["answer"])}
-        else:
-            document["solution"] = row["answer"]
-        rows.append(document)
-    return rows
-
-
-def reasoning_result(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """Right if the letter in `<answer>` is (`process_results` of a task)."""
-    reading = prompts.read_answer(doc["prefill"] + results[0], doc["options"])
-    return {"acc": float(reading.predicted == doc["answer"])}
-
-
-def same_number(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """Right if the text that a filter extracted is the same number as the answer."""
-    return {"exact_match": float(_number(results[0]) == float(doc["answer"]))}
-
-
-def _number(text: str) -> float | None:
+@contextlib.contextmanager
+def _in_mirror() -> Iterator[None]:
+    """Have `datasets` find the mirror's folders: the harness names data sets by hub id, which is a path from the mirror."""
+    folder = mirror()
+    if folder is None:
+        yield
+        return
+    os.environ["OFFLINE_MIRROR"] = str(folder)  # absolute, since the working folder changes
+    before = datasets.config.HF_DATASETS_CACHE
+    datasets.config.HF_DATASETS_CACHE = cache_of(folder)
     try:
-        return float(re.sub(r"[,$]", "", text).rstrip("."))
-    except ValueError:
-        return None
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        datasets.config.HF_DATASETS_CACHE = before
 
 
-def questions_of(tasks: list[str]) -> pd.DataFrame:
-    """The questions of the project's own tasks, for the contamination check: columns benchmark, question."""
+def stand_in(name: str) -> str:
+    """The task that is run for `name`: `name` itself, or the project's form of it where its own data cannot be read."""
+    if name not in STAND_INS:
+        return name
+    own, other, data = STAND_INS[name]
+    folder = mirror()
+    if folder is None or not (folder / data).is_dir():
+        return other if name in SCRIPTS else name
+    return name if any(folder.glob(own)) else other
+
+
+def manager(study: Study, rendered: bool = True) -> Any:
+    """The harness's task manager. rendered: reasoning tasks write their prompts for the study's model (needs its tokenizer)."""
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    names = [task.name for task in study.eval.tasks]
+    about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None}
+    held = held_out(study).to_dict("records") if HELD_OUT in names else []
+    only_ours = all((TASKS / f"{name}.yaml").exists() for name in names)
+    found = TaskManager(include_path=str(TASKS), include_defaults=not only_ours, metadata=about | {"held_out": held})
+    for name in names:
+        if stand_in(name) not in found.task_index:
+            raise StudyError(
+                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{_nearest(name, found.task_index)}"
+            )
+    return found
+
+
+def _nearest(name: str, known: Any) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def held_out(study: Study) -> pd.DataFrame:
+    """The questions of the pool that no arm trains on: the last `split.held_out` of its seeded order."""
+    pool = load_pool(study.pool, study.file)
+    columns = ["question_id", "question", "options", "answer", "topic"]
+    return split.held_out(pool, study.split.held_out, study.split.seed)[columns]
+
+
+def members(manager: Any, name: str) -> dict[str, Any]:
+    """The harness's task objects of a task or group, by name, their data loaded. Raises StudyError if it cannot be had."""
+    entry = manager.task_index[stand_in(name)]
+    try:
+        with _in_mirror():
+            return manager.load([stand_in(name)])["tasks"]
+    except StudyError:
+        raise
+    except Exception as error:
+        data = entry.cfg.get("dataset_path", "its data set") if entry.cfg else "its data set"
+        folder = mirror()
+        tried = f"OFFLINE_MIRROR={folder}" if folder else "the hub (OFFLINE_MIRROR is not set)"
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise StudyError(f"eval.tasks: {name}: {data} cannot be had from {tried}: {reason}") from error
+
+
+def questions(study: Study) -> pd.DataFrame:
+    """All benchmark questions of a study, for the contamination check: columns task, benchmark, question.
+
+    Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task or missing data.
+    """
+    path = study.path("benchmarks", "questions.parquet")
+    names = [task.name for task in study.eval.tasks if task.name != HELD_OUT]
+    if all(name.startswith("starter_") for name in names):
+        return _starter_questions(names)
+    mark = fingerprint(names, str(mirror()), [sha256(file) for file in sorted(TASKS.glob("*.yaml"))])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not is_current(path, mark):
+            found = manager(study, rendered=False)
+            rows, facts = [], {}
+            for name in tqdm(names, desc="benchmarks read", unit="task"):
+                for benchmark, task in members(found, name).items():
+                    facts[benchmark] = data_facts(task)
+                    rows += [(name, benchmark, task_data.question_text(doc)) for doc in task.eval_docs]
+            write_result(pd.DataFrame(rows, columns=["task", "benchmark", "question"]), path, mark, data=facts)
+    return pd.read_parquet(path)
+
+
+def _starter_questions(names: list[str]) -> pd.DataFrame:
+    """Questions of the starter tasks, read from their files without the harness."""
     rows = []
-    for name in tasks:
-        path = TASKS / f"{name}.yaml"
-        source = yaml.load(path.read_text("utf-8"), Loader=_Plain)["dataset_kwargs"]["name"] if path.exists() else None
-        if source:
-            rows += [{"benchmark": source, "question": text} for text in load_starter(source)["question"]]
-    return pd.DataFrame(rows, columns=["benchmark", "question"]).drop_duplicates(ignore_index=True)
+    for name in names:
+        kept = yaml.load((TASKS / f"{name}.yaml").read_text("utf-8"), Loader=_Plain)["dataset_kwargs"]["name"]
+        rows += [(name, kept, text) for text in load_starter(kept)["question"]]
+    return pd.DataFrame(rows, columns=["task", "benchmark", "question"]).drop_duplicates(
+        ["benchmark", "question"], ignore_index=True
+    )
 
 
 class _Plain(yaml.SafeLoader):
@@ -96,81 +170,195 @@ class _Plain(yaml.SafeLoader):
 _Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
-def _manager(metadata: dict[str, Any], defaults: bool = False) -> Any:
-    from lm_eval.tasks import TaskManager
+def data_facts(task: Any) -> dict[str, Any]:
+    """What a task was made from: version, data set, items, and the commit where the hub's cache tells it (40 hex digits)."""
+    split_name = task.config.test_split or task.config.validation_split
+    files = " ".join(entry["filename"] for entry in task.dataset[split_name].cache_files)
+    commit = re.search(r"/([0-9a-f]{40})/", files)
+    return {"version": task.VERSION, "data": task.config.dataset_path, "config": task.config.dataset_name, "split": split_name,
+            "items": len(task.eval_docs), "revision": commit.group(1) if commit else None}  # fmt: skip
 
-    return TaskManager(include_path=str(TASKS), include_defaults=defaults, metadata=metadata)
+
+def settings(study: Study, task: Task) -> dict[str, Any]:
+    """All that decides the scores of one task besides the weights."""
+    common, reasoning = study.eval, REASONING in task.name or task.name == HELD_OUT
+    chosen = {
+        "task": stand_in(task.name),
+        "limit": None if task.sample else task.limit or common.limit,
+        "sample": sha256(study.beside(task.sample)) if task.sample else None,
+        "shots": common.shots if task.shots is None else task.shots,
+        "chat_template": (common.chat_template if task.chat_template is None else task.chat_template) and not reasoning,
+        "max_new_tokens": task.max_new_tokens or (common.max_new_tokens if reasoning else None),
+        "rotate": common.rotate if task.rotate is None else task.rotate,
+    }
+    if reasoning:
+        chosen |= {"shots": None, "prompt": study.prompt.model_dump(), "rotate": False}
+    if task.name == HELD_OUT:
+        chosen["items"] = held_out(study)["question_id"].tolist()
+    if task.name.startswith("starter_"):
+        chosen["shots"] = None
+    return chosen
 
 
-def score(model: Any, tokenizer: Any, model_id: str, settings: Eval, prompt: Prompt, mark: str, folder: Path) -> pd.DataFrame:
-    """Score a model on every task of the study; tasks whose file in `folder` bears the same `mark` are not run again.
+def score(
+    model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path, only: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Score a model on every task of the study; what is on disk is not run again.
 
     model: a function that returns the model; it is called only if something is left to score.
-    Returns one row an item and answer filter: task, group, benchmark (of a group of tasks, the member), subject, mode, filter, item_id, predicted,
-    target, correct, format_valid, response.
+    weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
+    to score, if not all.
+
+    Returns one row an item, answer filter and rotation: task, group, benchmark, subject, mode, filter,
+    rotation, item_id, predicted, target, correct, chance, format_valid, response, setting.
     """
-    parts, harness = [], None
-    for task in tqdm(settings.tasks, desc="benchmarks", unit="task"):
-        path, task_mark = folder / f"{task.name}.parquet", fingerprint(mark, task.name, task.limit)
-        if not is_current(path, task_mark):
-            harness = harness or _harness(model(), tokenizer, settings)
-            rows, facts = _score_one(harness, task.name, task.limit, model_id, settings, prompt)
-            write_result(rows.assign(task=task.name, group=task.group), path, task_mark, **facts)
-        parts.append(pd.read_parquet(path).assign(group=task.group))
+    parts: list[pd.DataFrame] = []
+    work = _Work(model, tokenizer, study, weights, folder)
+    tasks = [task for task in study.eval.tasks if not only or task.name in only]
+    for task in tqdm(tasks, desc="benchmarks", unit="task"):
+        chosen = settings(study, task)
+        path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
+        if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
+            rows, facts = work.run(task, chosen)
+            write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
+        rows = pd.read_parquet(path)
+        parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
     return pd.concat(parts, ignore_index=True)
 
 
-def _harness(model: Any, tokenizer: Any, settings: Eval) -> Any:
-    from lm_eval.models.huggingface import HFLM
+class _Work:
+    """What scoring needs and makes once: the harness around the model, and the task manager."""
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size, backend="causal")
+    def __init__(self, model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path) -> None:
+        self.model, self.tokenizer, self.study, self.weights, self.folder = model, tokenizer, study, weights, folder
+        self.manager: Any = None
+        self.harness: Any = None
+
+    def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
+        from lm_eval.models.huggingface import HFLM
+
+        self.manager = self.manager or manager(self.study)
+        found = members(self.manager, task.name)
+        asked = {name: _Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
+        turns = max(one.options for one in asked.values()) if chosen["rotate"] else 1
+        parts = []
+        for by in range(turns):
+            path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
+            if not is_current(path, mark):
+                if self.harness is None:
+                    self.harness = HFLM(pretrained=self.model(), tokenizer=self.tokenizer, batch_size=self.study.eval.batch_size,
+                                        backend="causal")  # fmt: skip
+                turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
+                write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
+            parts.append(pd.read_parquet(path))
+        facts = {
+            name: data_facts(one) | {"shots": one.config.num_fewshot, "scored": len(asked[name].places)}
+            for name, one in found.items()
+        }
+        return pd.concat(parts, ignore_index=True), facts
+
+    def _chosen(self, task: Task, chosen: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, list[int]]]:
+        """The benchmarks of a task with the positions of the documents to score."""
+        if not task.sample:
+            return {name: (one, _places(one, chosen["limit"], None)) for name, one in found.items()}
+        path = self.study.beside(task.sample)
+        sample = task_data.read_sample(path)
+        if unknown := sorted(set(sample) - set(found)):
+            raise StudyError(f"{path}: {unknown[0]!r} is no benchmark of {task.name}; it has {', '.join(found)}")
+        return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
 
 
-def _score_one(
-    harness: Any, name: str, limit: int | None, model_id: str, settings: Eval, prompt: Prompt
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Run one task. Raises StudyError if the harness has none of that name."""
+class _Asked(NamedTuple):
+    """A benchmark, the documents to score and their positions; `options`: the most that a document has, 1 if it has no letters."""
+
+    task: Any
+    documents: list[Any]
+    places: list[int]
+    options: int
+
+    @classmethod
+    def of(cls, task: Any, places: list[int]) -> _Asked:
+        documents = [task.eval_docs[place] for place in places]
+        lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
+        counts = [len(task_data.options_of(doc) or [""]) for doc in documents] if lettered else [1]
+        return cls(task, documents, places, max(counts))
+
+    def turned(self, by: int) -> _Asked:
+        """The same with the options of each document rotated; documents that have no such rotation are left out."""
+        if by == 0:
+            return self
+        able = [number for number, doc in enumerate(self.documents) if by < len(task_data.options_of(doc))]
+        turned = [task_data.rotate(self.documents[number], by) for number in able]
+        return self._replace(documents=turned, places=[self.places[number] for number in able])
+
+
+def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[int]:
+    """Positions of the documents to score; of a sample, those that still are the questions which were drawn.
+
+    Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
+    """
+    if sample is None:
+        return list(range(min(limit or len(task.eval_docs), len(task.eval_docs))))
+    drawn = [(int(place), key) for place, key in zip(sample["doc_id"], sample["question_id"], strict=True)]
+    kept = [place for place, key in drawn if place < len(task.eval_docs) and task_data.key(task.eval_docs[place]) == key]
+    if len(kept) < 0.9 * len(drawn):
+        raise StudyError(
+            f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "
+            "data set has changed since the sample was drawn, draw it again"
+        )
+    return kept
+
+
+def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any]) -> pd.DataFrame:
+    """Have the harness score the given documents as they stand; one row an item and answer filter."""
     from lm_eval import simple_evaluate
 
-    manager = _manager({"prompt": prompt.model_dump(), "model": model_id}, defaults=not name.startswith("starter_"))
-    if name not in manager.all_tasks:
-        raise StudyError(f"eval.tasks: lm-evaluation-harness has no task {name!r}")
-    reasoning = REASONING in name
-    result = simple_evaluate(
-        model=harness,
-        tasks=[name],
-        task_manager=manager,
-        limit=limit,
-        num_fewshot=None if name.startswith("starter_") else settings.num_fewshot,
-        apply_chat_template=settings.chat_template and not reasoning,
-        gen_kwargs={"max_gen_toks": settings.max_new_tokens, "repetition_penalty": 1.0} if reasoning else None,
-        log_samples=True,
-        bootstrap_iters=0,
-        random_seed=0,
-        numpy_random_seed=0,
-        torch_random_seed=0,
-        fewshot_random_seed=0,
-    )
-    if not result["samples"]:
-        raise StudyError(f"eval.tasks: {name!r} gave no items")
-    rows = [_row(task, sample, reasoning) for task, samples in result["samples"].items() for sample in samples]
-    facts = {
-        "task_versions": result["versions"],
-        "shots": {task: config.get("num_fewshot") for task, config in result["configs"].items()},
-        "chat_template": settings.chat_template and not reasoning,
-        "limit": limit,
-    }
-    return pd.DataFrame(rows), facts
+    for one in asked:
+        source = "test_docs" if one.task.has_test_docs() else "validation_docs"
+        setattr(one.task, source, lambda documents=one.documents: documents)
+    writes = any(_writes(one.task) for one in asked)
+    tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
+    with _in_mirror():
+        result = simple_evaluate(
+            model=harness,
+            tasks=[one.task for one in asked],
+            task_manager=manager,
+            num_fewshot=chosen["shots"],
+            apply_chat_template=chosen["chat_template"],
+            log_samples=True,
+            bootstrap_iters=0,
+            **tokens,
+        )
+    rows = []
+    for one in asked:
+        delattr(one.task, "test_docs" if "test_docs" in vars(one.task) else "validation_docs")
+        told = _setting(one.task, chosen)
+        rows += [_row(one.task, sample, one.places) | {"setting": told} for sample in result["samples"][one.task.task_name]]
+    return pd.DataFrame(rows)
 
 
-def _row(task: str, sample: dict[str, Any], reasoning: bool) -> dict[str, Any]:
+def _writes(task: Any) -> bool:
+    return task.OUTPUT_TYPE == "generate_until"
+
+
+def _setting(task: Any, chosen: dict[str, Any]) -> str:
+    """How a score was made, in a few words that stand beside it."""
+    told = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
+    told += ["chat template"] if chosen["chat_template"] else []
+    told += ["fixed sample"] if chosen["sample"] else []
+    told += [f"first {chosen['limit']}"] if chosen["limit"] else []
+    told += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
+    return ", ".join(told)
+
+
+def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:
     """One item as a row, from the harness's log of it."""
-    doc = sample["doc"]
+    doc, reasoning = sample["doc"], REASONING in task.task_name or task.task_name == HELD_OUT
     row = {
-        "benchmark": task,
-        "subject": str(doc.get("subject", "")),
-        "item_id": str(doc.get("item_id", sample["doc_id"])),
+        "benchmark": task.task_name,
+        "subject": str(doc.get("subject") or doc.get("category") or doc.get("subject_name") or ""),
+        "item_id": str(doc.get("item_id", places[sample["doc_id"]])),
         "filter": sample.get("filter", "none"),
         "correct": bool(next(sample[metric] for metric in METRICS if metric in sample)),
         "chance": 0.0,
@@ -185,16 +373,34 @@ def _row(task: str, sample: dict[str, Any], reasoning: bool) -> dict[str, Any]:
         lengths = [len(arguments[1].lstrip()) for arguments in sample["arguments"]]
         likelihoods = [value / length for value, length in zip(likelihoods, lengths, strict=True)]
     best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-    return row | {"mode": "likelihood", "predicted": LETTERS[best], "target": LETTERS[int(sample["target"])],
-                  "chance": 1 / len(likelihoods)}  # fmt: skip
+    target = sample["target"]
+    right = task.doc_to_choice(doc).index(target) if isinstance(target, str) and not target.isdigit() else int(target)
+    return row | {"mode": "likelihood", "predicted": LETTERS[best], "target": LETTERS[right], "chance": 1 / len(likelihoods)}
 
 
 def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoning: bool) -> dict[str, Any]:
     """The part of a row that a written answer has: in reasoning mode read from `<answer>`, else as the task's filter found it."""
+    options = list(doc.get("options") or [])
+    chance = 1 / len(options) if options else 0.0
     if not reasoning:
-        return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]),
-                "response": response}  # fmt: skip
+        return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
+                "response": response, "chance": chance}  # fmt: skip
     text = doc["prefill"] + response
-    reading = prompts.read_answer(text, doc["options"])
+    reading = prompts.read_answer(text, options)
     return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
-            "format_valid": reading.format_valid, "chance": 1 / len(doc["options"])}  # fmt: skip
+            "format_valid": reading.format_valid, "chance": chance}  # fmt: skip
+
+
+def main() -> None:
+    """`python -m helpers.benchmarks STUDY`: have all benchmark data at hand; one line, or an error and exit code 1."""
+    from helpers.study import open_study
+
+    try:
+        found = questions(open_study(sys.argv[1]))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    print(f"{found['benchmark'].nunique()} benchmarks, {len(found)} questions")
+
+
+if __name__ == "__main__":
+    main()

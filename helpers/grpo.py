@@ -79,6 +79,7 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         weight_decay=0.0,
         max_grad_norm=1.0,
         num_train_epochs=train.epochs,
+        max_steps=train.max_steps or -1,
         per_device_train_batch_size=train.batch_size,
         gradient_accumulation_steps=train.gradient_accumulation,
         steps_per_generation=train.gradient_accumulation,
@@ -96,8 +97,9 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         mask_truncated_completions=False,
         shuffle_dataset=True,
         use_vllm=False,
-        # The model's own dtype is the training dtype; autocast would change it.
-        bf16=False,
+        # An adapter trains in the model's own dtype, which autocast would change. All parameters train in float32, since
+        # bfloat16 rounds steps of this size away; their products are computed in bfloat16 where the GPU can.
+        bf16=train.method == "full" and torch.cuda.is_available(),
         fp16=False,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=train.gradient_checkpointing,
@@ -106,7 +108,7 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         log_completions=True,
         save_strategy="steps",
         save_steps=train.save_steps,
-        save_total_limit=2,
+        save_total_limit=None if train.keep_checkpoints else 2,
         report_to=[],
         disable_tqdm=True,
         push_to_hub=False,
@@ -153,22 +155,26 @@ class _Trainer(GRPOTrainer):
         return super()._calculate_rewards(inputs, *args)
 
 
-def make_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, prompt: Prompt, seed: int, folder: Path
-) -> GRPOTrainer:
-    """TRL's trainer with a fresh LoRA adapter; the seed is set before the adapter is created (trl#6688).
-
-    TRL reads the tokens that end a rollout from the model's generation config.
-    """
-    set_seed(seed)
+def lora(train: Train) -> LoraConfig:
+    """PEFT's configuration of the adapter."""
     targets = train.lora.target_modules
-    lora = LoraConfig(
+    return LoraConfig(
         r=train.lora.r,
         lora_alpha=train.lora.alpha,
         lora_dropout=train.lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
+
+
+def make_trainer(
+    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, prompt: Prompt, seed: int, folder: Path
+) -> GRPOTrainer:
+    """TRL's trainer with a fresh LoRA adapter, or on all parameters; the seed is set before the adapter is created (trl#6688).
+
+    TRL reads the tokens that end a rollout from the model's generation config.
+    """
+    set_seed(seed)
     model.generation_config.eos_token_id = eos_tokens(model, tokenizer) + prompts.end_tokens(prompt, tokenizer)
     trainer = _Trainer(
         model=model.train(),
@@ -176,7 +182,7 @@ def make_trainer(
         args=config(train, seed, folder),
         train_dataset=data,
         processing_class=tokenizer,
-        peft_config=lora,
+        peft_config=None if train.method == "full" else lora(train),
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
@@ -245,8 +251,21 @@ def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str)
     )
 
 
-def save_adapter(trainer: GRPOTrainer, folder: Path) -> None:
-    """Write the adapter as safetensors; its config last, so that a half-written one is not taken for whole."""
+def keep_checkpoints(run: Path, steps: list[int]) -> None:
+    """Copy the adapters of the given steps out of a run's checkpoints, to `run`/step<k>: they are results of their own."""
+    for step in steps:
+        source, target = run / "checkpoints" / f"{CHECKPOINT}{step}", run / f"step{step}"
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for path in [*source.glob("*.safetensors"), *source.glob("*config.json")]:
+            shutil.copyfile(path, partial / path.name)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+
+def save_weights(trainer: GRPOTrainer, folder: Path) -> None:
+    """Write the adapter (or the whole model, if all of it was trained) as safetensors, all of it or nothing."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     trainer.model.save_pretrained(str(partial), safe_serialization=True)

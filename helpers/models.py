@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,18 +167,34 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(model: str, dtype: str = "auto", adapter: Path | None = None) -> PreTrainedModel:
-    """A model in evaluation mode on the GPU if there is one, with a LoRA adapter if one is given.
+def load_model(model: str, dtype: str = "auto", trained: Path | None = None, method: str = "lora") -> PreTrainedModel:
+    """A model in evaluation mode on the GPU if there is one.
+
+    trained: the folder that 03_grpo_train left: a LoRA adapter, or a whole model if all parameters were
+    trained (`method` "full"). method "qlora" loads the base in 4 bits, which needs an NVIDIA GPU.
 
     Raises StudyError, in one line, for a model that is not there, not granted, or has no safetensors.
     """
-    source, _ = locate(model)
-    loaded = _load(AutoModelForCausalLM, model, source, dtype=dtype_of(dtype), use_safetensors=True)
-    if adapter is not None:
+    whole = trained is not None and not (trained / "adapter_config.json").is_file()
+    source = str(trained) if whole else locate(model)[0]
+    loaded = _load(AutoModelForCausalLM, model, source, dtype=dtype_of(dtype), use_safetensors=True, **_bits(method))
+    if trained is not None and not whole:
         from peft import PeftModel
 
-        loaded = PeftModel.from_pretrained(loaded, str(adapter))
-    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        loaded = PeftModel.from_pretrained(loaded, str(trained))
+    return (loaded if method == "qlora" else loaded.to("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def _bits(method: str) -> dict[str, Any]:
+    """What QLoRA (arXiv 2305.14314) asks of the base model: 4-bit NormalFloat, computing in bfloat16."""
+    if method != "qlora":
+        return {}
+    if not torch.cuda.is_available():
+        raise StudyError("train.method: qlora needs an NVIDIA GPU (bitsandbytes); use lora here")
+    from transformers import BitsAndBytesConfig
+
+    bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    return {"quantization_config": bits, "device_map": {"": 0}}
 
 
 def _load(kind: Any, model: str, source: str, **options: Any) -> Any:
@@ -204,22 +221,29 @@ def _why_not(model: str, error: Exception) -> str:
 
 
 @torch.inference_mode()
-def adapter_effect(model: Any, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-    """Does an adapter change the model? Largest LoRA-B weight, and largest change of a logit on fixed prompts.
+def training_effect(model: Any, tokenizer: PreTrainedTokenizerBase, base: Callable[[], Any]) -> dict[str, float]:
+    """Does what was trained change the model? Its largest weight, and the largest change of a logit on fixed prompts.
 
-    lora_B starts at zero, so all-zero weights mean that training gave no signal: a finding. Non-zero
-    weights with equal logits mean that the adapter is not used: an error, raised as StudyError
-    (lm-evaluation-harness#2432 scored the base model that way). The model is left as it is: what is
-    compared is what will be scored.
+    model: with an adapter, or trained as a whole; base: returns the untrained model, called only for the latter.
+    Largest weight: of LoRA-B, or of the change of any parameter. LoRA-B starts at zero, so all-zero weights mean
+    that training gave no signal: a finding. Non-zero weights with equal logits mean that the adapter is not
+    used: an error, raised as StudyError (lm-evaluation-harness#2432 scored the base model that way). The
+    model is left as it is: what is compared is what will be scored.
     """
-    weights = max(float(p.abs().max()) for name, p in model.named_parameters() if "lora_B" in name)
     batch = tokenizer(list(CHECK_PROMPTS), return_tensors="pt", padding=True).to(model.device)
-    adapted = model(**batch).logits
-    with model.disable_adapter():
-        change = float((adapted - model(**batch).logits).abs().max())
+    trained = model(**batch).logits
+    lora = [float(p.abs().max()) for name, p in model.named_parameters() if "lora_B" in name]
+    if lora:
+        weights = max(lora)
+        with model.disable_adapter():
+            change = float((trained - model(**batch).logits).abs().max())
+    else:
+        before = base()
+        weights = max(float((a - b).abs().max()) for a, b in zip(model.parameters(), before.parameters(), strict=True))
+        change = float((trained - before(**batch).logits).abs().max())
     if weights > 0 and change == 0:
-        raise StudyError("the adapter's weights are not zero, but the model's logits are those of the base model")
-    return {"largest_lora_b": weights, "largest_logit_change": change}
+        raise StudyError("the trained weights differ from the base model's, but the logits are the same: they are not used")
+    return {"largest_weight": weights, "largest_logit_change": change}
 
 
 def main() -> None:

@@ -102,6 +102,36 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     return figure
 
 
+def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True)
+    for ax, column, title in zip(axes, ("valid", "accuracy"), ("answers in the right format", "right answers"), strict=True):
+        sns.lineplot(table, x="step", y=column, hue="arm", hue_order=list(arms), palette=colours(arms), marker="o", ax=ax,
+                     errorbar=("pi", 100), legend=ax is axes[1])  # fmt: skip
+        ax.set(title=title, xlabel="optimiser step", ylabel="share of held-out questions")
+    axes[1].legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def gap(table: pd.DataFrame) -> Figure:
+    """Change of an arm over its filter's gap to the base. table: filter, gap, group, change, low, high."""
+    groups = [group for group in ("specialisation", "robustness", "shift") if group in set(table["group"])]
+    figure, axes = plt.subplots(1, len(groups), figsize=(3.8 * len(groups), 3.6), squeeze=False, sharey=True)
+    for ax, group in zip(axes[0], groups, strict=True):
+        rows = table[table["group"] == group]
+        away = [100 * (rows["change"] - rows["low"]), 100 * (rows["high"] - rows["change"])]
+        ax.errorbar(100 * rows["gap"], 100 * rows["change"], yerr=[side.clip(lower=0) for side in away], fmt="o", color=KINDS[0])
+        for row in rows.itertuples():
+            ax.annotate(row.filter, (100 * row.gap, 100 * row.change), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        ax.axhline(0, color="0.5", linewidth=1)
+        ax.set(
+            title=group, xlabel="filter's accuracy on the pool − the model's (points)", ylabel="change from untrained (points)"
+        )
+    figure.tight_layout()
+    return figure
+
+
 def plane(changes: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
     """Robustness against specialisation: change on the medical benchmarks (x) and on the others (y), in points.
 

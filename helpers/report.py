@@ -9,6 +9,7 @@ import argparse
 import html
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,26 @@ def note(text: str, kind: str = "note") -> HTML:
     return HTML(f'<p class="box {html.escape(kind)}">{html.escape(text)}</p>')
 
 
-def demonstration(study: Study) -> HTML:
-    """What stands beside the numbers of a study that is a demonstration; nothing for any other."""
-    text = (
+def remarks(study: Study, lines: Sequence[str] = ()) -> HTML:
+    """What stands beside the numbers of a study: that it is a demonstration, if it is one, and the given remarks."""
+    told = (
         "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
         "another, and no number here is a finding."
     )
-    return note(text, "warning") if study.demonstration else HTML("")
+    shown = ([told] if study.demonstration else []) + list(lines)
+    return HTML("".join(note(line, "warning").data for line in shown))
+
+
+def guards(lines: Sequence[str]) -> HTML:
+    """The guards that fired (`helpers/guards.py`), each in a box of its own; one quiet line if none did."""
+    if not lines:
+        return HTML('<p class="quiet">No guard fired here.</p>')
+    return HTML("".join(note(f"Guard: {line}", "warning guard").data for line in lines))
+
+
+def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML:
+    """A long table that a reader opens when it is wanted."""
+    return HTML(f"<details><summary>{html.escape(title)} ({len(frame)} rows)</summary>{table(frame, **options).data}</details>")
 
 
 def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
@@ -85,7 +99,7 @@ def pages(study: Study) -> list[Path]:
         "01_filter": list(study.filters),
         "02_split": list(study.arms),
         "03_grpo_train": [f"{arm}-seed{seed}" for arm in study.arms for seed in study.seeds],
-        "04_eval": ["-".join(model) for model in study.models()],
+        "04_eval": ["-".join(model) for model in study.scored()],
     }
     names = [f"{step}-{job}" for step in STEPS for job in jobs.get(step, [])] + ["05_analysis"]
     found = [folder / f"{name}.ipynb" for name in names if (folder / f"{name}.ipynb").exists()]
@@ -101,7 +115,9 @@ def build(study: Study) -> Path:
         step, _, rest = path.stem.partition("-")
         if not chapters or chapters[-1]["step"] != step:
             chapters.append({"step": step, "title": STEPS[step], "pages": []})
-        chapters[-1]["pages"].append({"id": _slug(path.stem), "title": rest.replace("-seed", ", seed "), "body": _body(path)})
+        chapters[-1]["pages"].append(
+            {"id": _slug(path.stem), "title": rest.replace("-seed", ", seed ").replace("-step", ", step "), "body": _body(path)}
+        )
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
     target = study.path("report", "index.html")
     with atomic(target) as partial:

@@ -24,8 +24,13 @@ def accuracy(
 ) -> list[float]:
     """2 for exactly the right letter, bare or in parentheses; 1 if the answer begins with the right option's text.
 
+    A question without options asks for a number: 2 for the right number alone, 1 for the right number as the only one
+    among other words. These two are ours, in parallel to the authors' values for letters.
+
     >>> accuracy(["<answer>B</answer>", "<answer>(B)</answer>", "<answer>Iron</answer>"], ["B"] * 3, [["Zinc", "Iron"]] * 3)
     [2.0, 2.0, 1.0]
+    >>> accuracy(["<answer>1,200</answer>", "<answer>1200 ml</answer>", "<answer>12</answer>"], ["1200"] * 3, [[]] * 3)
+    [2.0, 1.0, 0.0]
     """
     rewards = []
     for completion, right, texts in zip(_whole(completions, prefill), answer, options, strict=True):

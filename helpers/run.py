@@ -59,7 +59,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
 def main() -> None:
     """Parse the command line, run the notebook; one line and exit code 1 if it fails."""
     notebook, output, *pairs = sys.argv[1:]
-    parameters = {key: int(value) if key == "seed" else value for key, value in (pair.split("=", 1) for pair in pairs)}
+    parameters = {key: int(value) if key in ("seed", "step") else value for key, value in (pair.split("=", 1) for pair in pairs)}
     asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
     begun = time.monotonic()
     try:

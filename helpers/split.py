@@ -45,12 +45,28 @@ def choose(
         )
     if labels is None:
         return shuffled.head(arm.wanted).assign(label="unlabelled", pass_rate=np.nan), []
+    if arm.pass_rate is not None:
+        return _nearest_pass_rate(shuffled, arm.size, arm.pass_rate)
     wanted = {"hard": arm.hard, "easy": arm.easy}
     found = shuffled["label"].value_counts().reindex(list(wanted), fill_value=0).to_dict()
     taken, remarks = _counts(wanted, found, name, shortage)
     rank = shuffled.groupby("label").cumcount()
     chosen = shuffled[rank < shuffled["label"].map(taken)]
     return chosen.reset_index(drop=True), remarks
+
+
+def _nearest_pass_rate(shuffled: pd.DataFrame, size: int, wanted: float) -> tuple[pd.DataFrame, list[str]]:
+    """The `size` questions whose pass rate lies nearest to `wanted`; the seeded order decides between equals."""
+    away = (shuffled["pass_rate"] - wanted).abs()
+    chosen = shuffled.loc[away.sort_values(kind="stable").index[:size]].sort_index()
+    flat = chosen["pass_rate"].isin([0.0, 1.0]).sum()
+    told = f"{flat} of {size} questions have a pass rate of 0 or 1: the filter's samples found no better ones"
+    return chosen.reset_index(drop=True), [told] if flat else []
+
+
+def held_out(pool: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """The questions that no arm may train on: the last `count` of the pool in its seeded order."""
+    return order(pool, seed).tail(count).reset_index(drop=True)
 
 
 def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: str) -> tuple[dict[str, int], list[str]]:

@@ -12,6 +12,8 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.parameters import HELD_OUT
+
 BASELINE = "untrained"
 FLEXIBLE = "flexible-extract"  # of a task's answer filters, the one that enters group means
 
@@ -67,9 +69,12 @@ def paired_p(before: np.ndarray, after: np.ndarray, rng: np.random.Generator, re
     if set(np.unique([before, after])) <= {0.0, 1.0}:
         table = [[0, int((change < 0).sum())], [int((change > 0).sum()), 0]]
         return float(mcnemar(table, exact=True).pvalue)
-    moved = change[change != 0]
-    flips = rng.choice([-1.0, 1.0], size=(resamples, len(moved))) @ moved
-    return float((1 + (np.abs(flips) >= abs(moved.sum()) - 1e-12).sum()) / (1 + resamples))
+    sizes, counts = np.unique(np.abs(change[change != 0]), return_counts=True)
+    kept = rng.binomial(
+        counts, 0.5, size=(resamples, len(counts))
+    )  # of equal changes, how many keep their sign: the same, and fast
+    flips = (2 * kept - counts) @ sizes
+    return float((1 + (np.abs(flips) >= abs(change.sum()) - 1e-9).sum()) / (1 + resamples))
 
 
 def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -96,6 +101,87 @@ def _exact_power(items: int, discordant: float, difference: float, alpha: float)
     return float(stats.binom.pmf(pairs, items, share) @ found)
 
 
+def by_suite(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores with the benchmarks of a group of tasks joined into one: `mmlu` and not its 57 subjects.
+
+    Rotated items are left out. A suite whose members stand on two sides of the report is cut in two, named
+    `mmlu: specialisation` and `mmlu: robustness`, and stands once more as a whole, in the group `whole`.
+    A suite of one benchmark keeps its name. Items keep their member in their id, so that pairs stay pairs.
+    """
+    plain = scores[scores["rotation"] == 0]
+    sides = plain.groupby("task")["group"].nunique()
+    members = plain.groupby("task")["benchmark"].nunique()
+    joined, cut = plain["task"].map(members) > 1, plain["task"].map(sides) > 1
+    name = plain["benchmark"].where(~joined, plain["task"]).where(~cut, plain["task"] + ": " + plain["group"])
+    rows = plain.assign(benchmark=name, item_id=plain["benchmark"] + "/" + plain["item_id"])
+    whole = rows[cut].assign(benchmark=rows["task"], group="whole")
+    return pd.concat([rows, whole], ignore_index=True)
+
+
+def members(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Every benchmark by itself, also the members of a suite: accuracy and Wilson's interval, one row a benchmark, filter and arm."""
+    plain = scores[scores["rotation"] == 0]
+    rows = []
+    for (task, benchmark, filter_name, arm), part in plain.groupby(["task", "benchmark", "filter", "arm"], sort=False):
+        share, items = part["correct"].mean(), part["item_id"].nunique()
+        low, high = wilson(round(share * items), items, confidence)
+        rows.append({"task": task, "benchmark": benchmark, "filter": filter_name, "arm": arm, "group": part["group"].iloc[0],
+                     "setting": part["setting"].iloc[0], "items": items, "chance": part["chance"].mean(), "accuracy": share,
+                     "low": low, "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def letters(scores: pd.DataFrame) -> pd.DataFrame:
+    """Letter bias, for lettered likelihood benchmarks that were scored in every rotation; one row a suite and arm.
+
+    Columns: items, plain (accuracy as the options stand), rotated (accuracy averaged over all rotations of each
+    item), letter (the one named most often as the options stand), share (how often), right (how often that
+    letter is right). A model that names one letter whatever is asked has plain = right and rotated = chance.
+    """
+    turned = set(scores.loc[scores["rotation"] > 0, "benchmark"])
+    rows = []
+    for (task, arm), part in scores[scores["benchmark"].isin(turned)].groupby(["task", "arm"], sort=False):
+        plain = part[part["rotation"] == 0]
+        named = plain["predicted"].value_counts(normalize=True)
+        averaged = part.groupby(["benchmark", "item_id"])["correct"].mean().mean()
+        rows.append({"task": task, "arm": arm, "items": len(plain.groupby(["benchmark", "item_id"])), "chance": plain["chance"].mean(),
+                     "plain": plain["correct"].mean(), "rotated": averaged, "letter": named.index[0], "share": named.iloc[0],
+                     "right": (plain["target"] == named.index[0]).mean()})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:
+    """The held-out part of the pool over the course of training: one row an arm, seed and step.
+
+    scores: with columns arm, seed, step (0: the end of the training, and the untrained model); last: the steps of
+    each arm's whole training. Every arm begins with the untrained model at step 0. Columns arm, seed, step, items,
+    valid (share in the right format), accuracy, accuracy_if_valid.
+    """
+    asked = scores[scores["task"] == HELD_OUT]
+    rows = []
+    for (arm, seed, step), part in asked.groupby(["arm", "seed", "step"], sort=False):
+        valid = part["format_valid"].astype(bool)
+        row = {"items": len(part), "valid": valid.mean(), "accuracy": part["correct"].mean(),
+               "accuracy_if_valid": part.loc[valid, "correct"].mean()}  # fmt: skip
+        if arm == BASELINE:
+            seeds = asked.loc[asked["arm"] != BASELINE, ["arm", "seed"]].drop_duplicates()
+            rows += [{"arm": other.arm, "seed": other.seed, "step": 0} | row for other in seeds.itertuples()]
+        else:
+            rows.append({"arm": arm, "seed": seed, "step": step or last[arm]} | row)
+    return pd.DataFrame(rows).sort_values(["arm", "seed", "step"], ignore_index=True) if rows else pd.DataFrame()
+
+
+def filter_gap(labels: dict[str, pd.DataFrame], base: str) -> pd.DataFrame:
+    """How much more (or less) of the pool each filter answers right than the base model does; one row a filter.
+
+    labels: one row an answer (column correct), by filter; base: the filter that is the base model itself. Columns
+    filter, accuracy, gap.
+    """
+    accuracy = {name: float(frame["correct"].mean()) for name, frame in labels.items()}
+    rows = [{"filter": name, "accuracy": value, "gap": value - accuracy[base]} for name, value in accuracy.items()]
+    return pd.DataFrame(rows).sort_values("gap", ignore_index=True)
+
+
 def by_item(scores: pd.DataFrame) -> pd.DataFrame:
     """Items × models: the mean of `correct` over seeds. Index: benchmark, filter, item_id; columns: arms."""
     return scores.pivot_table(index=["benchmark", "filter", "item_id"], columns="arm", values="correct", aggfunc="mean", sort=False)  # fmt: skip
@@ -110,15 +196,16 @@ def comparison(scores: pd.DataFrame, confidence: float, resamples: int, power: f
     """
     rng = np.random.default_rng(seed)
     items = by_item(scores)
-    about = scores.groupby(["benchmark", "filter"], sort=False).agg(group=("group", "first"), chance=("chance", "mean"))
+    about = scores.groupby(["benchmark", "filter"], sort=False).agg(
+        group=("group", "first"), chance=("chance", "mean"), setting=("setting", "first"))  # fmt: skip
     rows = []
     for (benchmark, filter_name), table in items.groupby(level=["benchmark", "filter"], sort=False):
         facts = about.loc[(benchmark, filter_name)]
         for arm in table.columns:
             mine = table[arm].to_numpy()
             low, high = wilson(round(mine.sum()), len(mine), confidence)
-            row = {"group": facts["group"], "benchmark": benchmark, "filter": filter_name, "arm": arm, "items": len(mine),
-                   "chance": facts["chance"], "accuracy": mine.mean(), "low": low, "high": high}  # fmt: skip
+            row = {"group": facts["group"], "benchmark": benchmark, "filter": filter_name, "setting": facts["setting"], "arm": arm,
+                   "items": len(mine), "chance": facts["chance"], "accuracy": mine.mean(), "low": low, "high": high}  # fmt: skip
             for base in (BASELINE, "random"):
                 if base in table.columns and base != arm:
                     row |= _change(table[base].to_numpy(), mine, f"vs_{base}", rng, confidence, resamples, power)
@@ -148,7 +235,7 @@ def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed:
     gain in format would count as a gain in medicine. Of two answer filters the flexible one enters.
     """
     rng = np.random.default_rng(seed)
-    scores = scores[scores["mode"] != "reasoning"]
+    scores = scores[(scores["mode"] != "reasoning") & (scores["group"] != "whole")]
     flexible = set(scores.loc[scores["filter"] == FLEXIBLE, "benchmark"])
     scores = scores[~scores["benchmark"].isin(flexible) | (scores["filter"] == FLEXIBLE)]
     items = by_item(scores)
@@ -165,7 +252,7 @@ def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed:
             low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
             rows.append({"arm": arm, "group": group, "benchmarks": len(parts), "items": sum(map(len, parts)),
                          "change": float(np.mean([part.mean() for part in parts])), "low": low, "high": high})  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["arm", "group", "benchmarks", "items", "change", "low", "high"])
 
 
 def reasoning(scores: pd.DataFrame) -> pd.DataFrame:

@@ -50,19 +50,39 @@ def adapted(tiny, scale):
     return model.eval()
 
 
-def test_adapter_effect(tiny):
+def test_effect_of_an_adapter(tiny):
     tokenizer = models.load_tokenizer("tiny/llama")
-    effect = models.adapter_effect(adapted(tiny, 0.1), tokenizer)
-    assert effect["largest_lora_b"] == pytest.approx(0.1)
+    effect = models.training_effect(adapted(tiny, 0.1), tokenizer, pytest.fail)
+    assert effect["largest_weight"] == pytest.approx(0.1)
     assert effect["largest_logit_change"] > 0
-    assert models.adapter_effect(adapted(tiny, 0.0), tokenizer) == {"largest_lora_b": 0.0, "largest_logit_change": 0.0}
+    assert models.training_effect(adapted(tiny, 0.0), tokenizer, pytest.fail) == {
+        "largest_weight": 0.0,
+        "largest_logit_change": 0.0,
+    }
+
+
+def test_effect_of_training_all_parameters(tiny, tmp_path):
+    tokenizer, model = models.load_tokenizer("tiny/llama"), models.load_model("tiny/llama", "float32")
+    with torch.no_grad():
+        model.lm_head.weight[5] += 0.5
+    model.save_pretrained(tmp_path)
+    trained = models.load_model("tiny/llama", "float32", tmp_path, "full")
+    effect = models.training_effect(trained, tokenizer, lambda: models.load_model("tiny/llama", "float32"))
+    assert effect["largest_weight"] == pytest.approx(0.5)
+    assert effect["largest_logit_change"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_qlora_without_a_gpu_is_one_line(tiny):
+    with pytest.raises(StudyError, match="qlora needs an NVIDIA GPU"):
+        models.load_model("tiny/llama", method="qlora")
 
 
 def test_an_adapter_that_is_not_used_is_an_error(tiny):
     model = adapted(tiny, 0.1)
     model.base_model.disable_adapter_layers()
-    with pytest.raises(StudyError, match="logits are those of the base model"):
-        models.adapter_effect(model, models.load_tokenizer("tiny/llama"))
+    with pytest.raises(StudyError, match="the logits are the same: they are not used"):
+        models.training_effect(model, models.load_tokenizer("tiny/llama"), pytest.fail)
 
 
 def completions(tiny, prompts, **settings):

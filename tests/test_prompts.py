@@ -3,7 +3,7 @@
 import pytest
 
 from helpers import prompts
-from helpers.study import Prompt
+from helpers.parameters import Prompt
 
 OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
 GOOD = "<think>Microcytic, so iron.</think>\n<answer>A</answer>"
@@ -45,6 +45,63 @@ def test_completions(completion, soft, strict, predicted, exact):
     assert prompts.read_answer(completion, OPTIONS) == (strict, predicted, exact)
 
 
+@pytest.mark.parametrize(
+    ("block", "predicted", "exact"),
+    [
+        ("42", "42", True),
+        (" 42\n", "42", True),
+        ("1,234,567", "1234567", True),
+        ("1200.00", "1200", True),
+        ("$1,200.50", "1200.5", True),
+        ("-$3", "-3", True),
+        ("\u22123", "-3", True),
+        ("+7", "7", True),
+        (".5", "0.5", True),
+        ("-0", "0", True),
+        ("007", "7", True),
+        ("42.", "42", True),
+        ("15%", "15", True),
+        ("2.5e3", "2500", True),
+        ("72 clips", "72", False),
+        ("The answer is 1,200.", "1200", False),
+        ("x = -4", "-4", False),
+        ("about $18 a day", "18", False),
+        ("**42**", "42", False),
+        ("5 mg of vitamin B12", "5", False),
+        ("", None, False),
+        ("forty", None, False),
+        ("1/2", None, False),
+        ("3 + 4 = 7", None, False),
+        ("12-15", None, False),
+        ("7:30", None, False),
+        ("3,5", None, False),
+        ("1,2000", None, False),
+        ("12.5.3", None, False),
+        ("1 200", None, False),
+        ("nan", None, False),
+        ("-inf", None, False),
+        ("1e999999", None, False),
+        ("about 1e999999", None, False),
+        ("\uff14\uff12", None, False),  # 42 in full-width digits
+        ("\u0664\u0662", None, False),  # 42 in Arabic digits
+        ("4\uff12", None, False),
+    ],
+)
+def test_numbers(block, predicted, exact):
+    assert prompts.read_answer(f"<think>a</think><answer>{block}</answer>", []) == (True, predicted, exact)
+
+
+def test_a_number_outside_the_answer_block_is_unread():
+    assert prompts.read_answer("<think>42</think> 42", []) == (False, None, False)
+
+
+@pytest.mark.parametrize("example", [*prompts.WORKED_EXAMPLES, *prompts.NUMBER_EXAMPLES])
+def test_worked_examples_are_read_as_their_answer(example):
+    completion = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
+    assert prompts.read_answer(completion, example["options"]) == (True, example["answer"], True)
+    assert example["answer"] in (prompts.LETTERS if example["options"] else example["thinking"])
+
+
 class Tokenizer:
     """As much of a tokenizer as a prompt needs."""
 
@@ -80,7 +137,16 @@ def test_a_model_without_chat_template_gets_the_transcript():
     assert text.endswith("User: What?\nA. Iron\nB. Iron and folate\nC. Zinc\nD. Copper\n\nAssistant:")
 
 
-def test_the_prompt_holds_no_filler_that_could_be_copied_as_an_answer():
-    text = prompts.render("What?", OPTIONS, Prompt(style="plain"), Tokenizer())
+def test_a_question_without_options_gets_the_instruction_and_the_examples_of_numbers():
+    text = prompts.render("How many?", [], Prompt(style="chat", worked_examples=2), Tokenizer())
+    assert "as a number inside <answer>" in text
+    assert "letter" not in text
+    assert [example["question"] in text for example in prompts.NUMBER_EXAMPLES] == [True, True]
+    assert text.endswith("[user]How many?[assistant]")
+
+
+@pytest.mark.parametrize("options", [OPTIONS, []])
+def test_the_prompt_holds_no_filler_that_could_be_copied_as_an_answer(options):
+    text = prompts.render("What?", options, Prompt(style="plain"), Tokenizer())
     assert "<think> </think>" in text
     assert "here" not in text

@@ -1,11 +1,12 @@
 """Values of the three rewards, and the advantage that TRL makes of them."""
 
+import datasets
 import pandas as pd
 import pytest
 import torch
 
 from helpers import grpo, models, questions, rewards
-from helpers.study import Prompt, Train
+from helpers.parameters import Pool, Prompt, Train
 
 OPTIONS = [["Zinc", "Iron", "Iodine", "Copper"]]
 
@@ -30,6 +31,16 @@ def test_values(completion, accuracy, format, tags):
     assert rewards.xml_count([completion]) == [tags]
 
 
+@pytest.mark.parametrize(
+    ("block", "reward"),
+    [("1200", 2), ("$1,200.00", 2), ("1,200 ml", 1), ("120", 0), ("-1200", 0), ("1200 = 1200", 0), ("A", 0), ("", 0)],
+)
+def test_numbers(block, reward):
+    data = datasets.Dataset.from_list([{"answer": "1200", "options": []}, {"answer": "B", "options": OPTIONS[0]}])
+    texts = [f"<think>x</think>\n<answer>{block}</answer>", "<think>x</think>\n<answer>B</answer>"]
+    assert rewards.accuracy(texts, answer=data["answer"], options=data["options"]) == [reward, 2]
+
+
 def test_what_the_prompt_wrote_already_counts():
     rest = "x</think>\n<answer>B</answer>"
     assert rewards.format([rest]) == [0.0]
@@ -39,7 +50,7 @@ def test_what_the_prompt_wrote_already_counts():
 
 def trainer(tiny, tmp_path, **train):
     """TRL's trainer on the tiny model and twelve questions, as 03_grpo_train makes it."""
-    pool = questions.load_pool("starter:medicine_pool").head(12)
+    pool = questions.load_pool(Pool(source="starter:medicine_pool")).head(12)
     tokenizer, model = models.load_tokenizer("tiny/llama"), models.load_model("tiny/llama", "float32")
     prompt = Prompt(style="plain", prefill="<think>")
     settings = Train(max_completion_tokens=4, save_steps=1, learning_rate=1e-2, **train)

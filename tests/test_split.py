@@ -5,12 +5,12 @@ import pytest
 
 from helpers import questions, split
 from helpers.files import StudyError
-from helpers.study import Arm
+from helpers.parameters import Arm, Pool
 
 
 @pytest.fixture
 def pool():
-    return questions.load_pool("starter:medicine_pool")
+    return questions.load_pool(Pool(source="starter:medicine_pool"))
 
 
 @pytest.fixture
@@ -63,3 +63,24 @@ def test_exact_and_near_copies_are_found_and_common_phrases_are_not():
     pool["question_id"] = pool["question"].map(questions.question_id)
     found = questions.overlaps(pool, pd.DataFrame({"benchmark": ["b"], "question": [(stem + phrase).upper()]}), 8, 0.5)
     assert found[["id", "kind"]].to_numpy().tolist() == [["exact", "exact"], ["near", "near"]]
+
+
+def test_by_pass_rate(pool):
+    rates = [0, 1, 2, 3, 4, 5, 6, 7, 8] * 11 + [4] * 4
+    rows = [{"question_id": q, "sample": k, "label": "easy" if k < rate else "hard"}
+            for q, rate in zip(pool["question_id"], rates, strict=True) for k in range(8)]  # fmt: skip
+    chosen, remarks = split.choose(pool, Arm(filter="f", size=40, pass_rate=0.5), "x", pd.DataFrame(rows), 0, "stop")
+    assert len(chosen) == 40
+    assert remarks == []
+    assert (chosen["pass_rate"] == 0.5).sum() == 15  # all of them
+    assert set(chosen["pass_rate"]) == {0.375, 0.5, 0.625, 0.75} | set(chosen["pass_rate"]) - {0.0, 1.0}
+    few, remarks = split.choose(pool, Arm(filter="f", size=95, pass_rate=0.5), "x", pd.DataFrame(rows), 0, "stop")
+    assert remarks == [f"{few['pass_rate'].isin([0.0, 1.0]).sum()} of 95 questions have a pass rate of 0 or 1: the filter's samples found no better ones"]  # fmt: skip
+
+
+def test_held_out_questions_are_the_same_every_time_and_no_arm_has_them(pool):
+    away = split.held_out(pool, 20, 0)
+    assert ids(away) == ids(split.held_out(pool.sample(frac=1.0, random_state=1), 20, 0))
+    assert ids(away) != ids(split.held_out(pool, 20, 1))
+    kept = pool[~pool["question_id"].isin(away["question_id"])]
+    assert not ids(away) & ids(split.choose(kept, Arm(size=83), "x", None, 0, "stop")[0])

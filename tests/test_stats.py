@@ -78,7 +78,7 @@ def scores():
     rows = [("a", "untrained", [1, 0, 0, 0]), ("a", "x", [1, 1, 0, 0]), ("b", "untrained", [1, 1]), ("b", "x", [0, 1])]
     return pd.DataFrame([
         {"benchmark": b, "arm": arm, "seed": 0, "group": "specialisation", "filter": "none", "item_id": str(i), "correct": bool(c),
-         "chance": 0.25, "mode": "likelihood"} for b, arm, items in rows for i, c in enumerate(items)])  # fmt: skip
+         "chance": 0.25, "mode": "likelihood", "setting": "0-shot"} for b, arm, items in rows for i, c in enumerate(items)])  # fmt: skip
 
 
 def test_comparison_table_by_hand():
@@ -106,3 +106,60 @@ def test_kappa_by_hand():
     assert found["kappa"] == pytest.approx((0.8 - 0.68) / 0.32)
     assert (found["both_easy"], found["only_first_easy"], found["only_second_easy"]) == (1, 1, 1)
     assert found["same_wrong"] == 1.0
+
+
+def suite():
+    """A suite of two benchmarks on two sides, one item each in two rotations, for two models."""
+    rows = [
+        ("mmlu_anatomy", "specialisation", "untrained", 0, "A", "A"), ("mmlu_anatomy", "specialisation", "untrained", 1, "A", "B"),
+        ("mmlu_law", "robustness", "untrained", 0, "A", "B"), ("mmlu_law", "robustness", "untrained", 1, "A", "A"),
+        ("mmlu_anatomy", "specialisation", "x", 0, "A", "A"), ("mmlu_anatomy", "specialisation", "x", 1, "B", "B"),
+        ("mmlu_law", "robustness", "x", 0, "B", "B"), ("mmlu_law", "robustness", "x", 1, "A", "A"),
+    ]  # fmt: skip
+    names = ["benchmark", "group", "arm", "rotation", "predicted", "target"]
+    table = pd.DataFrame(rows, columns=names).assign(
+        task="mmlu", item_id="0", filter="none", seed=0, chance=0.5, setting="", mode="likelihood"
+    )
+    return table.assign(correct=table["predicted"] == table["target"])
+
+
+def test_a_suite_is_cut_by_side_and_stands_once_as_a_whole():
+    table = stats.by_suite(suite())
+    assert table[["benchmark", "group"]].drop_duplicates().to_numpy().tolist() == [
+        ["mmlu: specialisation", "specialisation"], ["mmlu: robustness", "robustness"], ["mmlu", "whole"]]  # fmt: skip
+    compared = stats.comparison(table, 0.95, 200, 0.8, 0).set_index(["benchmark", "arm"])
+    assert compared.loc[("mmlu", "x"), "accuracy"] == 1.0
+    assert compared.loc[("mmlu", "untrained"), "accuracy"] == 0.5
+    assert set(stats.group_changes(table, 0.95, 200, 0)["group"]) == {"specialisation", "robustness"}
+
+
+def test_letter_bias_by_hand():
+    rows = stats.letters(suite()).set_index("arm")
+    assert rows.loc["untrained", ["plain", "rotated", "letter", "share", "right"]].tolist() == [0.5, 0.5, "A", 1.0, 0.5]
+    assert rows.loc["x", ["plain", "rotated"]].tolist() == [1.0, 1.0]
+    assert stats.letters(suite().assign(rotation=0)).empty
+
+
+def test_sign_flips_of_means_over_seeds():
+    rng = np.random.default_rng(0)
+    after = np.array([1 / 3, 2 / 3, 1.0, 1 / 3])
+    # every one of the 2 ** 4 sign patterns is equally likely; two are as extreme as what was seen
+    assert stats.paired_p(np.zeros(4), after, rng, 100_000) == pytest.approx(2 / 16, abs=0.005)
+
+
+def test_gap_of_filters():
+    labels = {"self": pd.DataFrame({"correct": [True, False]}), "large": pd.DataFrame({"correct": [True, True]})}
+    assert stats.filter_gap(labels, "self")["gap"].tolist() == [0.0, 0.5]
+
+
+def test_duration_starts_every_arm_at_the_untrained_model():
+    rows = [("untrained", -1, 0, False), ("x", 0, 2, True), ("x", 0, 0, True), ("y", 0, 0, False)]
+    table = pd.DataFrame(rows, columns=["arm", "seed", "step", "correct"]).assign(task="pool_held_out", format_valid=True)
+    told = stats.duration(table, {"x": 4, "y": 4})
+    assert told[["arm", "step", "accuracy"]].to_numpy().tolist() == [
+        ["x", 0, 0.0],
+        ["x", 2, 1.0],
+        ["x", 4, 1.0],
+        ["y", 0, 0.0],
+        ["y", 4, 0.0],
+    ]

@@ -4,10 +4,11 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import run
+from conftest import REPOSITORY, run
 
 from helpers import files, questions
 from helpers.files import StudyError
+from helpers.parameters import Pool
 from helpers.study import open_study
 
 ROW = {"question": "Which metal does haemoglobin hold?", "options": ["Iron", "Zinc"], "answer": "A"}
@@ -58,6 +59,36 @@ MISTAKES = {
     "task twice": (at("eval.tasks", [{"name": "mmlu", "group": "shift"}] * 2), "'mmlu' stands twice"),
     "unknown group": (at("eval.tasks", [{"name": "mmlu", "group": "rest"}]), "eval.tasks.0.group: 'rest' is not right"),
     "unknown loss": (at("train.loss", "ppo"), "train.loss: 'ppo' is not right"),
+    "hub pool without a commit": (at("pool", "nobody/questions"), "a data set of the hub, and these are read at one commit"),
+    "unknown key of an arm's training": (
+        at("arms.random.train", {"learning_rat": 1e-6}),
+        "arms.random.train: unknown key 'learning_rat'; did you mean 'learning_rate'?",
+    ),
+    "an arm's training with broken groups": (at("arms.random.train", {"rollouts": 5}), "arms.random.train: batch_size"),
+    "pass rate of one answer": (
+        at("arms.self", {"filter": "self", "size": 20, "pass_rate": 0.5}),
+        "filters.self.samples is 1; a pass rate needs several samples",
+    ),
+    "pass rate without a filter": (at("arms.random.pass_rate", 0.5), "an arm has either"),
+    "held out, but never asked": (at("split.held_out", 20), "split.held_out and the task 'pool_held_out'"),
+    "checkpoints that nobody scores": (at("train.keep_checkpoints", True), "checkpoints are scored on the task 'pool_held_out'"),
+    "more held out than the pool has": (
+        lambda v: (v["split"].update(held_out=90), v["eval"]["tasks"].append({"name": "pool_held_out"})),
+        "25 questions wanted and 90 held out, the pool 'starter:medicine_pool' has 103",
+    ),
+    "no reward counts": (
+        at("train.reward_weights", {"accuracy": 0.0, "format": 0.0, "xml_count": 0.0}),
+        "reward_weights are all 0",
+    ),
+    "limit and sample": (
+        at("eval.tasks", [{"name": "mmlu", "limit": 3, "sample": "s.csv"}]),
+        "limit and sample exclude each other",
+    ),
+    "missing sample": (at("eval.tasks", [{"name": "mmlu", "sample": "s.csv"}]), "s.csv: no such file"),
+    "unknown side": (at("eval.groups", {"medicine": ["mmlu_*"]}), "eval.groups.medicine"),
+    "missing shared file": (at("shared", "nowhere.yaml"), "shared: nowhere.yaml: no such file"),
+    "shared is no path": (at("shared", ["a", "b"]), "it should be the path of one YAML file"),
+    "shares itself": (at("shared", "changed.yaml"), "shared: changed.yaml shares this file in turn"),
 }
 
 
@@ -130,15 +161,15 @@ def test_pools_of_ones_own(tmp_path, parameters, rows, expected):
 def test_broken_lines_and_files(tmp_path):
     (tmp_path / "p.jsonl").write_text(json.dumps(ROW) + "\n{\n")
     with pytest.raises(StudyError, match="line 2 is not valid JSON"):
-        questions.load_pool(str(tmp_path / "p.jsonl"))
+        questions.load_pool(Pool(source=str(tmp_path / "p.jsonl")))
     (tmp_path / "p.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(StudyError, match="cannot be read as Parquet"):
-        questions.load_pool(str(tmp_path / "p.parquet"))
+        questions.load_pool(Pool(source=str(tmp_path / "p.parquet")))
 
 
 def test_a_pool_as_parquet_and_with_options_by_letter(tmp_path):
     pd.DataFrame([ROW | {"options": {"A": "Iron", "B": "Zinc"}}]).to_parquet(tmp_path / "p.parquet")
-    (row,) = questions.load_pool(str(tmp_path / "p.parquet")).to_dict("records")
+    (row,) = questions.load_pool(Pool(source=str(tmp_path / "p.parquet"))).to_dict("records")
     assert (row["options"], row["answer"]) == (["Iron", "Zinc"], "A")
 
 
@@ -182,7 +213,7 @@ def test_settings_that_change_no_result_are_no_inputs(parameters):
     before = open_study(str(parameters()))
     after = open_study(str(parameters(lambda v: (v["train"].update(save_steps=5), v["eval"].update(batch_size=2),
                                                  v["filters"]["self"].update(batch_size=1)))))  # fmt: skip
-    for step in ("filter", "split", "train", "score", "eval"):
+    for step in ("filter", "split", "train", "eval"):
         assert before.inputs(step, arm="self", filter="self", seed=0) == after.inputs(step, arm="self", filter="self", seed=0)
 
 
@@ -215,3 +246,58 @@ def test_results_of_other_inputs_are_not_current(tmp_path):
     assert not files.is_current(tmp_path / "t.parquet", "two")
     (tmp_path / "t.json").write_text("{")
     assert not files.is_current(tmp_path / "t.parquet", "one")
+
+
+def test_what_studies_share_is_laid_under_what_they_say(tmp_path):
+    (tmp_path / "base.yaml").write_text((REPOSITORY / "parameters" / "quickstart.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(
+        "shared: base.yaml\ntitle: Mine\ntrain: {epochs: 2}\narms: {random: {size: 8}}\nseeds: [3]\n"
+    )
+    study = open_study(str(tmp_path / "mine.yaml"))
+    assert (study.title, study.train.epochs, study.train.learning_rate) == ("Mine", 2, 5e-4)
+    assert list(study.arms) == ["random"]
+    assert study.seeds == [3]
+
+
+def test_an_arm_may_train_differently(parameters):
+    path = parameters(
+        lambda v: v["arms"].update(slow={"size": 25, "train": {"learning_rate": 1e-6, "reward_weights": {"format": 0.0}}})
+    )
+    study = open_study(str(path))
+    assert study.training("random") == study.train
+    assert study.training("slow").learning_rate == 1e-6
+    assert study.training("slow").reward_weights == {"format": 0.0}
+    assert study.training("slow").rollouts == study.train.rollouts
+    assert study.inputs("split", arm="slow")["arm"] == study.inputs("split", arm="random")["arm"]
+
+
+def test_steps_and_kept_checkpoints(parameters):
+    change = lambda v: (v["train"].update(epochs=2.5, save_steps=5, keep_checkpoints=True), v["split"].update(held_out=8),  # noqa: E731
+                        v["eval"]["tasks"].append({"name": "pool_held_out"}))  # fmt: skip
+    study = open_study(str(parameters(change)))
+    assert study.train.steps(25) == 15
+    assert study.checkpoints("random") == [5, 10]
+    assert ("random", "seed0", "step10") in study.scored()
+    assert ("random", "seed0", "step10") not in study.models()
+
+
+def test_sides_of_the_report(parameters):
+    study = open_study(str(parameters(at("eval.tasks", [{"name": "mmlu"}, {"name": "gsm8k", "group": "shift"}]))))
+    mmlu, gsm8k = study.eval.tasks
+    assert study.eval.side(mmlu, "mmlu_anatomy") == "specialisation"
+    assert study.eval.side(mmlu, "mmlu_astronomy") == "robustness"
+    assert study.eval.side(mmlu, "medmcqa_mirror") == "shift"
+    assert study.eval.side(gsm8k, "gsm8k") == "shift"
+
+
+def test_a_result_that_another_study_made_is_taken(tmp_path):
+    other, mine = tmp_path / "runs/a/train/random/seed0", tmp_path / "runs/b/train/all/seed0"
+    (other / "adapter").mkdir(parents=True)
+    (other / "adapter" / "weights").write_text("w")
+    files.write_result(pd.DataFrame({"step": [1]}), other / "log.csv", "mark")
+    assert not files.adopt(mine / "log.csv", "other mark", tmp_path / "runs", "*/train/*/*/log.csv", "adapter")
+    assert not files.adopt(mine / "log.csv", "mark", tmp_path / "runs", "*/train/*/*/log.csv", "adapter", "completions.parquet")
+    assert not mine.exists()
+    assert files.adopt(mine / "log.csv", "mark", tmp_path / "runs", "*/train/*/*/log.csv", "adapter")
+    assert files.is_current(mine / "log.csv", "mark")
+    assert (mine / "adapter" / "weights").read_text() == "w"
