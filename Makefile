@@ -4,24 +4,28 @@ STUDY ?= quickstart
 JOBS ?= 0
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
-GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt)
+GPU_PACKAGES := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt)
 export PATH := $(BIN):$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: study report test lab clean
+.PHONY: study plan report test lab clean
 .DEFAULT_GOAL := study
 
-.venv/ready: requirements.txt $(GPU) pyproject.toml
+.venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || \
 		{ echo "error: Python 3.11 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); use make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(addprefix -r ,$(GPU))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(addprefix -r ,$(GPU_PACKAGES))
 	@touch $@
 
 study: .venv/ready
 	@$(BIN)/python -m helpers.study "$(STUDY)"
 	@$(BIN)/python -m helpers.graph "$(STUDY)" --jobs $(JOBS)
+
+# What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out)
+plan: .venv/ready
+	@$(BIN)/python -m helpers.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
 
 report: .venv/ready
 	@$(BIN)/python -m helpers.report "$(STUDY)"

@@ -178,11 +178,24 @@ def load_model(model: str, dtype: str = "auto", trained: Path | None = None, met
     whole = trained is not None and not (trained / "adapter_config.json").is_file()
     source = str(trained) if whole else locate(model)[0]
     loaded = _load(AutoModelForCausalLM, model, source, dtype=dtype_of(dtype), use_safetensors=True, **_bits(method))
+    _read_in_order(loaded)
     if trained is not None and not whole:
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, str(trained))
     return (loaded if method == "qlora" else loaded.to("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def _read_in_order(model: PreTrainedModel) -> None:
+    """Hand the output layer its input in one piece of memory.
+
+    Generation takes the last position of every sequence, a slice. In bfloat16 on a CPU, PyTorch (seen in 2.13)
+    copies the whole output weight for each row of a slice: 12 rows of gemma-3-270m took 4 GB and 24 s, in one
+    piece 0.04 s.
+    """
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
 
 
 def _bits(method: str) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""Measure the peak memory of a GRPO run and write the row beside the formula's: `python figures/plan/measure.py MODEL DTYPE PROMPT NEW [METHOD] [checkpointing]`.
+
+What is measured is the process's resident memory, sampled every 2 ms, at its highest during two optimiser steps, less what
+the process held before the model was loaded. Freed memory has to go back to the system at once for that to mean anything,
+so glibc is told to map every larger block on its own (MALLOC_MMAP_THRESHOLD_).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+if os.environ.get("MALLOC_MMAP_THRESHOLD_") != "65536":
+    os.environ |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+import pandas as pd
+import psutil
+
+from helpers import grpo, memory, models
+from helpers.parameters import Prompt, Train
+from helpers.sizes import known
+
+TABLE = Path(__file__).parent / "measured_memory.csv"
+
+
+class Peak(threading.Thread):
+    """The highest resident memory since the start, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.process, self.highest, self.going = psutil.Process(), 0, True
+
+    def run(self) -> None:
+        while self.going:
+            self.highest = max(self.highest, self.process.memory_info().rss)
+            time.sleep(0.002)
+
+
+def main() -> None:
+    model_id, dtype, prompt_tokens, new = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    tokenizer = models.load_tokenizer(model_id)
+    word = " vitamin"
+    words = prompt_tokens - len(tokenizer("")["input_ids"])
+    shown = len(tokenizer(word * words)["input_ids"])
+    # Prompts of unequal length, as questions are: with padding, attention takes a mask.
+    rows = [{"prompt": word * (words - 8 * (k % 4)), "question_id": str(k), "answer": "A", "options": ["x", "y"], "prefill": ""}
+            for k in range(8)]  # fmt: skip
+    method, checkpointing = sys.argv[5] if len(sys.argv) > 5 else "lora", "checkpointing" in sys.argv
+    train = Train(method=method, gradient_checkpointing=checkpointing, max_steps=2, max_completion_tokens=new, save_steps=1000)
+    before = psutil.Process().memory_info().rss
+    peak = Peak()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = grpo.make_trainer(models.load_model(model_id, dtype), tokenizer, grpo.Dataset.from_list(rows), train,
+                                    Prompt(style="plain"), 0, Path(folder))  # fmt: skip
+        trainer.generation_config.min_new_tokens = new  # so that the length is known
+        loaded = psutil.Process().memory_info().rss - before
+        peak.start()
+        trainer.train()
+        peak.going = False
+        peak.join()
+    width = {"float32": 4, "bfloat16": 2}[dtype]
+    model = memory.shape(known()["models"][model_id])
+    parts = memory.training_bytes(model, train, memory.precision(train.method, width, gpu=False), shown, new)
+    measured, estimated = peak.highest - before, memory.training_peak(parts)
+    row = {"model": model_id, "dtype": dtype, "method": method, "gradient_checkpointing": checkpointing, "batch": train.batch_size, "prompt_tokens": shown,
+           "completion_tokens": new, "measured_gb": round(measured / 1e9, 3), "estimated_gb": round(estimated / 1e9, 3),
+           "ratio": round(estimated / measured, 3), "machine": "two-core CPU with bfloat16 instructions, one thread"}  # fmt: skip
+    print(
+        {key: round(value / 1e9, 3) for key, value in parts.items()}, f"loaded {loaded / 1e9:.3f}", trainer.state.log_history[0]
+    )
+    table = pd.concat([pd.read_csv(TABLE), pd.DataFrame([row])]) if TABLE.exists() else pd.DataFrame([row])
+    keys = ["model", "dtype", "method", "gradient_checkpointing", "batch", "prompt_tokens", "completion_tokens"]
+    table.drop_duplicates(keys, keep="last").sort_values(keys).to_csv(TABLE, index=False)
+    print(row)
+
+
+main()

@@ -1,0 +1,111 @@
+"""The machine a study runs on, or is meant to: its memory, and how long work takes on it.
+
+Time is a roofline (Williams et al. 2009, doi 10.1145/1498765.1498785): the longer of moving weights and KV cache and of the
+arithmetic; a token also waits for the start of each layer's kernels. The rates are assumptions, which the plan states.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import psutil
+
+from helpers import memory
+from helpers.files import StudyError
+from helpers.memory import GIB, Shape
+from helpers.parameters import Train
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Seconds a layer takes to start its kernels: one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
+# layers), and forward and backward of a batch (the same: 0.35 s for four).
+START_STEP, START_UPDATE = 0.5e-3, 3.5e-3
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a study is to run on: memory in bytes, memory bandwidth in bytes/s, sustained arithmetic in operations/s."""
+
+    name: str
+    memory: float
+    gpu: bool
+    bandwidth: float
+    arithmetic: float
+
+    @property
+    def reserve(self) -> float:
+        """Bytes that no tensor gets: the CUDA context (or Python and the system), and a share for fragmentation."""
+        return (1.0 if self.gpu else 2.5) * GIB + 0.08 * self.memory
+
+    @property
+    def room(self) -> float:
+        """Bytes for tensors."""
+        return self.memory - self.reserve
+
+
+def machine(named: str | None) -> Machine:
+    """The GPU named (`24GB`), else the smallest that is here, else this computer's processor. Raises StudyError."""
+    if named:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:GB|GiB|G)?", named, re.IGNORECASE)
+        if not found or not 1 <= float(found[1]) <= 1000:
+            raise StudyError(f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB")
+        return gpu(f"a GPU of {float(found[1]):g} GB", float(found[1]) * GIB)
+    if shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        cards = [line.split(", ", 1) for line in done.stdout.splitlines() if re.match(r"\d+, ", line)]
+        if done.returncode == 0 and cards:
+            mebibytes, name = min(cards, key=lambda card: int(card[0]))
+            return gpu(name, int(mebibytes) * 2**20)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(f"this computer, no GPU, {cores} cores", psutil.virtual_memory().total, False, 20e9, cores * 50e9)
+
+
+def gpu(name: str, size: float) -> Machine:
+    """Cards below 40 GB are taken to be as fast as an RTX 4090, others as an A100: about 40 % of their peak in bfloat16."""
+    large = size >= 40 * GIB
+    return Machine(name, size, True, 1.8e12 if large else 0.9e12, 120e12 if large else 60e12)
+
+
+def width(dtype: str, on: Machine) -> int:
+    """Bytes of a weight: `auto` is bfloat16 where the processor has it in hardware, else float32, as in `helpers/models.py`."""
+    if dtype != "auto":
+        return BYTES[dtype]
+    flags = Path("/proc/cpuinfo").read_text() if not on.gpu and Path("/proc/cpuinfo").exists() else ""
+    return 2 if on.gpu or "avx512_bf16" in flags or "amx_bf16" in flags else 4
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it."""
+
+    model: Shape
+    on: Machine
+    width: int
+    rate: float | None
+
+    def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
+        """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
+        if self.rate:
+            return sequences * new / self.rate
+        cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
+        moved = self.width * self.model.parameters() + 3 * cached  # the cache is read, and copied as it grows
+        work = 2 * self.model.parameters() * batch / self.on.arithmetic
+        step = self.model.layers * START_STEP + max(moved / self.on.bandwidth, work)
+        return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
+
+    def reading(self, sequences: int, batch: int, tokens: int) -> float:
+        """Seconds to read so many sequences of `tokens` once."""
+        start = ceil(sequences / batch) * self.model.layers * START_STEP
+        return max(start, 2 * self.model.parameters() * sequences * tokens / self.on.arithmetic)
+
+    def updating(self, train: Train, tokens: int) -> float:
+        """Seconds of one optimiser step, rollouts apart: 2 operations a parameter and token forward, 2 back, 2 for its gradient."""
+        passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
+        work = passes * self.model.parameters() * train.batch_size * tokens / self.on.arithmetic
+        return train.gradient_accumulation * max(self.model.layers * START_UPDATE, work)

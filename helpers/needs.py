@@ -1,0 +1,213 @@
+"""What each step of a study needs on a machine: memory and whether it fits, hours, disk.
+
+Memory by the formulas of `helpers/memory.py`, time by `helpers/machine.py`, both for the longest that is allowed: every
+completion is taken to end at its limit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil
+
+from helpers import memory
+from helpers.machine import Machine, Speed, gpu, width
+from helpers.memory import GIB, Shape
+from helpers.parameters import HELD_OUT, Filter, Train
+from helpers.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
+from helpers.study import Study
+
+CARDS = (16, 24, 32, 40, 48, 80, 96, 141, 180)  # GiB of GPUs to be had
+DECIDES = {"method", "batch_size", "gradient_accumulation", "max_completion_tokens", "lora", "gradient_checkpointing"}
+PARTS = {"weights": "weights", "optimiser": "optimiser", "update": "activations and logits", "rollouts": "rollouts"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one step needs at its highest moment, in bytes, and how it could need less: (words, bytes) in order of cost."""
+
+    step: str
+    total: float | None
+    parts: str
+    ways: tuple[tuple[str, float], ...] = ()
+
+
+def needs(study: Study, on: Machine) -> list[Need]:
+    """What each step needs: every filter, every way of training, every way of loading a model that is scored."""
+    found, (_, _, longest) = [], pool_facts(study)
+    prompt, size = prompt_tokens(study, longest), width(study.model.dtype, on)
+    for name, spec in study.filters.items():
+        found.append(_filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model)))
+    model = shape_of(study.model.id)
+    for train, arms in _trainings(study):
+        found.append(_training_need(f"03 train {_some(arms)}", model, train, prompt, size, on))
+    found.append(_eval_need("04 eval", study, model, memory.precision("", size, on.gpu)))
+    if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
+        found.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu)))
+    return found
+
+
+def _trainings(study: Study) -> list[tuple[Train, list[str]]]:
+    """The ways of training that need different memory, each with its arms."""
+    ways: dict[str, tuple[Train, list[str]]] = {}
+    for arm in study.arms:
+        train = study.training(arm)
+        same = train.model_dump(include=DECIDES) | {"reference": train.beta > 0}
+        ways.setdefault(json.dumps(same), (train, []))[1].append(arm)
+    return list(ways.values())
+
+
+def _some(names: list[str]) -> str:
+    """One name, or the first and how many more."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, model: Shape | None) -> Need:
+    if model is None:
+        return Need(step, None, "size unknown")
+    weights = memory.weight_bytes(model, at)
+
+    def with_batch(batch: int) -> float:
+        return weights + memory.generation_bytes(model, at, batch, prompt, spec.max_new_tokens)
+
+    rest = with_batch(spec.batch_size) - weights
+    return Need(step, weights + rest, f"weights {gib(weights)} + {spec.batch_size} answers at once {gib(rest)}",
+                _smaller(f"filters.{step.split()[-1]}.batch_size", spec.batch_size, with_batch))  # fmt: skip
+
+
+def _smaller(key: str, batch: int, total: Callable[[int], float]) -> tuple[tuple[str, float], ...]:
+    """Smaller batches, halved again and again, and what they need."""
+    halves = [batch // 2**k for k in range(1, batch.bit_length())]
+    return tuple((f"{key}: {half}", total(half)) for half in halves)
+
+
+def _training_need(step: str, model: Shape | None, train: Train, prompt: int, size: int, on: Machine) -> Need:
+    if model is None or (train.method == "qlora" and not on.gpu):
+        return Need(step, None, "qlora needs an NVIDIA GPU" if model else "size unknown")
+
+    def parts(changed: Train) -> dict[str, float]:
+        at = memory.precision(changed.method, size, on.gpu)
+        return memory.training_bytes(model, changed, at, prompt, changed.max_completion_tokens)
+
+    now = parts(train)
+    peak = ("update", "rollouts")[now["rollouts"] > now["update"]]
+    told = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak))
+    ways = [(words, memory.training_peak(parts(changed))) for words, changed in _changes(train, on)]
+    return Need(step, memory.training_peak(now), told, tuple(ways))
+
+
+def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
+    """Changes of a training that save memory, the ones that change no result first."""
+    spare = {} if train.gradient_checkpointing else {"gradient_checkpointing": True}
+    single = {"batch_size": 1, "gradient_accumulation": train.completions_a_step} if train.batch_size > 1 else {}
+    cheap = [spare, single, spare | single]
+    other = [{"method": "lora"}] if train.method == "full" else []
+    other += [{"method": "qlora"}] if train.method != "qlora" and on.gpu else []
+    for change in [*cheap, *(method | more for method in other for more in ({}, *cheap))]:
+        if change:
+            yield ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items()), train.model_copy(update=change)
+
+
+def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision) -> Need:
+    """The benchmark that needs most, since all are scored by one process; a fully trained model is loaded as the base is."""
+    if model is None:
+        return Need(step, None, "size unknown")
+    weights = memory.weight_bytes(model, at)
+    weights += max((4 * memory.adapter_parameters(model, study.training(arm).lora) for arm in study.arms), default=0)
+
+    def most(batch: int) -> tuple[float, str]:
+        known = [(task.name, asked(study, task)) for task in study.eval.tasks]
+        return max([(_scoring_bytes(model, at, how, batch), name) for name, how in known if how], default=(0.0, "tasks unknown"))
+
+    rest, name = most(study.eval.batch_size)
+    told = f"weights {gib(weights)} + {name} in batches of {study.eval.batch_size} {gib(rest)}"
+    return Need(step, weights + rest, told, _smaller("eval.batch_size", study.eval.batch_size, lambda b: weights + most(b)[0]))
+
+
+def _scoring_bytes(model: Shape, at: memory.Precision, how: Asked, batch: int) -> float:
+    batch = min(batch, how.passes)
+    if how.writes:
+        return memory.generation_bytes(model, at, batch, how.longest, how.writes)
+    return memory.likelihood_bytes(model, at, batch, how.longest)
+
+
+def verdict(need: Need, on: Machine) -> tuple[bool | None, str]:
+    """(fits, why and what would help) of one step on a machine; None if its size is not known."""
+    if need.total is None:
+        return None, need.parts
+    if need.total <= on.room:
+        return True, f"fits: {need.parts}"
+    helps = next((words for words, total in need.ways if total <= on.room), None)
+    card = next((size for size in CARDS if need.total <= gpu("", size * GIB).room), None)
+    larger = f"a GPU of {card} GB" if card else f"more than one GPU of {CARDS[-1]} GB"
+    told = f"{helps}; or {larger}" if helps else larger
+    return False, f"does not fit, because {need.parts} is more than {gib(on.room)}; would fit: {told}"
+
+
+def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int, int, float | None]]:
+    """(step, jobs, tokens written, hours) of all jobs of a kind together; None hours where something is not known."""
+    count, mean, _ = pool_facts(study)
+    prompt, size = prompt_tokens(study, mean), width(study.model.dtype, on)
+    rows: list[tuple[str, int, int, float | None]] = []
+    for name, spec in study.filters.items():
+        model, answers = shape_of(spec.model), (count or 0) * spec.samples
+        told = model is not None and count is not None
+        seconds = Speed(model, on, size, rate).writing(answers, spec.batch_size, prompt, spec.max_new_tokens) if told else None
+        rows.append((f"01 filter {name}", 1, answers * spec.max_new_tokens, seconds and seconds / 3600))
+    model = shape_of(study.model.id)
+    speed = Speed(model, on, size, rate) if model else None
+    written, seconds = 0, 0.0
+    for arm, spec in study.arms.items():
+        train = study.training(arm)
+        steps = train.steps(spec.wanted) * len(study.seeds)
+        written += steps * train.completions_a_step * train.max_completion_tokens
+        if speed:
+            seconds += steps * speed.writing(
+                train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens
+            )
+            seconds += steps * speed.updating(train, prompt + train.max_completion_tokens)
+    rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if speed else None))
+    return [*rows, _eval_hours(study, speed)]
+
+
+def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float | None]:
+    """All evaluations together; a checkpoint is only asked the held-out questions."""
+    written, seconds, scored = 0, 0.0, study.scored()
+    for task in study.eval.tasks:
+        how = asked(study, task)
+        times = len(scored) if task.name == HELD_OUT else len(study.models())
+        if how is None or speed is None:
+            return "04 eval", len(scored), 0, None
+        written += times * how.passes * how.writes
+        batch = min(study.eval.batch_size, how.passes)
+        if how.writes:
+            seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
+        else:
+            seconds += times * speed.reading(how.passes, batch, how.tokens)
+    return "04 eval", len(scored), written, seconds / 3600
+
+
+def disk(study: Study) -> dict[str, float | None]:
+    """Gigabytes on disk: downloads, what training leaves, and text at four bytes a token."""
+    downloads = [row["disk"] for row in model_rows(study)] + [(row["megabytes"] or 0) / 1e3 for row in data_rows(study)]
+    model, kept, text = shape_of(study.model.id), 0.0, 0.0
+    for arm, spec in study.arms.items():
+        train, runs = study.training(arm), len(study.seeds)
+        steps = train.steps(spec.wanted)
+        text += 4 * runs * steps * train.completions_a_step * train.max_completion_tokens
+        if model:
+            result = 4 * memory.trained_parameters(model, train)
+            saved = ceil(steps / train.save_steps)
+            kept += runs * (
+                result * (1 + len(study.checkpoints(arm))) + 3 * result * (saved if train.keep_checkpoints else min(2, saved))
+            )
+    count, *_ = pool_facts(study)
+    text += sum(4 * (count or 0) * spec.samples * spec.max_new_tokens for spec in study.filters.values())
+    return {"downloads": None if None in downloads else sum(downloads), "trained weights and checkpoints": kept / 1e9 if model else None,
+            "answers": text / 1e9}  # fmt: skip
+
+
+def gib(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / GIB:.1f} GiB" if size >= 0.05 * GIB else f"{size / 2**20:.0f} MiB"

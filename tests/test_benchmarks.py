@@ -1,0 +1,254 @@
+"""The real forms at the smallest size: a mirror with MMLU and GSM8K of a few made-up rows, scored, compared with the harness's own command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pytest
+import yaml
+from conftest import REPOSITORY, run
+
+from helpers import benchmarks, models
+from helpers.files import StudyError
+from helpers.parameters import Task
+from helpers.study import open_study
+
+SUBJECTS = {"anatomy": 6, "world_religions": 4}
+STUDY = {
+    "title": "Forms",
+    "model": {"id": "tiny/llama", "dtype": "float32"},
+    "pool": {"source": "openai/gsm8k", "config": "main", "revision": "e" * 40},
+    "prompt": {"style": "plain", "prefill": "<think>"},
+    "filters": {"self": {"model": "tiny/llama", "max_new_tokens": 4, "samples": 2, "temperature": 1.0}},
+    "arms": {
+        "random": {"size": 8},
+        "half": {"filter": "self", "size": 8, "pass_rate": 0.5},
+        "full": {"size": 8, "train": {"method": "full", "learning_rate": 1e-3}},
+    },
+    "split": {"held_out": 3},
+    "seeds": [0],
+    "train": {"learning_rate": 1e-3, "max_completion_tokens": 4, "save_steps": 1, "keep_checkpoints": True, "lora": {"r": 4}},
+    "eval": {
+        "batch_size": 8,
+        "max_new_tokens": 4,
+        "rotate": True,
+        "tasks": [
+            {"name": "mmlu_anatomy", "shots": 2},
+            {"name": "gsm8k", "shots": 1, "limit": 2, "max_new_tokens": 4},
+            {"name": "pool_held_out"},
+        ],
+    },
+    "analysis": {"resamples": 200},
+}
+
+
+def repository(folder: Path, files: dict[str, list[dict]]) -> None:
+    """A data set's folder as the hub has it: files by split, `config/split.parquet`, and the README that names them."""
+    configs: dict[str, list] = {}
+    for name, rows in files.items():
+        config, split = name.split("/")
+        (folder / config).mkdir(parents=True, exist_ok=True)
+        datasets.Dataset.from_list(rows).to_parquet(folder / f"{name}.parquet")
+        configs.setdefault(config, []).append({"split": split, "path": f"{name}.parquet"})
+    front = yaml.safe_dump({"configs": [{"config_name": config, "data_files": parts} for config, parts in configs.items()]})
+    (folder / "README.md").write_text(f"---\n{front}---\n")
+
+
+def choice(number: int, subject: str) -> dict:
+    options = [f"choice {letter} of {number}" for letter in "wxyz"]
+    return {"question": f"Made-up question {number} on {subject}?", "subject": subject, "choices": options, "answer": number % 4}
+
+
+def sum_of(number: int) -> dict:
+    return {
+        "question": f"Ann has {number} pens and buys {number + 2} more. How many?",
+        "answer": f"{number} + {number + 2} = {2 * number + 2}\n#### {2 * number + 2}",
+    }
+
+
+@pytest.fixture(scope="module")
+def forms(tiny) -> Path:
+    """A study over a pool and benchmarks in hub form, in the mirror beside the tiny model."""
+    mirror = tiny / "mirror"
+    mmlu = {f"{subject}/{split}": [choice(i, subject) for i in range(count)]
+            for subject, items in SUBJECTS.items() for split, count in (("test", items), ("dev", 5))}  # fmt: skip
+    repository(mirror / "cais" / "mmlu", mmlu)
+    repository(
+        mirror / "openai" / "gsm8k",
+        {"main/train": [sum_of(i) for i in range(40)], "main/test": [sum_of(i) for i in range(38, 44)]},
+    )
+    (tiny / "forms.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    return tiny / "forms.yaml"
+
+
+@pytest.fixture(scope="module")
+def made(forms, tiny) -> Path:
+    done = run("make", "study", f"STUDY={forms}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tiny / "runs" / "forms"
+
+
+def test_all_forms_end_to_end(made):
+    report = (made / "report" / "index.html").read_text()
+    labels = pd.read_parquet(made / "filter/self/labels.parquet")
+    assert labels.groupby("question_id").size().tolist() == [2] * 40
+    scores = pd.read_parquet(made / "eval/full/seed0/scores.parquet")
+    assert scores.groupby(["benchmark", "rotation"]).size().to_dict() == {
+        ("gsm8k", 0): 4, ("mmlu_anatomy", 0): 6, ("mmlu_anatomy", 1): 6, ("mmlu_anatomy", 2): 6, ("mmlu_anatomy", 3): 6,
+        ("pool_held_out", 0): 3}  # fmt: skip
+    turned = scores[scores["benchmark"] == "mmlu_anatomy"].pivot(index="item_id", columns="rotation", values="target")
+    assert turned.loc["0"].tolist() == ["A", "B", "C", "D"]
+    assert set(scores["group"]) == {"specialisation", "robustness"}
+    checkpoint = pd.read_parquet(made / "eval/random/seed0/step1/scores.parquet")
+    assert set(checkpoint["benchmark"]) == {"pool_held_out"}
+    duration = pd.read_csv(made / "tables/duration.csv")
+    assert duration.loc[duration["arm"] == "random", "step"].tolist() == [0, 1, 2]
+    assert {p.name for p in (made / "train/full/seed0/adapter").glob("*.safetensors")} == {"model.safetensors"}
+    for part in ("Guard:", "members of suites", "One letter whatever is asked?", "2 of 40 pool questions occur"):
+        assert part in report or part == "members of suites"
+    note = json.loads((made / "filter/self/labels.json").read_text())
+    assert note["pool"]["from"] == "offline mirror"
+    assert note["pool"]["rows"] == 40
+
+
+def test_no_arm_trains_on_what_is_held_out_or_in_a_benchmark(made, forms):
+    study = open_study(str(forms))
+    away = set(benchmarks.held_out(study)["question_id"])
+    tested = set(benchmarks.questions(study)["question"])
+    for arm in study.arms:
+        chosen = pd.read_parquet(made / "split" / arm / "train.parquet")
+        assert not away & set(chosen["question_id"])
+        assert not tested & set(chosen["question"])
+
+
+def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny):
+    other = tiny / "second.yaml"
+    other.write_text("shared: forms.yaml\ntitle: Second\narms: {all: {size: 8}}\n")
+    done = run("make", "study", f"STUDY={other}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = made / "train/random/seed0", tiny / "runs/second/train/all/seed0"
+    assert (first / "log.json").read_text() == (second / "log.json").read_text()  # the very run, with its time
+    assert not (second / "checkpoints").exists()
+    for task in ("mmlu_anatomy", "gsm8k", "pool_held_out"):
+        name = f"tasks/{task}.json"
+        assert (made / "eval/random/seed0" / name).read_text() == (tiny / "runs/second/eval/all/seed0" / name).read_text()
+
+
+def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):
+    """Item by item, with the same arguments: `lm_eval run` on the tiny model."""
+    for task, options in (
+        ("mmlu_anatomy", ["--num_fewshot", "2"]),
+        ("gsm8k", ["--num_fewshot", "1", "--limit", "2", "--gen_kwargs", "max_gen_toks=4"]),
+    ):
+        command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--device", "cpu", "--batch_size", "8", "--log_samples",
+                   "--model_args", f"pretrained={tiny / 'mirror/tiny/llama'},dtype=float32", "--tasks", task, *options,
+                   "--output_path", str(tmp_path)]  # fmt: skip
+        done = subprocess.run(
+            command, cwd=tiny / "mirror", capture_output=True, text=True, env=os.environ | {"HF_HOME": str(tmp_path)}, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        (log,) = tmp_path.rglob(f"samples_{task}_*.jsonl")
+        theirs = [json.loads(line) for line in log.read_text().splitlines()]
+        ours = pd.read_parquet(made / "eval/untrained/scores.parquet")
+        ours = ours[(ours["benchmark"] == task) & (ours["rotation"] == 0)].set_index(["item_id", "filter"])
+        assert len(ours) == len(theirs)
+        for item in theirs:
+            row = ours.loc[(str(item["doc_id"]), item["filter"])]
+            assert float(row["correct"]) == item.get("acc", item.get("exact_match"))
+            if task == "gsm8k":
+                assert row["response"] == item["resps"][0][0]
+
+
+def scored(tiny, forms, tmp_path, tasks, only=()):
+    values = STUDY | {
+        "eval": STUDY["eval"] | {"tasks": tasks},
+        "split": {},
+        "train": STUDY["train"] | {"keep_checkpoints": False},
+    }
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(values))
+    study = open_study(str(tmp_path / "one.yaml"))
+    calls = []
+    load = lambda: calls.append(1) or models.load_model("tiny/llama", "float32")  # noqa: E731
+    table = benchmarks.score(load, models.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only)
+    return table, len(calls)
+
+
+def test_scores_on_disk_are_not_made_again_down_to_one_task(tiny, forms, tmp_path):
+    tasks = [{"name": "mmlu_anatomy", "rotate": False}, {"name": "mmlu_world_religions", "rotate": False}]
+    first, calls = scored(tiny, forms, tmp_path, tasks)
+    assert calls == 1
+    again, calls = scored(tiny, forms, tmp_path, tasks)
+    assert calls == 0
+    pd.testing.assert_frame_equal(first, again)
+    when = (tmp_path / "tasks/mmlu_anatomy.parquet").stat().st_mtime_ns
+    changed, calls = scored(tiny, forms, tmp_path, [tasks[0], tasks[1] | {"limit": 2}])
+    assert calls == 1
+    assert (tmp_path / "tasks/mmlu_anatomy.parquet").stat().st_mtime_ns == when
+    assert changed.groupby("benchmark").size().to_dict() == {"mmlu_anatomy": 6, "mmlu_world_religions": 2}
+    assert changed["setting"].unique().tolist() == ["0-shot", "0-shot, first 2"]
+
+
+def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
+    key = benchmarks.task_data.key
+    rows = [("mmlu_anatomy", i, key(choice(i, "anatomy"))) for i in (1, 4)]
+    pd.DataFrame(rows, columns=["benchmark", "doc_id", "question_id"]).to_csv(tmp_path / "s.csv", index=False)
+    table, _ = scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv", "rotate": False}])
+    assert table["item_id"].tolist() == ["1", "4"]
+    pd.DataFrame([("mmlu_anatomy", 1, "other")], columns=["benchmark", "doc_id", "question_id"]).to_csv(
+        tmp_path / "s.csv", index=False
+    )
+    with pytest.raises(StudyError, match="1 of 1 items of the sample are other questions now"):
+        scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv"}])
+    pd.DataFrame([("mmlu_law", 1, "x")], columns=["benchmark", "doc_id", "question_id"]).to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(StudyError, match="'mmlu_law' is no benchmark of mmlu_anatomy"):
+        scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv"}])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mmlu_anatomi", "lm-evaluation-harness has no task 'mmlu_anatomi'; did you mean 'mmlu_anatomy'?"),
+        ("cmmlu_anatomy", "cmmlu_anatomy: haonan-li/cmmlu cannot be had from OFFLINE_MIRROR="),
+        ("mmlu_virology", "mmlu_virology: cais/mmlu cannot be had from OFFLINE_MIRROR="),
+        ("medbullets_op4", "the hub has no data set of that name"),
+    ],
+)
+def test_benchmarks_that_are_not_there_stop_before_any_model_is_loaded(tiny, forms, tmp_path, name, expected):
+    values = STUDY | {"eval": {"tasks": [{"name": name}]}, "split": {}, "train": STUDY["train"] | {"keep_checkpoints": False}}
+    (tmp_path / "missing.yaml").write_text(yaml.safe_dump(values))
+    done = run("python", "-m", "helpers.graph", tmp_path / "missing.yaml")
+    assert done.returncode == 1
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
+    assert expected in line
+    assert "Traceback" not in done.stderr
+    assert not list((tiny / "runs" / "missing").glob("*/*.parquet"))
+
+
+def test_a_mirror_that_is_no_folder_is_one_line(forms, monkeypatch):
+    monkeypatch.setenv("OFFLINE_MIRROR", "/nowhere/at/all")
+    with pytest.raises(StudyError, match="OFFLINE_MIRROR=/nowhere/at/all: no such folder"):
+        benchmarks.mirror()
+
+
+def test_stand_ins_where_a_mirror_has_another_form_only(tmp_path, monkeypatch):
+    monkeypatch.delenv("OFFLINE_MIRROR", raising=False)
+    assert [benchmarks.stand_in(name) for name in ("medqa_4options", "medmcqa", "pubmedqa", "mmlu")] == [
+        "medqa_4options", "medmcqa", "pubmedqa_mirror", "mmlu"]  # fmt: skip
+    monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path))
+    (tmp_path / "GBaker/MedQA-USMLE-4-options").mkdir(parents=True)
+    assert benchmarks.stand_in("medqa_4options") == "medqa_4options_mirror"
+    (tmp_path / "GBaker/MedQA-USMLE-4-options-hf").mkdir()
+    assert benchmarks.stand_in("medqa_4options") == "medqa_4options"
+
+
+def test_what_decides_a_score_and_what_does_not(forms):
+    study = open_study(str(forms))
+    mmlu, reasoning = Task(name="mmlu_anatomy"), Task(name="medqa_reasoning")
+    assert "prompt" not in benchmarks.settings(study, mmlu)  # another training prompt leaves likelihoods as they are
+    assert benchmarks.settings(study, reasoning)["prompt"]["prefill"] == "<think>"
+    assert benchmarks.settings(study, mmlu) != benchmarks.settings(study, Task(name="mmlu_anatomy", shots=3))
+    assert REPOSITORY.joinpath("helpers/tasks/medqa_reasoning.yaml").exists()

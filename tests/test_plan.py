@@ -1,0 +1,189 @@
+"""What a study needs, told before anything is downloaded: parameters counted, memory against measurement, text for a terminal."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, run
+
+from helpers import machine, memory, needs, plan, sizes
+from helpers.files import StudyError
+from helpers.parameters import Lora, Train
+from helpers.study import open_study
+
+MEASURED = pd.read_csv(REPOSITORY / "figures" / "plan" / "measured_memory.csv")
+BYTES = {"float32": 4, "bfloat16": 2}
+
+
+def shape(model: str) -> memory.Shape:
+    return memory.shape(sizes.known()["models"][model])
+
+
+@pytest.fixture(autouse=True)
+def nothing_here(monkeypatch, tmp_path):
+    """No model is on this computer's disk, whatever is."""
+    monkeypatch.setenv("MODEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.delenv("OFFLINE_MIRROR", raising=False)
+
+
+@pytest.mark.parametrize("model", sizes.known()["models"])
+def test_parameters_counted_from_the_shape_are_the_hubs_total(model):
+    assert shape(model).parameters() == pytest.approx(sizes.known()["models"][model]["parameters"], rel=0.02)
+
+
+def test_parameters_and_adapter_are_those_of_a_real_model(tiny):
+    """Counted by the formula and by torch, for a model with grouped keys made in the tests."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny / "mirror" / "tiny" / "llama"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    known = memory.from_config(json.loads((folder / "config.json").read_text()))
+    assert known.parameters() == sum(p.numel() for p in model.parameters())
+    for targets in ("all-linear", ["q_proj", "v_proj"]):
+        adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), LoraConfig(r=4, target_modules=targets))
+        trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+        assert memory.adapter_parameters(known, Lora(r=4, target_modules=targets)) == trained
+
+
+@pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['model']}-{row['completion_tokens']}")
+def test_memory_within_a_quarter_of_what_was_measured(row):
+    train = Train(
+        method=row["method"], gradient_checkpointing=row["gradient_checkpointing"], batch_size=row["batch"],
+        max_completion_tokens=row["completion_tokens"])  # fmt: skip
+    at = memory.precision(row["method"], BYTES[row["dtype"]], gpu=False)
+    parts = memory.training_bytes(shape(row["model"]), train, at, row["prompt_tokens"], row["completion_tokens"])
+    assert memory.training_peak(parts) / 1e9 == pytest.approx(row["measured_gb"], rel=0.25)
+    assert memory.training_peak(parts) / 1e9 == pytest.approx(row["estimated_gb"], abs=0.002), "the table is of another formula"
+
+
+def test_measured_on_two_sizes_and_two_lengths_of_each():
+    shapes = MEASURED.groupby("model")[["dtype", "completion_tokens"]].apply(lambda rows: len(rows.drop_duplicates()))
+    assert len(shapes) >= 2
+    assert shapes.min() >= 2
+
+
+def test_cache_by_hand():
+    """Two layers, one of them with a window of 4; 3 key heads of width 5 in bfloat16; 7 sequences of 10 tokens."""
+    small = memory.Shape("gemma3", 2, 8, 16, 3, 3, 5, 100, True, window=4, global_every=2)
+    assert memory.cache_bytes(small, 2, 7, 10) == 2 * (3 * 5) * 2 * 7 * (10 + 4)
+
+
+def test_what_saves_memory_in_training():
+    model = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct")
+
+    def peak(**changes) -> float:
+        train = Train(**changes)
+        return memory.training_peak(memory.training_bytes(model, train, memory.precision(train.method, 2, True), 400, 512))
+
+    assert peak(gradient_checkpointing=True) < 0.5 * peak()
+    assert peak(method="qlora") < peak() < peak(method="full")
+    assert peak(batch_size=1, gradient_accumulation=12) < peak()
+    assert peak(method="full", gradient_checkpointing=True) > 16 * model.parameters()  # float32 weight, gradient, two moments
+
+
+def test_a_model_on_disk_counts_as_it_is_there(monkeypatch, tmp_path):
+    """The same model with its output layer stored apart, as in a mirror made from GGUF, is larger; and not downloaded."""
+    study = open_study("small")
+    (before,) = [row for row in sizes.model_rows(study) if row["use"].startswith("trained")]
+    folder = tmp_path / "mirror" / study.model.id
+    folder.mkdir(parents=True)
+    config = {"model_type": "qwen2", "num_hidden_layers": 28, "hidden_size": 1536, "intermediate_size": 8960, "vocab_size": 151936,
+              "num_attention_heads": 12, "num_key_value_heads": 2, "tie_word_embeddings": False}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path / "mirror"))
+    (after,) = [row for row in sizes.model_rows(study) if row["use"].startswith("trained")]
+    assert after["parameters"] - before["parameters"] == 151936 * 1536
+    assert (before["where"], after["where"]) == ("hub", "here (mirror)")
+    assert (round(before["download"], 1), after["download"]) == (3.1, 0)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(StudyError, match="cannot be read as JSON"):
+        sizes.shape_of(study.model.id)
+
+
+def test_paper_on_24_gb_and_what_would_fit():
+    study, on = open_study("paper"), machine.machine("24GB")
+    said = {need.step.split()[1]: needs.verdict(need, on) for need in needs.needs(study, on)}
+    assert [fits for fits, _ in said.values()] == [False] * 3
+    assert "method: qlora" in said["train"][1]
+    assert "a GPU of" in said["filter"][1]
+    text = plan.report(study, on)
+    assert "microsoft/phi-4          14,660 M  29.32 GB" in text
+    assert "To accept first, on the model's page on the hub: google/gemma-3-12b-it, google/gemma-3-27b-it" in text
+    assert text.splitlines()[-1].startswith("paper on a GPU of 24 GB: does not fit (01 filter, 03 train, 04 eval); about ")
+
+
+def test_small_on_80_gb_fits():
+    text = plan.report(open_study("small"), machine.machine("80GB"))
+    assert text.splitlines()[-1].startswith("small on a GPU of 80 GB: fits; about ")
+    assert "3 filters, 4 splits, 12 trainings, 13 evaluations, 1 analysis, 1 report: 34 in all" in text
+
+
+@pytest.mark.parametrize("study", sorted(path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")))
+def test_every_study_has_a_plan_that_fits_the_page(study):
+    text = plan.report(open_study(study), machine.machine("80GB"), rate=1000.0)
+    assert max(map(len, text.splitlines())) <= plan.WIDTH
+    assert "unknown" not in text
+
+
+def test_what_is_not_known_is_said(parameters):
+    def change(values):
+        values["model"]["id"] = "someone/new-model"
+        values["eval"]["tasks"].append({"name": "a_new_task", "group": "shift"})
+
+    text = plan.report(open_study(str(parameters(change))), machine.machine("24"))
+    assert "someone/new-model" in text
+    assert "size unknown" in text
+    assert "Not counted, since nothing is known of them: a_new_task" in text
+    assert text.splitlines()[-1].endswith("unclear (03 train, 04 eval); about unknown hours, unknown GB of disk.")
+
+
+def test_limits_samples_and_rotations_are_counted(parameters, tmp_path):
+    (tmp_path / "some.csv").write_text("benchmark,doc_id,question_id\n" + "mmlu_pro_law,1,x\n" * 5)
+    tasks = [
+        {"name": "mmlu", "limit": 10, "rotate": True},
+        {"name": "mmlu_anatomy", "limit": 1000, "shots": 2},
+        {"name": "mmlu_pro", "sample": "some.csv"},
+        {"name": "starter_arithmetic", "limit": 3},
+    ]
+    study = open_study(str(parameters(lambda values: values["eval"].update(tasks=tasks))))
+    mmlu, anatomy, pro, arithmetic = (sizes.asked(study, task) for task in study.eval.tasks)
+    assert mmlu.passes == 10 * 57 * 4
+    assert (anatomy.passes, anatomy.tokens) == (135, 150 + 2 * 125)
+    assert (pro.passes, pro.writes) == (5, 2048)
+    assert (arithmetic.passes, arithmetic.writes) == (3, 64)
+
+
+def test_a_stated_rate_decides_the_hours():
+    study, on = open_study("duration"), machine.machine("80GB")
+    slow, fast = (needs.hours(study, on, rate)[0] for rate in (100.0, 1000.0))
+    assert slow[3] == pytest.approx(10 * fast[3])
+    assert slow[3] == pytest.approx(slow[2] / 100 / 3600)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--gpu", "big"), "error: GPU=big: should be the memory of a GPU, such as GPU=24GB or GPU=80GB"),
+        (("--gpu", "0GB"), "error: GPU=0GB: should be the memory of a GPU"),
+        (("--rate", "-5x"), "error: RATE=-5x: should be tokens per second, such as RATE=2000"),
+    ],
+)
+def test_bad_values_end_in_one_line(options, line):
+    done = run("python", "-m", "helpers.plan", "quickstart", *[f"{options[0]}={options[1]}"])
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(line)
+
+
+def test_make_plan_passes_its_values_on_and_loads_no_torch():
+    done = subprocess.run(["make", "-n", "plan", "STUDY=small", "GPU=24GB", "RATE=900"], cwd=REPOSITORY, capture_output=True, text=True, check=True)  # fmt: skip
+    assert 'helpers.plan "small" --gpu "24GB" --rate "900"' in done.stdout
+    loaded = "import sys, helpers.plan; print([name for name in ('torch', 'transformers', 'datasets', 'lm_eval') if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", loaded], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
