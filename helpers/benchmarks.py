@@ -1,9 +1,8 @@
-"""Scores: tasks of lm-evaluation-harness in, one row an item out.
+"""Benchmarks: the tasks of lm-evaluation-harness that a study names, and their data.
 
 A study names the harness's own tasks or those of the project (YAML files in `helpers/tasks/`, their
 functions in `helpers/task_data.py`). A task may be a group (`mmlu`); its members are called benchmarks
-here. What is scored is kept on disk benchmark by benchmark, and a score that any study under the same
-`runs/` has already made from the same inputs is taken from there.
+here. This file knows where their data come from and what decides a score; `helpers/scoring.py` scores.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import pandas as pd
@@ -23,10 +22,10 @@ import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
-from helpers import prompts, split, task_data
-from helpers.files import StudyError, adopt, cache_of, fingerprint, is_current, sha256, write_result
+from helpers import split, task_data
+from helpers.files import StudyError, cache_of, fingerprint, is_current, sha256, write_result
 from helpers.parameters import HELD_OUT
-from helpers.questions import LETTERS, load_pool, load_starter
+from helpers.questions import load_pool, load_starter
 
 if TYPE_CHECKING:
     from helpers.parameters import Task
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 TASKS = Path(__file__).parent / "tasks"
 REASONING = "reasoning"
-METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first counts
 # Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
 # project's task for the other form, that form's data set).
 STAND_INS = {
@@ -54,7 +52,7 @@ def mirror() -> Path | None:
 
 
 @contextlib.contextmanager
-def _in_mirror() -> Iterator[None]:
+def in_mirror() -> Iterator[None]:
     """Have `datasets` find the mirror's folders: the harness names data sets by hub id, which is a path from the mirror."""
     folder = mirror()
     if folder is None:
@@ -117,7 +115,7 @@ def members(manager: Any, name: str) -> dict[str, Any]:
     """The harness's task objects of a task or group, by name, their data loaded. Raises StudyError if it cannot be had."""
     entry = manager.task_index[stand_in(name)]
     try:
-        with _in_mirror():
+        with in_mirror():
             return manager.load([stand_in(name)])["tasks"]
     except StudyError:
         raise
@@ -198,197 +196,6 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     if task.name.startswith("starter_"):
         chosen["shots"] = None
     return chosen
-
-
-def score(
-    model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path, only: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Score a model on every task of the study; what is on disk is not run again.
-
-    model: a function that returns the model; it is called only if something is left to score.
-    weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
-    to score, if not all.
-
-    Returns one row an item, answer filter and rotation: task, group, benchmark, subject, mode, filter,
-    rotation, item_id, predicted, target, correct, chance, format_valid, response, setting.
-    """
-    parts: list[pd.DataFrame] = []
-    work = _Work(model, tokenizer, study, weights, folder)
-    tasks = [task for task in study.eval.tasks if not only or task.name in only]
-    for task in tqdm(tasks, desc="benchmarks", unit="task"):
-        chosen = settings(study, task)
-        path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
-        if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
-            rows, facts = work.run(task, chosen)
-            write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
-        rows = pd.read_parquet(path)
-        parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
-    return pd.concat(parts, ignore_index=True)
-
-
-class _Work:
-    """What scoring needs and makes once: the harness around the model, and the task manager."""
-
-    def __init__(self, model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path) -> None:
-        self.model, self.tokenizer, self.study, self.weights, self.folder = model, tokenizer, study, weights, folder
-        self.manager: Any = None
-        self.harness: Any = None
-
-    def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
-        from lm_eval.models.huggingface import HFLM
-
-        self.manager = self.manager or manager(self.study)
-        found = members(self.manager, task.name)
-        asked = {name: _Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
-        turns = max(one.options for one in asked.values()) if chosen["rotate"] else 1
-        parts = []
-        for by in range(turns):
-            path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
-            if not is_current(path, mark):
-                if self.harness is None:
-                    self.harness = HFLM(pretrained=self.model(), tokenizer=self.tokenizer, batch_size=self.study.eval.batch_size,
-                                        backend="causal")  # fmt: skip
-                turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
-                write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
-            parts.append(pd.read_parquet(path))
-        facts = {
-            name: data_facts(one) | {"shots": one.config.num_fewshot, "scored": len(asked[name].places)}
-            for name, one in found.items()
-        }
-        return pd.concat(parts, ignore_index=True), facts
-
-    def _chosen(self, task: Task, chosen: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, list[int]]]:
-        """The benchmarks of a task with the positions of the documents to score."""
-        if not task.sample:
-            return {name: (one, _places(one, chosen["limit"], None)) for name, one in found.items()}
-        path = self.study.beside(task.sample)
-        sample = task_data.read_sample(path)
-        if unknown := sorted(set(sample) - set(found)):
-            raise StudyError(f"{path}: {unknown[0]!r} is no benchmark of {task.name}; it has {', '.join(found)}")
-        return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
-
-
-class _Asked(NamedTuple):
-    """A benchmark, the documents to score and their positions; `options`: the most that a document has, 1 if it has no letters."""
-
-    task: Any
-    documents: list[Any]
-    places: list[int]
-    options: int
-
-    @classmethod
-    def of(cls, task: Any, places: list[int]) -> _Asked:
-        documents = [task.eval_docs[place] for place in places]
-        lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
-        counts = [len(task_data.options_of(doc) or [""]) for doc in documents] if lettered else [1]
-        return cls(task, documents, places, max(counts))
-
-    def turned(self, by: int) -> _Asked:
-        """The same with the options of each document rotated; documents that have no such rotation are left out."""
-        if by == 0:
-            return self
-        able = [number for number, doc in enumerate(self.documents) if by < len(task_data.options_of(doc))]
-        turned = [task_data.rotate(self.documents[number], by) for number in able]
-        return self._replace(documents=turned, places=[self.places[number] for number in able])
-
-
-def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[int]:
-    """Positions of the documents to score; of a sample, those that still are the questions which were drawn.
-
-    Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
-    """
-    if sample is None:
-        return list(range(min(limit or len(task.eval_docs), len(task.eval_docs))))
-    drawn = [(int(place), key) for place, key in zip(sample["doc_id"], sample["question_id"], strict=True)]
-    kept = [place for place, key in drawn if place < len(task.eval_docs) and task_data.key(task.eval_docs[place]) == key]
-    if len(kept) < 0.9 * len(drawn):
-        raise StudyError(
-            f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "
-            "data set has changed since the sample was drawn, draw it again"
-        )
-    return kept
-
-
-def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any]) -> pd.DataFrame:
-    """Have the harness score the given documents as they stand; one row an item and answer filter."""
-    from lm_eval import simple_evaluate
-
-    for one in asked:
-        source = "test_docs" if one.task.has_test_docs() else "validation_docs"
-        setattr(one.task, source, lambda documents=one.documents: documents)
-    writes = any(_writes(one.task) for one in asked)
-    tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
-    with _in_mirror():
-        result = simple_evaluate(
-            model=harness,
-            tasks=[one.task for one in asked],
-            task_manager=manager,
-            num_fewshot=chosen["shots"],
-            apply_chat_template=chosen["chat_template"],
-            log_samples=True,
-            bootstrap_iters=0,
-            **tokens,
-        )
-    rows = []
-    for one in asked:
-        delattr(one.task, "test_docs" if "test_docs" in vars(one.task) else "validation_docs")
-        told = _setting(one.task, chosen)
-        rows += [_row(one.task, sample, one.places) | {"setting": told} for sample in result["samples"][one.task.task_name]]
-    return pd.DataFrame(rows)
-
-
-def _writes(task: Any) -> bool:
-    return task.OUTPUT_TYPE == "generate_until"
-
-
-def _setting(task: Any, chosen: dict[str, Any]) -> str:
-    """How a score was made, in a few words that stand beside it."""
-    told = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
-    told += ["chat template"] if chosen["chat_template"] else []
-    told += ["fixed sample"] if chosen["sample"] else []
-    told += [f"first {chosen['limit']}"] if chosen["limit"] else []
-    told += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
-    return ", ".join(told)
-
-
-def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:
-    """One item as a row, from the harness's log of it."""
-    doc, reasoning = sample["doc"], REASONING in task.task_name or task.task_name == HELD_OUT
-    row = {
-        "benchmark": task.task_name,
-        "subject": str(doc.get("subject") or doc.get("category") or doc.get("subject_name") or ""),
-        "item_id": str(doc.get("item_id", places[sample["doc_id"]])),
-        "filter": sample.get("filter", "none"),
-        "correct": bool(next(sample[metric] for metric in METRICS if metric in sample)),
-        "chance": 0.0,
-        "format_valid": None,
-        "response": None,
-    }
-    first = sample["resps"][0][0]
-    if isinstance(first, str):
-        return row | _written(doc, sample, first, reasoning)
-    likelihoods = [float(pair[0]) for pair in sample["filtered_resps"]]
-    if "acc_norm" in sample:  # the harness divides by the option's length in characters
-        lengths = [len(arguments[1].lstrip()) for arguments in sample["arguments"]]
-        likelihoods = [value / length for value, length in zip(likelihoods, lengths, strict=True)]
-    best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
-    target = sample["target"]
-    right = task.doc_to_choice(doc).index(target) if isinstance(target, str) and not target.isdigit() else int(target)
-    return row | {"mode": "likelihood", "predicted": LETTERS[best], "target": LETTERS[right], "chance": 1 / len(likelihoods)}
-
-
-def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoning: bool) -> dict[str, Any]:
-    """The part of a row that a written answer has: in reasoning mode read from `<answer>`, else as the task's filter found it."""
-    options = list(doc.get("options") or [])
-    chance = 1 / len(options) if options else 0.0
-    if not reasoning:
-        return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
-                "response": response, "chance": chance}  # fmt: skip
-    text = doc["prefill"] + response
-    reading = prompts.read_answer(text, options)
-    return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
-            "format_valid": reading.format_valid, "chance": chance}  # fmt: skip
 
 
 def main() -> None:

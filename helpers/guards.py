@@ -1,11 +1,14 @@
-"""Guards: what would make a number mean less than it seems to, as one line each for the report.
+"""Guards: what would make a number mean less than it seems to, told in the report above the numbers.
 
-Every function takes the tables of one step and returns the lines that apply; none means that nothing
-was found. The traps behind them are others' (design: huggingface/trl#5697, #6263, #3708; open-r1#235;
+Every function takes the tables of one step and returns what applies; nothing means that nothing was
+found. The traps behind them are others' (huggingface/trl#5697, #6263, #3708; open-r1#235;
 lm-evaluation-harness#2432).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,55 +17,72 @@ CUT_OFF = 1 / 3  # share of completions cut off above which their rewards and la
 BELOW_CHANCE = 4.0  # standard errors
 
 
-def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float) -> list[str]:
+class Fired(NamedTuple):
+    """A guard that fired: what is wrong, where, and how much of it there is."""
+
+    what: str
+    where: str
+    much: str = ""
+
+
+def lines(fired: Iterable[Fired]) -> list[str]:
+    """One line for each thing that is wrong, with all the places where it is.
+
+    >>> lines([Fired("too short", "a", "40%"), Fired("too long", "a"), Fired("too short", "b", "50%")])
+    ['too short: a (40%), b (50%)', 'too long: a']
+    """
+    places: dict[str, list[str]] = {}
+    for one in fired:
+        places.setdefault(one.what, []).append(f"{one.where} ({one.much})" if one.much else one.where)
+    return [f"{what}: {', '.join(where)}" for what, where in places.items()]
+
+
+def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float) -> list[Fired]:
     """Of a filter's answers (columns finish_reason, predicted): too many cut off, too many without a readable answer."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
-    return [
-        *([f"Filter {filter}: {cut:.0%} of the answers were cut off; raise max_new_tokens."] if cut > CUT_OFF else []),
-        *([f"Filter {filter}: no answer could be read from {unread:.0%} of the completions, so `hard` says more about the "
-           f"format than about the questions (limit {unparsed:.0%})."] if unread > unparsed else []),
-    ]  # fmt: skip
+    long = "More than a third of a filter's answers were cut off; raise its max_new_tokens"
+    bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
+    found = [Fired(long, filter, f"{cut:.0%}")] if cut > CUT_OFF else []
+    return found + ([Fired(bare, filter, f"{unread:.0%}")] if unread > unparsed else [])
 
 
-def contamination(dropped: int, pool: int) -> list[str]:
+def contamination(dropped: int, pool: int) -> list[Fired]:
     """Of the contamination check: pool questions that a benchmark has."""
-    return (
-        [f"{dropped} of {pool} pool questions occur in a benchmark and were dropped; they are listed in 02_split."]
-        if dropped
-        else []
-    )
+    what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
+    return [Fired(what, f"{dropped} of {pool}")] if dropped else []
 
 
-def training(log: pd.DataFrame, run: str) -> list[str]:
+def training(log: pd.DataFrame, run: str) -> list[Fired]:
     """Of a training's log (columns clipped_share, frac_reward_zero_std): completions cut off, no group with a spread of rewards."""
     cut = log["clipped_share"].mean()
     flat = bool((log["frac_reward_zero_std"] >= 1).all())
-    return [
-        *([f"Training {run}: {cut:.0%} of the completions were cut off; raise train.max_completion_tokens."] if cut > CUT_OFF else []),
-        *([f"Training {run}: in every step all rollouts of every group had the same reward, so nothing was learned."] if flat else []),
-    ]  # fmt: skip
+    long = "More than a third of a training's completions were cut off; raise train.max_completion_tokens"
+    same = "In every step of a training all rollouts of every group had the same reward, so nothing was learned"
+    return ([Fired(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Fired(same, run)] if flat else [])
 
 
-def trained_weights(effect: dict[str, float], run: str) -> list[str]:
-    """Of the comparison of logits (`models.training_effect`; nothing for the untrained model): weights that are all zero."""
+def trained_weights(effect: dict[str, float], model: str) -> list[Fired]:
+    """Of the comparison of logits (`models.training_effect`; nothing for the untrained model): weights that did not change."""
     none = bool(effect) and effect["largest_weight"] == 0
-    return [f"Model {run}: training changed no weight; its scores are the untrained model's."] if none else []
+    return [Fired("Training changed no weight; the scores are the untrained model's", model)] if none else []
 
 
-def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[str]:
-    """Of one model's scores (one row an item and answer filter): answers that could not be read, accuracy far below chance."""
-    lines = []
+def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Fired]:
+    """Of one model's scores (one row an item and answer filter), suite by suite: unread answers, accuracy far below chance."""
+    found = []
     plain = table[table["rotation"] == 0]
-    for (benchmark, filter), part in plain.groupby(["benchmark", "filter"], sort=False):
-        name = benchmark if filter == "none" else f"{benchmark} ({filter})"
+    for (task, filter), part in plain.groupby(["task", "filter"], sort=False):
+        name = task if filter == "none" else f"{task} ({filter})"
         chance, share = part["chance"].mean(), part["correct"].mean()
         error = np.sqrt(chance * (1 - chance) / len(part))
         if chance and share < chance - BELOW_CHANCE * error:
-            lines.append(
-                f"{model} on {name}: {share:.1%} is more than four standard errors below chance ({chance:.1%}, {len(part)} items); "
-                "reading the answers is probably broken, or the format is not followed."
+            what = f"{name} is more than four standard errors below chance ({chance:.1%}); reading its answers is probably broken"
+            found.append(Fired(what, model, f"{share:.1%} of {len(part)}"))
+        unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
+        if unread > unparsed and part["response"].notna().any():
+            found.append(
+                Fired(
+                    f"No answer could be read from more than {unparsed:.0%} of the completions to {name}", model, f"{unread:.0%}"
+                )
             )
-        unread = part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])
-        if unread.mean() > unparsed and part["response"].notna().any():
-            lines.append(f"{model} on {name}: no answer could be read from {unread.mean():.0%} of the completions.")
-    return lines
+    return found

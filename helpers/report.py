@@ -21,6 +21,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from helpers.files import StudyError, atomic
+from helpers.guards import Fired, lines
 from helpers.study import Study, open_study
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -65,11 +66,12 @@ def remarks(study: Study, lines: Sequence[str] = ()) -> HTML:
     return HTML("".join(note(line, "warning").data for line in shown))
 
 
-def guards(lines: Sequence[str]) -> HTML:
-    """The guards that fired (`helpers/guards.py`), each in a box of its own; one quiet line if none did."""
-    if not lines:
+def guards(fired: Sequence[Fired]) -> HTML:
+    """The guards that fired, a line each in one box; one quiet line if none did."""
+    if not fired:
         return HTML('<p class="quiet">No guard fired here.</p>')
-    return HTML("".join(note(f"Guard: {line}", "warning guard").data for line in lines))
+    items = "".join(f"<li>Guard: {html.escape(line)}</li>" for line in lines(fired))
+    return HTML(f'<ul class="box warning guard">{items}</ul>')
 
 
 def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, run
 
-from helpers import benchmarks, models
+from helpers import benchmarks, models, scoring, task_data
 from helpers.files import StudyError
 from helpers.parameters import Task
 from helpers.study import open_study
@@ -173,7 +173,7 @@ def scored(tiny, forms, tmp_path, tasks, only=()):
     study = open_study(str(tmp_path / "one.yaml"))
     calls = []
     load = lambda: calls.append(1) or models.load_model("tiny/llama", "float32")  # noqa: E731
-    table = benchmarks.score(load, models.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only)
+    table = scoring.score(load, models.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only)
     return table, len(calls)
 
 
@@ -193,7 +193,7 @@ def test_scores_on_disk_are_not_made_again_down_to_one_task(tiny, forms, tmp_pat
 
 
 def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
-    key = benchmarks.task_data.key
+    key = task_data.key
     rows = [("mmlu_anatomy", i, key(choice(i, "anatomy"))) for i in (1, 4)]
     pd.DataFrame(rows, columns=["benchmark", "doc_id", "question_id"]).to_csv(tmp_path / "s.csv", index=False)
     table, _ = scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv", "rotate": False}])
