@@ -75,8 +75,9 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
     """How far two filters agree on the questions both labelled.
 
     Returns questions, both_easy, both_hard, only_first_easy, only_second_easy, kappa (Cohen's, as in
-    statsmodels; NaN if both gave one label only) and same_wrong (share of questions on which both
-    chose the same wrong option in their first sample, of those both got wrong with an option).
+    statsmodels; NaN if both gave one label only), jaccard_easy and jaccard_hard (questions both call so, of those either does),
+    both_wrong (questions on which both chose a wrong option in their first sample), same_wrong (share of these on
+    which it is the same option) and same_wrong_letters (that share if each only followed how often it names each letter).
     """
     both = by_question(first).merge(by_question(second), on="question_id", suffixes=("_1", "_2"))
     easy_1, easy_2 = both["label_1"] == "easy", both["label_2"] == "easy"
@@ -92,8 +93,22 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
         "only_first_easy": int((easy_1 & ~easy_2).sum()),
         "only_second_easy": int((~easy_1 & easy_2).sum()),
         "kappa": kappa,
+        "jaccard_easy": _share((easy_1 & easy_2).sum(), (easy_1 | easy_2).sum()),
+        "jaccard_hard": _share((~easy_1 & ~easy_2).sum(), (~easy_1 | ~easy_2).sum()),
+        "both_wrong": len(wrong),
         "same_wrong": float(same.mean()) if len(wrong) else float("nan"),
+        "same_wrong_letters": _by_letters(wrong["predicted_x"], wrong["predicted_y"]),
     }
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _by_letters(first: pd.Series, second: pd.Series) -> float:
+    """Chance of the same letter if each were drawn from its own counts: Σ p₁(letter) p₂(letter); NaN for no letters."""
+    one, two = first.value_counts(normalize=True), second.value_counts(normalize=True)
+    return float((one * two.reindex(one.index).fillna(0)).sum()) if len(first) else float("nan")
 
 
 def _first_wrong(labels: pd.DataFrame) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -19,14 +21,29 @@ CURVES = {
     "reward_xml_count": "tag reward (0 to 1)",
     "frac_reward_zero_std": "share of groups whose\nrollouts all score the same",
     "completion_length": "completion length (tokens)",
-    "clipped_share": "share of completions cut off",
+    "clipped_share": "share of completions\ncut off",
+    "entropy": "entropy (nats a token)",
 }
+LEARNED = {
+    "valid": "completions in the\nright format (share)",
+    "right_if_valid": "right answers among\nvalid ones (share)",
+    "flat_reward": "groups without a spread\nof rewards (share)",
+    "flat_accuracy": "groups without a spread\nof right answers (share)",
+}
+MARKERS = "osD^vPX*"
+HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
+LEGEND_COLUMNS = 4
+WIDE = 24  # letters in a legend's entry from which on two stand in a row
 KINDS = ["#0072B2", "#D55E00", "#E69F00", "#999999", "#56B4E9"]  # Okabe and Ito 2008, seen by colour-blind readers
 
 
 def style() -> None:
     """Set fonts and grid for all figures of a notebook."""
-    sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 110, "axes.titlesize": 11, "svg.fonttype": "none"})
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        rc={"figure.dpi": 110, "axes.titlesize": 11, "svg.fonttype": "none", "svg.hashsalt": "study"},
+    )
 
 
 def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
@@ -43,14 +60,42 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> None:
     write_table(table, path.with_suffix(".csv"))
 
 
+def caption(figure: Figure, text: str) -> Figure:
+    """Say below a figure (and its legend, if that stands below it) what its bars are and over how many seeds; returns the figure."""
+    below = 0.15 + sum(
+        0.1 + 0.25 * -(-len(legend.get_texts()) // _columns([text.get_text() for text in legend.get_texts()]))
+        for legend in figure.legends
+    )
+    wrapped = "\n".join(textwrap.wrap(text, int(13 * figure.get_figwidth())))
+    figure.text(0.01, -below / figure.get_figheight(), wrapped, fontsize=9.5, va="top", color="0.25")
+    return figure
+
+
+def _columns(labels: Sequence[str]) -> int:
+    return 2 if max(map(len, labels), default=0) > WIDE else LEGEND_COLUMNS
+
+
+def runs_in_words(seeds: int) -> str:
+    """What an interval is over, for captions."""
+    return f"over items and {seeds} seeds" if seeds > 1 else "over items, for the one seed that was run"
+
+
 def answer_kinds(rates: pd.DataFrame) -> Figure:
     """Stacked bars of what became of a filter's answers. rates: index filter, one column a kind, rows sum to 1."""
     figure, axes = plt.subplots(figsize=(7.5, 1.3 + 0.5 * len(rates)))
     rates.plot.barh(stacked=True, ax=axes, color=KINDS, width=0.6)
+    _hatch(axes)
     axes.set(xlim=(0, 1), xlabel="share of answers", ylabel="")
     axes.invert_yaxis()
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.28 if len(rates) > 1 else -0.4), frameon=False, fontsize=9)
     return figure
+
+
+def _hatch(axes: Axes) -> None:
+    """Give each kind of a stacked bar its hatching."""
+    for bars, hatch in zip(axes.containers, HATCHES, strict=False):
+        for bar in bars:
+            bar.set_hatch(hatch)
 
 
 def easy_rates(table: pd.DataFrame) -> Figure:
@@ -75,9 +120,11 @@ def composition(table: pd.DataFrame) -> Figure:
     """Hard, easy and unlabelled questions of each arm. table: arm, hard, easy, unlabelled."""
     figure, axes = plt.subplots(figsize=(7, 1 + 0.5 * len(table)))
     table.set_index("arm")[["hard", "easy", "unlabelled"]].plot.barh(stacked=True, ax=axes, color=[KINDS[1], KINDS[0], KINDS[3]])
+    _hatch(axes)
     axes.invert_yaxis()
     axes.set(xlabel="training questions", ylabel="")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.tight_layout()
     return figure
 
 
@@ -87,24 +134,25 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     logs: one row an arm, seed and optimiser step, with the columns of CURVES. The band spans the
     seeds; one seed draws a line only.
     """
-    figure, grid = plt.subplots(2, 3, figsize=(11, 6), sharex=True)
+    columns = [column for column in CURVES if column in logs and logs[column].notna().any()]
+    figure, grid = plt.subplots(-(-len(columns) // 2), 2, figsize=(7.2, 2.5 * -(-len(columns) // 2)), sharex=True)
     shown = [arm for arm in arms if arm in set(logs["arm"])]
-    for axes, (column, name) in zip(grid.flat, CURVES.items(), strict=True):
-        sns.lineplot(logs, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm",
-                     style_order=shown, markers=True, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
-        axes.set(xlabel="optimiser step", ylabel="", title=name)
-        axes.set_ylim(0, 1.02 if "share" in name else None)
+    for axes, column in zip(grid.flat, columns, strict=False):
+        few = logs["step"].nunique() <= 30  # marks on every step of a long run would hide the lines
+        sns.lineplot(logs, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
+                     markers=few, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
+        axes.set(xlabel="optimiser step", ylabel=CURVES[column])
+        axes.set_ylim(0, 1.02 if "share" in CURVES[column] else None)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    grid.flat[0].get_legend().remove()
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.legend(handles, labels, loc="lower center", ncols=max(len(labels), 1), frameon=False)
+    for axes in grid.flat[len(columns) :]:
+        axes.set_visible(False)
+    _legend_below(figure, grid.flat[0])
     return figure
 
 
 def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True)
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True)
     for ax, column, title in zip(axes, ("valid", "accuracy"), ("answers in the right format", "right answers"), strict=True):
         sns.lineplot(table, x="step", y=column, hue="arm", hue_order=list(arms), palette=colours(arms), marker="o", ax=ax,
                      errorbar=("pi", 100), legend=ax is axes[1])  # fmt: skip
@@ -114,49 +162,202 @@ def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     return figure
 
 
-def gap(table: pd.DataFrame) -> Figure:
-    """Change of an arm over its filter's gap to the base. table: filter, gap, group, change, low, high."""
-    groups = [group for group in ("specialisation", "robustness", "shift") if group in set(table["group"])]
-    figure, axes = plt.subplots(1, len(groups), figsize=(3.8 * len(groups), 3.6), squeeze=False, sharey=True)
-    for ax, group in zip(axes[0], groups, strict=True):
+def dose(
+    table: pd.DataFrame, label: str, arms: Sequence[str], groups: Sequence[str] = ("specialisation", "robustness", "shift")
+) -> Figure:
+    """Change from untrained over a number that the study varies. table: x, series, name, arm, group, change, low, high.
+
+    A line joins the arms of one series (their mean where several have one x); a study with one point draws one point.
+    """
+    shown = [group for group in groups if group in set(table["group"])]
+    figure, axes = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.4), squeeze=False, sharey=True)
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    for ax, group in zip(axes[0], shown, strict=True):
         rows = table[table["group"] == group]
-        away = [100 * (rows["change"] - rows["low"]), 100 * (rows["high"] - rows["change"])]
-        ax.errorbar(100 * rows["gap"], 100 * rows["change"], yerr=[side.clip(lower=0) for side in away], fmt="o", color=KINDS[0])
-        for row in rows.itertuples():
-            ax.annotate(row.filter, (100 * row.gap, 100 * row.change), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        for place, (_, line) in enumerate(rows.groupby("series", sort=False)):
+            line = line.sort_values("x")
+            ax.plot(
+                line["x"], 100 * line["change"], color="0.6", linewidth=1.2, linestyle=["-", "--", ":", "-."][place % 4], zorder=1
+            )
+            for row in line.itertuples():
+                away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
+                ax.errorbar(row.x, 100 * row.change, yerr=away, fmt=markers.get(row.arm, "o"), color=palette.get(row.arm, KINDS[0]),
+                            capsize=3, label=row.name)  # fmt: skip
         ax.axhline(0, color="0.5", linewidth=1)
-        ax.set(
-            title=group, xlabel="filter's accuracy on the pool − the model's (points)", ylabel="change from untrained (points)"
-        )
-    figure.tight_layout()
+        ax.margins(x=0.18)
+        ax.set(title=group, ylabel="change from untrained (points)" if ax is axes[0][0] else "")
+    figure.supxlabel(label, fontsize=11)
+    _legend_below(figure, axes[0][0])
     return figure
 
 
-def plane(changes: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
-    """Robustness against specialisation: change on the medical benchmarks (x) and on the others (y), in points.
+def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
+    """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
-    changes: arm, group, change, low, high (`stats.group_changes`).
+    regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`stats.regions`).
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.4))
-    wide = changes.pivot(index="arm", columns="group")
-    palette = colours(arms)
-    markers = dict(zip(arms, "osD^vPX*", strict=False))
-    for arm in [name for name in arms if name in wide.index]:
-        row = wide.loc[arm] * 100
-        x, y = row["change", "specialisation"], row["change", "robustness"]
-        xerr = [[x - row["low", "specialisation"]], [row["high", "specialisation"] - x]]
-        yerr = [[y - row["low", "robustness"]], [row["high", "robustness"] - y]]
-        axes.errorbar(x, y, xerr=xerr, yerr=yerr, fmt=markers.get(arm, "o"), color=palette[arm], label=arm, markersize=8,
-                      capsize=3, elinewidth=1.3)  # fmt: skip
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    turn = np.linspace(0, 2 * np.pi, 200)
+    for row in regions.itertuples():
+        # an ellipse of correlation ρ: x = cos t, y = ρ cos t + √(1 − ρ²) sin t, stretched to its half-widths
+        x = row.centre_x + row.half_x * np.cos(turn)
+        y = row.centre_y + row.half_y * (row.tilt * np.cos(turn) + np.sqrt(max(0, 1 - row.tilt**2)) * np.sin(turn))
+        axes.fill(100 * x, 100 * y, facecolor=palette[row.arm], alpha=0.12)
+        axes.plot(100 * x, 100 * y, color=palette[row.arm], linewidth=1.3)
+        axes.plot(
+            100 * row.x, 100 * row.y, marker=markers[row.arm], color=palette[row.arm], markersize=8, linestyle="", label=row.arm
+        )
     for line in (axes.axhline, axes.axvline):
         line(0, color=palette["untrained"], linewidth=1)
     axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=12, linestyle="", label="untrained")
     axes.set(
-        xlabel=f"specialisation: change on medical benchmarks\n(points, {confidence:.0%} interval over items)",
-        ylabel="robustness: change on the other benchmarks\n(points)",
+        xlabel=f"specialisation: change on medical benchmarks (points)\nellipse: {confidence:.0%} region for both changes at once",
+        ylabel="robustness: change on the other benchmarks (points)",
     )
-    axes.legend(frameon=True, fontsize=9)
+    _legend_below(figure, axes)
+    return figure
+
+
+def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained") -> Figure:
+    """Benchmark × arm: change in points as colour, with its interval written in the cell. table: `stats.comparison`.
+
+    Blue is better, orange is worse; the colours have the same lightness at the same distance, so in grey the number tells.
+    """
+    part = table.dropna(subset=[column]).copy()
+    part["name"] = names(part)
+    shown = [arm for arm in arms if arm in set(part["arm"])]
+    rows = list(dict.fromkeys(part["name"]))
+    wide = 100 * part.pivot_table(index="name", columns="arm", values=column, sort=False).reindex(index=rows, columns=shown)
+    low, high = (100 * part.pivot_table(index="name", columns="arm", values=f"{column}_{end}", sort=False).reindex(index=rows, columns=shown)
+                 for end in ("low", "high"))  # fmt: skip
+    most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.5)
+    figure, axes = plt.subplots(figsize=(2.6 + 1.15 * len(shown), 1.4 + 0.5 * len(rows)))
+    cmap = sns.diverging_palette(35, 250, s=85, l=65, as_cmap=True)
+    image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
+    for (y, x), value in np.ndenumerate(wide.to_numpy()):
+        if np.isfinite(value):
+            axes.text(
+                x,
+                y,
+                f"{value:+.1f}\n[{low.iat[y, x]:+.1f}, {high.iat[y, x]:+.1f}]",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="black",
+            )
+    axes.set_xticks(range(len(shown)), shown, rotation=20, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(False)
+    figure.colorbar(image, ax=axes, label=f"change {column.replace('vs_', 'from ')} (points)", shrink=0.8)
     figure.tight_layout()
+    return figure
+
+
+def learned(spread: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Learning of format and learning of answers told apart, and groups without a spread, over steps.
+
+    spread: `mechanism.group_spread`. Lines are means over seeds of a running mean over a tenth of the run, the band spans the seeds.
+    """
+    figure, grid = plt.subplots(2, 2, figsize=(7.2, 5.6), sharex=True)
+    shown = [arm for arm in arms if arm in set(spread["arm"])]
+    window = max(1, int(spread["step"].max() // 10))
+    smooth = spread.sort_values("step").copy()
+    for column in LEARNED:
+        smooth[column] = smooth.groupby(["arm", "seed"])[column].transform(
+            lambda values: values.rolling(window, min_periods=1).mean()
+        )
+    for axes, (column, name) in zip(grid.flat, LEARNED.items(), strict=True):
+        sns.lineplot(smooth, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
+                     errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
+        axes.set(xlabel="optimiser step", ylabel=name, ylim=(0, 1.02))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend_below(figure, grid.flat[0])
+    return figure
+
+
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    """The one legend of a figure, below all its panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if axes.get_legend():
+        axes.get_legend().remove()
+    figure.tight_layout()
+    figure.legend(
+        handles,
+        labels,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        ncols=min(max(len(labels), 1), _columns(labels)),
+        frameon=False,
+        fontsize=10,
+    )
+
+
+def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
+    """Smallest detectable difference over the number of items, one line a number of seeds. table: items, seeds, detectable.
+
+    marks: items, name, difference: differences the paper states, to be compared with the lines.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.4))
+    for (seeds, line), style, colour in zip(table.groupby("seeds"), ["-", "--", ":", "-."], KINDS, strict=False):
+        axes.plot(
+            line["items"],
+            100 * line["detectable"],
+            style,
+            color=colour,
+            label=f"{seeds} seed{'s' if seeds > 1 else ''}",
+            linewidth=2,
+        )
+    for row, marker in zip(marks.itertuples(), MARKERS * 4, strict=False):
+        axes.plot(
+            row.items,
+            100 * abs(row.difference),
+            marker,
+            color="black",
+            markersize=7,
+            fillstyle="none",
+            linestyle="",
+            label=row.name,
+        )
+    axes.set(xscale="log", yscale="log", xlabel="items (log scale)", ylabel="smallest detectable difference\n(points, log scale)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    _legend_below(figure, axes)
+    return figure
+
+
+def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Rate of re-examination over training, length held constant. table: arm, seed, phase, standardised (`mechanism.reflection`)."""
+    figure, axes = plt.subplots(figsize=(7, 3.8))
+    shown = [arm for arm in arms if arm in set(table["arm"])]
+    sns.lineplot(table.assign(percent=100 * table["standardised"]), x="phase", y="percent", hue="arm", hue_order=shown, palette=colours(arms), style="arm",
+                 style_order=shown, markers=list(MARKERS)[: len(shown)] if len(shown) <= len(MARKERS) else True, dashes=False, sort=False,
+                 errorbar=("pi", 100), err_kws={"alpha": 0.08}, ax=axes)  # fmt: skip
+    axes.set(xlabel="part of the training", ylabel="completions with a marker of\nre-examination (%, length held constant)")
+    axes.set_ylim(0, None)
+    _legend_below(figure, axes)
+    return figure
+
+
+def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Change of the re-examination rate over the number of training questions. table: arm, size, change, low, high."""
+    figure, axes = plt.subplots(figsize=(6, 3.8))
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    width = 0.015 * (table["size"].max() - table["size"].min())
+    for row in table.itertuples():
+        aside = width * (
+            list(table.loc[table["size"] == row.size, "arm"]).index(row.arm) - ((table["size"] == row.size).sum() - 1) / 2
+        )
+        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
+        axes.errorbar(
+            row.size + aside, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm
+        )
+    axes.axhline(0, color="0.5", linewidth=1)
+    axes.set(
+        xlabel="training questions (arms of one size side by side)",
+        ylabel="change of the re-examination rate\n(points, last − first third)",
+    )
+    _legend_below(figure, axes)
     return figure
 
 
@@ -166,8 +367,8 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
     part["name"] = names(part)
     rows = list(dict.fromkeys(part["name"]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
-    figure, axes = plt.subplots(figsize=(8, 1.2 + (0.14 * len(shown) + 0.22) * len(rows)))
-    palette, markers = colours(arms), dict(zip(arms, "osD^vPX*", strict=False))
+    figure, axes = plt.subplots(figsize=(7.2, 1.2 + (0.13 * len(shown) + 0.2) * len(rows)))
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
     for place, arm in enumerate(shown):
         mine = part[part["arm"] == arm].set_index("name").reindex(rows)
         at = [row + 0.7 * ((place + 0.5) / len(shown) - 0.5) for row in range(len(rows))]
@@ -177,14 +378,39 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
     axes.set_xlabel(f"change {column.replace('vs_', 'from ')} (points)")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    _legend_below(figure, axes)
     return figure
 
 
 def names(table: pd.DataFrame) -> pd.Series:
     """Benchmark names for readers: without the project's prefix, with the answer filter where there are two."""
     plain = table["benchmark"].str.removeprefix("starter_").str.replace("_", " ")
+    if "group" in table:
+        plain = plain.where(table["group"] != "whole", plain + " (whole)")
     return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0] + ")")
+
+
+def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
+    """Filters × filters: Cohen's kappa of their labels, and how often they share a wrong option beyond their favourite letters.
+
+    table: one row a pair, columns first, second, kappa, same_wrong, same_wrong_letters (`difficulty.agreement`).
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 1.6 + 0.6 * len(filters)))
+    excess = table.assign(excess=100 * (table["same_wrong"] - table["same_wrong_letters"]))
+    for ax, column, title, form in (
+        (axes[0], "kappa", "same labels (kappa)", ".2f"),
+        (axes[1], "excess", "same wrong option,\nmore than by letters (points)", "+.0f"),
+    ):
+        wide = pd.DataFrame(np.nan, index=list(filters), columns=list(filters))
+        for row in excess.itertuples():
+            wide.loc[row.first, row.second] = wide.loc[row.second, row.first] = getattr(row, column)
+        sns.heatmap(wide, annot=True, fmt=form, cmap="cividis", cbar=False, ax=ax, annot_kws={"fontsize": 10}, linewidths=1)
+        ax.set_title(title)
+        ax.grid(False)
+        ax.tick_params(axis="y", rotation=0)
+        plt.setp(ax.get_xticklabels(), rotation=25, ha="right")
+    figure.tight_layout()
+    return figure
 
 
 def matrix(table: pd.DataFrame, label: str, fmt: str = ".2f") -> Axes:

@@ -1,104 +1,24 @@
-"""Intervals, paired tests and power: pure functions on arrays and tidy tables.
+"""Tables of a study: from scores, one row an item, to one row a benchmark, arm or pair of arms.
 
-Every random step takes a numpy Generator. Scores are 0 or 1 for one run, or the share of runs
-(seeds) that got the item right; intervals are over items and hold for the seeds that were run.
+Intervals and tests are those of `helpers/intervals.py`, detectable differences those of `helpers/power.py`. Shares, not
+points. An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
+from helpers import intervals, power
+from helpers.intervals import Runs, wilson
 from helpers.parameters import HELD_OUT
 
 BASELINE = "untrained"
 FLEXIBLE = "flexible-extract"  # of a task's answer filters, the one that enters group means
-
-
-def wilson(right: int, items: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of an accuracy (statsmodels' `proportion_confint`)."""
-    low, high = proportion_confint(right, items, alpha=1 - confidence, method="wilson")
-    return float(low), float(high)
-
-
-def paired_interval(
-    before: np.ndarray, after: np.ndarray, rng: np.random.Generator, resamples: int, confidence: float = 0.95
-) -> tuple[float, float, float]:
-    """Mean of after − before and its interval over paired items.
-
-    before, after: shape (items,). Scores of one run (0 or 1): Agresti and Min (2005, Statistics in
-    Medicine 24:729), Wald's interval after half a pair is added to each cell of the 2 × 2 table, so
-    that it has a width also where nothing changed. Means over seeds: a percentile bootstrap with the
-    same pseudo-pairs. Returns (difference, low, high).
-    """
-    before, after = np.asarray(before, float), np.asarray(after, float)
-    change = after - before
-    if set(np.unique([before, after])) <= {0.0, 1.0}:
-        n, moved, net = len(change) + 2, np.abs(change).sum() + 1, change.sum()
-        half = stats.norm.isf((1 - confidence) / 2) * np.sqrt(moved - net**2 / n) / n
-        return float(change.mean()), float(net / n - half), float(net / n + half)
-    low, high = np.quantile(_resampled_means(change, rng, resamples), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(change.mean()), float(low), float(high)
-
-
-def _resampled_means(change: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Means of `resamples` bootstrap samples of paired changes and two pseudo-pairs, shape (resamples,).
-
-    The pseudo-pairs are those of `paired_interval`: half a gain, half a loss, one pair unchanged. Drawn
-    as multinomial counts of the distinct values: the same distribution as drawing items, and fast.
-    """
-    distinct, counts = np.unique(np.concatenate([change, [1.0, -1.0, 0.0]]), return_counts=True)
-    weights = counts - 0.5 * np.isin(distinct, [1.0, -1.0])
-    drawn = rng.multinomial(round(weights.sum()), weights / weights.sum(), size=resamples)
-    return drawn @ distinct / drawn.sum(axis=1)
-
-
-def paired_p(before: np.ndarray, after: np.ndarray, rng: np.random.Generator, resamples: int = 10_000) -> float:
-    """Two-sided p-value of no change over paired items.
-
-    Scores of one run (0 or 1): McNemar's exact test (statsmodels). Means over several seeds: a
-    sign-flip permutation test on the items' differences, of which McNemar's is the special case.
-    """
-    before, after = np.asarray(before, float), np.asarray(after, float)
-    change = after - before
-    if not change.any():
-        return 1.0
-    if set(np.unique([before, after])) <= {0.0, 1.0}:
-        table = [[0, int((change < 0).sum())], [int((change > 0).sum()), 0]]
-        return float(mcnemar(table, exact=True).pvalue)
-    sizes, counts = np.unique(np.abs(change[change != 0]), return_counts=True)
-    kept = rng.binomial(
-        counts, 0.5, size=(resamples, len(counts))
-    )  # of equal changes, how many keep their sign: the same, and fast
-    flips = (2 * kept - counts) @ sizes
-    return float((1 + (np.abs(flips) >= abs(change.sum()) - 1e-9).sum()) / (1 + resamples))
-
-
-def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Smallest true difference that McNemar's exact test finds with the given power; 1 if there is none.
-
-    items: number of pairs. discordant: share of pairs that differ between the two models; where a
-    difference needs more, all changes are taken to go in one direction. Power is computed exactly:
-    the number of discordant pairs is binomial, and given it the number of gains.
-    """
-    if _exact_power(items, discordant, 1.0, alpha) < power:
-        return 1.0
-    return float(optimize.bisect(lambda d: _exact_power(items, discordant, d, alpha) - power, 0.0, 1.0, xtol=1e-4))
-
-
-def _exact_power(items: int, discordant: float, difference: float, alpha: float) -> float:
-    """Probability that McNemar's exact test is significant at `alpha` when the true difference is `difference`."""
-    share = min(1.0, max(discordant, difference, 1e-9))
-    low, high = stats.binom.ppf([1e-8, 1 - 1e-8], items, share)
-    pairs = np.arange(low, high + 1)
-    critical = stats.binom.ppf(alpha / 2, pairs, 0.5)
-    critical -= stats.binom.cdf(critical, pairs, 0.5) > alpha / 2  # the most losses (or gains) that are still significant
-    gain = (1 + difference / share) / 2
-    found = stats.binom.cdf(critical, pairs, gain) + stats.binom.sf(pairs - critical - 1, pairs, gain)
-    return float(stats.binom.pmf(pairs, items, share) @ found)
+INDICES = ("specialisation", "robustness", "shift")
 
 
 def by_suite(scores: pd.DataFrame) -> pd.DataFrame:
@@ -182,77 +102,247 @@ def filter_gap(labels: dict[str, pd.DataFrame], base: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("gap", ignore_index=True)
 
 
-def by_item(scores: pd.DataFrame) -> pd.DataFrame:
-    """Items × models: the mean of `correct` over seeds. Index: benchmark, filter, item_id; columns: arms."""
-    return scores.pivot_table(index=["benchmark", "filter", "item_id"], columns="arm", values="correct", aggfunc="mean", sort=False)  # fmt: skip
+def runs_by_benchmark(scores: pd.DataFrame) -> dict[tuple[str, str], dict[str, Runs]]:
+    """Scores as arrays: (benchmark, answer filter) → arm → shape (runs, items), the items that every model has, in one order."""
+    found: dict[tuple[str, str], dict[str, Runs]] = {}
+    for key, part in scores.groupby(["benchmark", "filter"], sort=False):
+        wide = part.set_index(["arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
+        arms = dict.fromkeys(part["arm"])
+        found[key] = {arm: wide.loc[arm].to_numpy() for arm in arms}
+    return found
 
 
-def comparison(scores: pd.DataFrame, confidence: float, resamples: int, power: float, seed: int) -> pd.DataFrame:
-    """Every benchmark × arm: accuracy with Wilson interval, and the change from untrained and from random.
+def comparison(
+    scores: pd.DataFrame, confidence: float, resamples: int, wanted: float, seed: int, margin: float = 0.01
+) -> pd.DataFrame:
+    """Every benchmark × arm: accuracy with Wilson's interval, and the change from untrained and from random.
 
-    scores: one row an item with columns arm, seed, group, benchmark, filter, item_id, correct, chance.
-    Wilson's interval treats the items of all seeds' mean as `items` draws. Returns one row a
-    benchmark, answer filter and arm.
+    scores: one row an item with columns arm, seed, group, benchmark, filter, item_id, correct, chance. Accuracy is the mean over
+    runs, and its interval treats that mean as one draw of the items (it knows nothing of other seeds). `at_chance`: an
+    exact binomial test does not tell it from guessing. Of a change (`vs_untrained`, `vs_random`): `_low`, `_high`, `_p` (McNemar's
+    exact test with one run each, else over items and seeds), `_p_holm` (Holm, over all rows and arms with this baseline, without
+    suites that are shown in parts too and without strict answer filters), `_p_equal` (two one-sided tests with `margin`),
+    `_boot_low`, `_boot_high` (bootstrap: seeds, then items), `_detectable` (found with power `wanted`).
     """
     rng = np.random.default_rng(seed)
-    items = by_item(scores)
     about = scores.groupby(["benchmark", "filter"], sort=False).agg(
         group=("group", "first"), chance=("chance", "mean"), setting=("setting", "first"))  # fmt: skip
     rows = []
-    for (benchmark, filter_name), table in items.groupby(level=["benchmark", "filter"], sort=False):
+    for (benchmark, filter_name), models in runs_by_benchmark(scores).items():
         facts = about.loc[(benchmark, filter_name)]
-        for arm in table.columns:
-            mine = table[arm].to_numpy()
-            low, high = wilson(round(mine.sum()), len(mine), confidence)
+        for arm, mine in models.items():
+            items, right = mine.shape[1], round(mine.mean(axis=0).sum())
+            low, high = wilson(right, items, confidence)
             row = {"group": facts["group"], "benchmark": benchmark, "filter": filter_name, "setting": facts["setting"], "arm": arm,
-                   "items": len(mine), "chance": facts["chance"], "accuracy": mine.mean(), "low": low, "high": high}  # fmt: skip
+                   "seeds": len(mine) if arm != BASELINE else 0, "items": items, "chance": facts["chance"],
+                   "accuracy": mine.mean(), "low": low, "high": high,
+                   "at_chance": intervals.is_chance(right, items, facts["chance"], confidence)}  # fmt: skip
             for base in (BASELINE, "random"):
-                if base in table.columns and base != arm:
-                    row |= _change(table[base].to_numpy(), mine, f"vs_{base}", rng, confidence, resamples, power)
+                if base in models and arm not in (base, BASELINE):
+                    change = _change(models[base], mine, rng, confidence, resamples, wanted, margin)
+                    row |= {f"vs_{base}{name}": value for name, value in change.items()}
             rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    counted = (table["group"] != "whole") & ~_strict(table)
+    for base in (BASELINE, "random"):
+        if f"vs_{base}_p" in table:
+            asked = counted & table[f"vs_{base}_p"].notna()
+            table.loc[asked, f"vs_{base}_p_holm"] = intervals.holm(table.loc[asked, f"vs_{base}_p"])
+    return table
+
+
+def _strict(table: pd.DataFrame) -> pd.Series:
+    """Rows of an answer filter beside which the flexible one stands."""
+    flexible = set(table.loc[table["filter"] == FLEXIBLE, "benchmark"])
+    return table["benchmark"].isin(flexible) & (table["filter"] != FLEXIBLE)
 
 
 def _change(
-    before: np.ndarray, after: np.ndarray, name: str, rng: np.random.Generator, confidence: float, resamples: int, power: float
+    before: Runs, after: Runs, rng: np.random.Generator, confidence: float, resamples: int, wanted: float, margin: float
 ) -> dict[str, float]:
-    difference, low, high = paired_interval(before, after, rng, resamples, confidence)
-    discordant = float(((after - before) ** 2).mean())  # for one run, the share of items that differ
-    return {
-        name: difference,
-        f"{name}_low": low,
-        f"{name}_high": high,
-        f"{name}_p": paired_p(before, after, rng, resamples),
-        f"{name}_detectable": smallest_detectable(len(before), discordant, 1 - confidence, power),
-    }
+    e = intervals.estimate([before], [after])
+    draws = intervals.hierarchical_bootstrap([([before], [after])], rng, resamples)[:, 0]
+    (low, high), (boot_low, boot_high) = intervals.interval(e, confidence), intervals.bootstrap_interval(draws, confidence)
+    return {"": e.difference, "_low": low, "_high": high, "_p": intervals.paired_p(before, after),
+            "_p_equal": intervals.p_equivalence(e, margin), "_boot_low": boot_low, "_boot_high": boot_high,
+            "_detectable": _detectable(before, after, 1 - confidence, wanted)}  # fmt: skip
 
 
-def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
-    """Change from untrained on each group of benchmarks, one row an arm and group.
+def _detectable(before: Runs, after: Runs, alpha: float, wanted: float) -> float:
+    """The smallest true change that the test used here would find, taking what varies as it was seen."""
+    if max(len(before), len(after)) == 1:
+        return power.smallest_detectable(before.shape[1], float((after != before).mean()), alpha, wanted)
+    trained = [model for model in (before, after) if len(model) > 1]
+    parts = power.components(before.mean(axis=0, keepdims=True), after) if len(after) > 1 else power.components(after, before)
+    spread = np.sqrt(np.mean([power.components(before[:1], model).seed_sd ** 2 for model in trained]))
+    return power.seeds_detectable(before.shape[1], min(map(len, trained)), parts._replace(seed_sd=float(spread)), alpha, wanted, len(trained))  # fmt: skip
 
-    The mean over a group's benchmarks (macro: each counts the same, whatever its size); items are
-    resampled within each benchmark. Reasoning mode is left out: it asks the same items again, and a
-    gain in format would count as a gain in medicine. Of two answer filters the flexible one enters.
+
+def _entering(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores that enter the indices: no reasoning mode, no whole beside its parts, no strict filter beside a flexible one."""
+    used = scores[(scores["mode"] != "reasoning") & (scores["group"] != "whole")]
+    return used[~_strict(used)]
+
+
+Sides = dict[str, dict[str, list[Runs]]]
+
+
+def indices(scores: pd.DataFrame) -> Sides:
+    """The benchmarks of each group: group → arm → one array a benchmark, shape (runs, items).
+
+    Reasoning mode is left out: it asks the same items again, and a gain in format would count as a gain in medicine. Of two
+    answer filters the flexible one enters, of a suite its parts and not the whole. Arms that lack a benchmark are left out of its group.
     """
-    rng = np.random.default_rng(seed)
-    scores = scores[(scores["mode"] != "reasoning") & (scores["group"] != "whole")]
-    flexible = set(scores.loc[scores["filter"] == FLEXIBLE, "benchmark"])
-    scores = scores[~scores["benchmark"].isin(flexible) | (scores["filter"] == FLEXIBLE)]
-    items = by_item(scores)
-    groups = scores.groupby("benchmark")["group"].first()
-    rows = []
-    for arm in [name for name in items.columns if name != BASELINE]:
-        change = items[arm] - items[BASELINE]
-        for group in groups.unique():
-            names = [name for name in groups.index[groups == group] if name in change.index]
-            if not names:
+    used = _entering(scores)
+    group_of = used.groupby("benchmark", sort=False)["group"].first()
+    sides: Sides = {}
+    for (benchmark, _), models in runs_by_benchmark(used).items():
+        for arm, runs in models.items():
+            sides.setdefault(group_of[benchmark], {}).setdefault(arm, []).append(runs)
+    for arms in sides.values():
+        most = max(map(len, arms.values()))
+        for arm in [arm for arm, parts in arms.items() if len(parts) < most]:
+            del arms[arm]
+    return sides
+
+
+def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed: int, margin: float = 0.01) -> pd.DataFrame:
+    """The indices: change from untrained on each group of benchmarks, one row an arm and group.
+
+    specialisation is the mean change on the medical benchmarks, robustness that on the others (macro: each benchmark counts
+    the same, whatever its size); worst and worst_benchmark name the benchmark of the group that lost most. Columns as in `pairs`.
+    """
+    sides = indices(scores)
+    arms = [arm for arm in dict.fromkeys(scores["arm"]) if arm != BASELINE]
+    table = pairs(sides, [(BASELINE, arm) for arm in arms], confidence, resamples, seed, margin)
+    used = _entering(scores).drop_duplicates(["benchmark", "filter"])
+    names = {group: list(used.loc[used["group"] == group, "benchmark"]) for group in sides}
+    worst = []
+    for row in table.itertuples():
+        before, after = sides[row.group][BASELINE], sides[row.group][row.second]
+        change = [y.mean() - x.mean() for x, y in zip(before, after, strict=True)]
+        worst.append({"worst": min(change), "worst_benchmark": names[row.group][int(np.argmin(change))]})
+    table = pd.concat([table, pd.DataFrame(worst, index=table.index, columns=["worst", "worst_benchmark"])], axis=1)
+    return table.drop(columns="first").rename(columns={"second": "arm"})
+
+
+def pairs(
+    sides: Sides, compared: list[tuple[str, str]], confidence: float, resamples: int, seed: int, margin: float = 0.01
+) -> pd.DataFrame:
+    """Differences of the indices of two models, second − first; one row a pair and group.
+
+    Columns first, second, group, benchmarks, items, seeds (the fewest runs of a trained model), change, low, high, p, p_holm (over the
+    rows of this table), p_equal, boot_low, boot_high.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    for first, second in compared:
+        for group in [name for name in INDICES if name in sides]:
+            if not {first, second} <= set(sides[group]):
                 continue
-            parts = [change.loc[name].to_numpy() for name in names]
-            means = np.mean([_resampled_means(part, rng, resamples) for part in parts], axis=0)
-            low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-            rows.append({"arm": arm, "group": group, "benchmarks": len(parts), "items": sum(map(len, parts)),
-                         "change": float(np.mean([part.mean() for part in parts])), "low": low, "high": high})  # fmt: skip
-    return pd.DataFrame(rows, columns=["arm", "group", "benchmarks", "items", "change", "low", "high"])
+            before, after = sides[group][first], sides[group][second]
+            e = intervals.estimate(before, after)
+            low, high = intervals.interval(e, confidence)
+            boot = intervals.bootstrap_interval(
+                intervals.hierarchical_bootstrap([(before, after)], rng, resamples)[:, 0], confidence
+            )
+            rows.append({"first": first, "second": second, "group": group, "benchmarks": len(before),
+                         "items": sum(part.shape[1] for part in before),
+                         "seeds": min(len(model[0]) for name, model in ((first, before), (second, after)) if name != BASELINE),
+                         "change": e.difference, "low": low, "high": high, "p": intervals.p_value(e),
+                         "p_equal": intervals.p_equivalence(e, margin), "boot_low": boot[0], "boot_high": boot[1]})  # fmt: skip
+    columns = [
+        "first",
+        "second",
+        "group",
+        "benchmarks",
+        "items",
+        "seeds",
+        "change",
+        "low",
+        "high",
+        "p",
+        "p_equal",
+        "boot_low",
+        "boot_high",
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    table.insert(10, "p_holm", intervals.holm(table["p"]))
+    return table
+
+
+def all_pairs(scores: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every two models of a study, untrained first."""
+    return list(combinations(dict.fromkeys(scores["arm"]), 2))
+
+
+def regions(sides: Sides, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
+    """Joint regions of specialisation (x) and robustness (y) as changes from untrained: one row an arm.
+
+    Columns arm, x, y (the indices), centre_x, centre_y, half_x, half_y, tilt (`intervals.region`: half-widths and correlation).
+    """
+    rng, rows = np.random.default_rng(seed), []
+    if not {"specialisation", "robustness"} <= set(sides):
+        return pd.DataFrame()
+    for arm in [name for name in sides["specialisation"] if name != BASELINE and name in sides["robustness"]]:
+        both = [(sides[group][BASELINE], sides[group][arm]) for group in ("specialisation", "robustness")]
+        x, y = (intervals.estimate(*pair) for pair in both)
+        half_x, half_y, tilt = intervals.region(x, y, intervals.hierarchical_bootstrap(both, rng, resamples), confidence)
+        rows.append({"arm": arm, "x": x.difference, "y": y.difference, "centre_x": x.centre, "centre_y": y.centre,
+                     "half_x": half_x, "half_y": half_y, "tilt": tilt})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def against(table: pd.DataFrame, base: str) -> pd.DataFrame:
+    """The rows and columns of `comparison` with one model, for readers; none if the study has no such arm."""
+    if f"vs_{base}" not in table:
+        return table.head(0)
+    rows = table.dropna(subset=[f"vs_{base}"])
+    ends = {
+        "": "change",
+        "_low": "low",
+        "_high": "high",
+        "_p": "p",
+        "_p_holm": "p_holm",
+        "_p_equal": "p_equal",
+        "_detectable": "detectable",
+    }
+    named = {f"vs_{base}{end}": name for end, name in ends.items()}
+    return rows[["benchmark", "filter", "arm", "items", *named]].rename(columns=named)
+
+
+def dose(changes: pd.DataFrame, points: dict[str, tuple[str, Any]]) -> pd.DataFrame:
+    """Changes of the arms that differ in one thing; empty if the study varies nothing.
+
+    changes: `group_changes`; points: arm → (series, x). Only series with two values of x or more count. Columns x, series, name, arm, group,
+    change, low, high.
+    """
+    values: dict[str, set[Any]] = {}
+    for series, x in points.values():
+        values.setdefault(series, set()).add(x)
+    kept = {arm: point for arm, point in points.items() if len(values[point[0]]) > 1}
+    rows = changes[changes["arm"].isin(kept)]
+    series, x = (rows["arm"].map({arm: point[i] for arm, point in kept.items()}) for i in (0, 1))
+    return rows.assign(x=x, series=series, name=rows["arm"])[["x", "series", "name", "arm", "group", "change", "low", "high"]]
+
+
+def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
+    """What this study can tell the power of another: share of items that change in one run, and the seeds' standard deviation.
+
+    Over arms and benchmarks (flexible filters, suites in parts): the median share, and the root of the mean variance (what
+    items alone would give is taken off; benchmarks count by their items). Keys discordant, seed_sd (NaN with one seed).
+    """
+    found = []
+    for models in runs_by_benchmark(_entering(scores)).values():
+        for arm, runs in models.items():
+            if arm != BASELINE and BASELINE in models:
+                parts = power.components(models[BASELINE], runs)
+                variance = runs.mean(axis=1).var(ddof=1) - parts.single / runs.shape[1] if len(runs) > 1 else np.nan
+                found.append(
+                    {"discordant": float((runs != models[BASELINE]).mean()), "variance": variance, "items": runs.shape[1]}
+                )
+    table = pd.DataFrame(found, columns=["discordant", "variance", "items"])
+    variance = float((table["variance"] * table["items"]).sum(min_count=1) / table["items"].sum())
+    return {"discordant": float(table["discordant"].median()), "seed_sd": float(np.sqrt(max(variance, 0.0)))}
 
 
 def reasoning(scores: pd.DataFrame) -> pd.DataFrame:

@@ -5,61 +5,141 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from helpers import difficulty, stats
+from helpers import difficulty, intervals, power, stats
+
+
+def rows(*runs):
+    """Runs of one model as an array, shape (runs, items)."""
+    return np.array(runs, float)
 
 
 def test_wilson_interval_by_its_formula():
     # 7 of 20 at 95 %: centre (p + z²/2n) / (1 + z²/n), half width z √(p(1−p)/n + z²/4n²) / (1 + z²/n)
     z, p, n = 1.959964, 0.35, 20
     centre, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    assert stats.wilson(7, 20) == pytest.approx((centre - half, centre + half), abs=1e-6)
+    assert intervals.wilson(7, 20) == pytest.approx((centre - half, centre + half), abs=1e-6)
 
 
 def test_mcnemar_is_the_binomial_test_on_discordant_pairs():
-    before = np.array([1] * 9 + [0] * 2 + [1] * 20 + [0] * 20)
-    after = np.array([0] * 9 + [1] * 2 + [1] * 20 + [0] * 20)
-    rng = np.random.default_rng(0)
-    assert stats.paired_p(before, after, rng) == pytest.approx(scipy_stats.binomtest(2, 11).pvalue)
-    assert stats.paired_p(before, before, rng) == 1.0
-
-
-def test_the_sign_flip_test_agrees_with_mcnemar_where_both_apply():
-    before, after = np.array([1.0] * 9 + [0.0] * 2 + [0.5]), np.array([0.0] * 9 + [1.0] * 2 + [0.5])
-    flipped = stats.paired_p(before, after, np.random.default_rng(0), 100_000)
-    assert flipped == pytest.approx(scipy_stats.binomtest(2, 11).pvalue, abs=0.005)
+    before, after = rows([1] * 9 + [0] * 2 + [1] * 20 + [0] * 20), rows([0] * 9 + [1] * 2 + [1] * 20 + [0] * 20)
+    assert intervals.paired_p(before, after) == pytest.approx(scipy_stats.binomtest(2, 11).pvalue)
+    assert intervals.paired_p(before, before) == 1.0
 
 
 def test_interval_of_one_run_by_hand():
     # 30 pairs, 9 losses, 2 gains: d = −7 / 32, variance (11 + 1 − 7² / 32) / 32² (Agresti and Min 2005)
-    before, after = np.array([1] * 9 + [0] * 2 + [1] * 19), np.array([0] * 9 + [1] * 2 + [1] * 19)
-    difference, low, high = stats.paired_interval(before, after, np.random.default_rng(0), 100)
+    e = intervals.estimate([rows([1] * 9 + [0] * 2 + [1] * 19)], [rows([0] * 9 + [1] * 2 + [1] * 19)])
     half = 1.959964 * np.sqrt(12 - 49 / 32) / 32
-    assert difference == pytest.approx(-7 / 30)
-    assert (low, high) == pytest.approx((-7 / 32 - half, -7 / 32 + half), abs=1e-6)
+    assert e.difference == pytest.approx(-7 / 30)
+    assert intervals.interval(e) == pytest.approx((-7 / 32 - half, -7 / 32 + half), abs=1e-6)
 
 
 def test_an_interval_has_a_width_where_nothing_changed():
-    same = np.array([1, 0, 1, 1, 0] * 10)
-    _, low, high = stats.paired_interval(same, same, np.random.default_rng(0), 1000)
+    same = rows([1, 0, 1, 1, 0] * 10)
+    low, high = intervals.interval(intervals.estimate([same], [same]))
     assert low < -0.03
     assert high > 0.03
-    _, low, high = stats.paired_interval(same / 2, same / 2, np.random.default_rng(0), 1000)
-    assert low < 0 < high
 
 
-def test_the_interval_over_seeds_agrees_with_the_normal_one():
-    rng = np.random.default_rng(1)
-    before, after = rng.integers(0, 4, 400) / 3, rng.integers(0, 4, 400) / 3
-    change = after - before
-    difference, low, high = stats.paired_interval(before, after, rng, 20_000)
-    half = 1.96 * change.std() / 20
-    assert difference == pytest.approx(change.mean())
-    assert (low, high) == pytest.approx((change.mean() - half, change.mean() + half), abs=0.006)
+def test_two_crossed_factors_agree_with_statsmodels():
+    import statsmodels.api as sm
+    from statsmodels.formula.api import ols
+
+    rng = np.random.default_rng(0)
+    after = (rng.random((3, 12)) < rng.random(12)).astype(float)
+    frame = pd.DataFrame([(run, item, after[run, item]) for run in range(3) for item in range(12)], columns=["run", "item", "y"])
+    table = sm.stats.anova_lm(ols("y ~ C(run) + C(item)", frame).fit())
+    mean_squares = table["sum_sq"] / table["df"]
+    before = np.zeros((1, 12))
+    e = intervals.estimate([before], [after])
+    assert e.seeds == pytest.approx(mean_squares["C(run)"] / 36)
+    pairs, change = 14, after.mean(axis=0)
+    items = ((change**2).sum() + 1 - change.sum() ** 2 / pairs) / pairs**2
+    assert e.items == pytest.approx(max(0, items - mean_squares["Residual"] / 36))
+    assert e.df == 2
+
+
+def test_one_run_of_many_seeds_alike_is_a_t_interval():
+    # items that all change alike carry no variance of their own but the pseudo-pairs': what is left is Student's t over seeds
+    shifts = np.array([0.1, 0.3, 0.2])
+    before, after = np.zeros((1, 10_000)), np.array([np.arange(10_000) < 10_000 * shift for shift in shifts], float)
+    e = intervals.estimate([before], [after])._replace(items=0.0)
+    low, high = intervals.interval(e)
+    expected = scipy_stats.t.interval(0.95, 2, loc=e.centre, scale=scipy_stats.sem(shifts))
+    assert (low, high) == pytest.approx(expected, abs=1e-4)
+    assert intervals.p_value(e) == pytest.approx(scipy_stats.ttest_1samp(shifts, 0).pvalue, abs=1e-3)
+
+
+def test_interval_and_p_value_agree():
+    rng = np.random.default_rng(0)
+    before, after = (rng.random((1, 400)) < 0.6).astype(float), (rng.random((3, 400)) < 0.65).astype(float)
+    e = intervals.estimate([before], [after])
+    low, high = intervals.interval(e, 1 - intervals.p_value(e))
+    assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-9)
+    # equal to within 5 %: the 90 % interval ends on the margin
+    low, high = intervals.interval(e, 0.9)
+    assert intervals.p_equivalence(e, max(-low, high)) == pytest.approx(0.05, abs=1e-9)
+
+
+def test_equivalence_agrees_with_statsmodels():
+    from statsmodels.stats.weightstats import ttost_paired
+
+    shifts = np.array([0.011, -0.012, 0.004, 0.003])
+    e = intervals.Estimate(shifts.mean(), shifts.mean(), 0.0, shifts.var(ddof=1) / 4, 3)
+    assert intervals.p_equivalence(e, 0.02) == pytest.approx(ttost_paired(shifts, np.zeros(4), -0.02, 0.02)[0], abs=1e-6)
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03 → 3 · 0.01, max(0.03, 2 · 0.02), max(0.04, 0.03)
+    assert intervals.holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_bootstrap_of_items_is_drawing_items():
+    rng = np.random.default_rng(0)
+    runs = (rng.random((2, 50)) < 0.6).astype(float)
+    fast = intervals.item_bootstrap(runs, rng, 20_000)
+    slow = np.array([runs[:, rng.integers(0, 50, 50)].mean(axis=1) for _ in range(5000)])
+    assert fast.mean(axis=0) == pytest.approx(runs.mean(axis=1), abs=0.003)
+    assert np.cov(fast.T) == pytest.approx(np.cov(slow.T), abs=3e-4)
+
+
+def test_hierarchical_bootstrap_draws_seeds_once_for_all_groups():
+    before, after = np.zeros((1, 4000)), np.array([np.zeros(4000), np.ones(4000)])
+    draws = intervals.hierarchical_bootstrap([([before], [after]), ([before], [after])], np.random.default_rng(0), 2000)
+    assert sorted(set(draws[:, 0])) == [0.0, 0.5, 1.0]
+    assert (draws[:, 0] == draws[:, 1]).all()
+
+
+def test_region_of_one_run_is_the_chi_squared_ellipse():
+    e = intervals.Estimate(0.0, 0.0, 0.01**2, 0.0, 0.0)
+    draws = np.random.default_rng(0).standard_normal((5000, 2))
+    half_x, half_y, _ = intervals.region(e, e, draws)
+    assert half_x == pytest.approx(0.01 * np.sqrt(scipy_stats.chi2.isf(0.05, 2)))
+    assert intervals.inside((0.9 * half_x, 0), (0, 0), (half_x, half_y, 0))
+    assert not intervals.inside((0.9 * half_x, 0.9 * half_y), (0, 0), (half_x, half_y, 0))
+
+
+def test_chance():
+    assert intervals.is_chance(27, 100, 0.25, 0.95)
+    assert not intervals.is_chance(45, 100, 0.25, 0.95)
+    assert not intervals.is_chance(0, 100, 0.0, 0.95)  # a free answer has no chance level
+
+
+def test_what_the_papers_differences_needed():
+    table = power.paper_table(float("nan"), discordant=0.05).set_index(["benchmark", "compared"])
+    gsm8k = table.loc[("GSM8K", "self-filtered − untrained")]
+    assert gsm8k["items_net"] == 4  # 1,319 · 0.003
+    assert gsm8k["significant_below"] == 0  # 4 changed items of one kind have p = 0.125
+    mmlu = table.loc[("MMLU", "self-filtered − untrained")]
+    limit = mmlu["significant_below"] * 14_042
+    assert scipy_stats.binomtest(round((limit - 77) / 2), round(limit)).pvalue < 0.05
+    assert scipy_stats.binomtest(round((limit - 77) / 2) + 1, round(limit) + 2).pvalue >= 0.05
+    assert power.exact_power(int(mmlu["items_needed"]), 0.05, 0.0055) == pytest.approx(0.8, abs=0.02)
 
 
 @pytest.mark.parametrize(("items", "discordant"), [(54, 0.05), (54, 0.4), (300, 0.2)])
 def test_smallest_detectable_difference_is_found_with_the_promised_power(items, discordant):
-    d = stats.smallest_detectable(items, discordant)
+    d = power.smallest_detectable(items, discordant)
     share = max(discordant, d)
     rng = np.random.default_rng(0)
     draws = rng.multinomial(items, [(share + d) / 2, (share - d) / 2, 1 - share], size=3000)
@@ -70,8 +150,8 @@ def test_smallest_detectable_difference_is_found_with_the_promised_power(items, 
 
 def test_nothing_is_detectable_with_five_items():
     # five changes in one direction have p = 0.0625
-    assert stats.smallest_detectable(5, 0.5) == 1.0
-    assert stats.smallest_detectable(54, 0.0) > 6 / 54
+    assert power.smallest_detectable(5, 0.5) == 1.0
+    assert power.smallest_detectable(54, 0.0) > 6 / 54
 
 
 def scores():
@@ -106,6 +186,10 @@ def test_kappa_by_hand():
     assert found["kappa"] == pytest.approx((0.8 - 0.68) / 0.32)
     assert (found["both_easy"], found["only_first_easy"], found["only_second_easy"]) == (1, 1, 1)
     assert found["same_wrong"] == 1.0
+    assert found["jaccard_easy"] == pytest.approx(1 / 3)
+    assert found["jaccard_hard"] == pytest.approx(7 / 9)
+    # both wrong: D-less letters of places 3 to 9, A 3, B 2, C 2 of 7
+    assert found["same_wrong_letters"] == pytest.approx((9 + 4 + 4) / 49)
 
 
 def suite():
@@ -140,13 +224,6 @@ def test_letter_bias_by_hand():
     assert stats.letters(suite().assign(rotation=0)).empty
 
 
-def test_sign_flips_of_means_over_seeds():
-    rng = np.random.default_rng(0)
-    after = np.array([1 / 3, 2 / 3, 1.0, 1 / 3])
-    # every one of the 2 ** 4 sign patterns is equally likely; two are as extreme as what was seen
-    assert stats.paired_p(np.zeros(4), after, rng, 100_000) == pytest.approx(2 / 16, abs=0.005)
-
-
 def test_gap_of_filters():
     labels = {"self": pd.DataFrame({"correct": [True, False]}), "large": pd.DataFrame({"correct": [True, True]})}
     assert stats.filter_gap(labels, "self")["gap"].tolist() == [0.0, 0.5]
@@ -163,3 +240,25 @@ def test_duration_starts_every_arm_at_the_untrained_model():
         ["y", 0, 0.0],
         ["y", 4, 0.0],
     ]
+
+
+def test_macro_index_counts_benchmarks_alike():
+    sides = stats.indices(scores())
+    (row,) = stats.pairs(sides, [("untrained", "x")], 0.95, 200, 0).to_dict("records")
+    assert row["change"] == pytest.approx(-0.125)
+    assert row["p_holm"] == row["p"]
+    table = stats.group_changes(scores(), 0.95, 200, 0)
+    assert table[["worst", "worst_benchmark"]].to_numpy().tolist() == [[-0.5, "b"]]
+
+
+def test_the_family_of_holm_leaves_out_what_is_counted_already():
+    table = stats.comparison(stats.by_suite(suite()), 0.95, 200, 0.8, 0)
+    asked = table[table["arm"] == "x"].set_index("group")
+    assert np.isnan(asked.loc["whole", "vs_untrained_p_holm"])
+    assert asked.loc[["specialisation", "robustness"], "vs_untrained_p_holm"].notna().all()
+
+
+def test_dose_keeps_only_what_varies():
+    changes = pd.DataFrame({"arm": ["a", "b", "c"], "group": "robustness", "change": 0.0, "low": 0.0, "high": 0.0})
+    rows = stats.dose(changes, {"a": ("self", 100), "b": ("self", 500), "c": ("larger", 500)})
+    assert rows[["series", "x"]].to_numpy().tolist() == [["self", 100], ["self", 500]]

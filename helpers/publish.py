@@ -1,0 +1,134 @@
+"""Publishing a study, and rebuilding its analysis from what was published.
+
+`python -m helpers.publish STUDY` copies to figures/<study>/ what a reader opens (tables, figures) and, below data/, what the analysis
+is made from: scores without the models' texts, labels, training sets, logs and rollouts. `… STUDY --from figures/<study>` makes
+the last notebook and the report again from these files alone, below runs/published/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import report, run
+from helpers.files import StudyError, atomic, read_note, write_json
+from helpers.study import REPOSITORY, Study, open_study
+
+FIGURES = REPOSITORY / "figures"
+DATA = (  # what 05_analysis reads, and the columns that it does not need
+    ("eval/**/scores.parquet", ("response", "subject")),
+    ("filter/*/labels.parquet", ("response",)),
+    ("split/*/train.parquet", ("rationale", "options")),
+    ("train/*/*/completions.parquet", ()),
+    ("train/*/*/log.csv", ()),
+    ("eval/untrained/tasks/*.json", ()),
+)
+BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def publish(study: Study, target: Path) -> list[Path]:
+    """Copy a finished study to `target`; returns the files written. Raises StudyError if its analysis has not run."""
+    if not study.path("tables", "comparison.csv").exists():
+        raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
+    shutil.rmtree(target / "data", ignore_errors=True)
+    written = [
+        _copy(path, target / path.name) for folder in ("tables", "figures") for path in sorted(study.path(folder).iterdir())
+    ]
+    for pattern, dropped in DATA:
+        for path in sorted(study.folder.glob(pattern)):
+            to = target / "data" / path.relative_to(study.folder)
+            written.append(_compact(path, to, dropped) if path.suffix == ".parquet" else _copy(path, to))
+            if path.suffix != ".json" and path.with_suffix(".json").exists():
+                written.append(_copy(path.with_suffix(".json"), to.with_suffix(".json")))
+    notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
+             if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
+    write_json(notes, target / "provenance.json")
+    return [*written, target / "provenance.json"]
+
+
+def _copy(path: Path, to: Path) -> Path:
+    with atomic(to) as partial:
+        shutil.copyfile(path, partial)
+    return to
+
+
+def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> Path:
+    """A table without the columns that the analysis does not read, tightly packed; a dropped `response` says only whether there was one."""
+    frame = pd.read_parquet(path)
+    if "response" in dropped and "response" in frame:
+        frame["response"] = frame["response"].where(frame["response"].isna(), "")
+    frame = frame.drop(columns=[name for name in dropped if name != "response"], errors="ignore")
+    with atomic(to) as partial:
+        frame.to_parquet(partial, index=False, compression="zstd")
+    return to
+
+
+def rebuild(study: Study, source: Path) -> Path:
+    """Run the analysis on published files and render its report; returns the report's path."""
+    if not (source / "data").is_dir():
+        raise StudyError(f"{source}: has no folder data/; publish the study there first (make publish STUDY={study.name})")
+    os.environ["STUDY_RUNS"] = str(REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / "published")
+    shutil.rmtree(study.folder, ignore_errors=True)
+    shutil.copytree(source / "data", study.folder)
+    run.run("05_analysis", study.path("notebooks", "05_analysis.ipynb"), {"study": str(study.file)})
+    return report.build(study)
+
+
+def results_table(figures: Path = FIGURES) -> str:
+    """The README's table of all published studies that are no demonstration, in Markdown: the two indices of each arm."""
+    lines = ["| study | arm | seeds | medicine (points) | other benchmarks (points) |", "| --- | --- | --- | --- | --- |"]
+    for path in sorted(figures.glob("*/groups.csv")):
+        table = pd.read_csv(path)
+        if "seeds" not in table or open_study(path.parent.name).demonstration:
+            continue
+        for arm, part in table.groupby("arm", sort=False):
+            cells = part.set_index("group")
+            told = [_cell(cells.loc[group]) if group in cells.index else "–" for group in ("specialisation", "robustness")]
+            lines.append(f"| {path.parent.name} | {arm} | {cells['seeds'].iloc[0]} | {told[0]} | {told[1]} |")
+    return "\n".join(lines) + "\n" if len(lines) > 2 else "No real study has been published yet.\n"
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{100 * row['change']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def update_readme(readme: Path, figures: Path = FIGURES) -> bool:
+    """Write the results table between the README's two markers; False if it has none."""
+    text = readme.read_text("utf-8")
+    if not BLOCK.search(text):
+        return False
+    with atomic(readme) as partial:
+        partial.write_text(BLOCK.sub(lambda found: found[1] + results_table(figures) + found[2], text), encoding="utf-8")
+    return True
+
+
+def main() -> None:
+    """Parse the command line; one line and exit code 1 if something is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study")
+    parser.add_argument("--from", dest="source", type=Path, help="rebuild the analysis from this folder")
+    parser.add_argument("--to", type=Path, help="publish here instead of figures/<study>")
+    arguments = parser.parse_args()
+    try:
+        study = open_study(arguments.study)
+        if arguments.source:
+            print(f"Report: {rebuild(study, arguments.source.resolve())}")
+            return
+        target = arguments.to or FIGURES / study.name
+        files = publish(study, target)
+        size = sum(path.stat().st_size for path in set(files)) / 1e6
+        print(f"{len(set(files))} files, {size:.1f} MB: {target}")
+        if not arguments.to and not update_readme(REPOSITORY / "README.md"):
+            print("README.md has no markers <!-- results --> … <!-- /results -->; its table was left as it is")
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

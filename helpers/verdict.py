@@ -1,0 +1,263 @@
+"""The verdict: what this study says of each of the paper's claims, made from its tables and nothing else.
+
+Every rule is written beside its claim. `supports` and `contradicts` need a test: a difference that is significant after
+Holm's correction over all differences the claim is about, or one shown to be smaller than the margin. All else is `cannot tell`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from helpers.intervals import holm
+
+Outcome = Literal["supports", "contradicts", "cannot tell", "not asked"]
+ALPHA = 0.05
+SIZED = re.compile(r"[-_](\d+(?:\.\d+)?)([bm])(?=[-_]|$)", re.IGNORECASE)
+
+
+class Claim(NamedTuple):
+    """One claim of the paper and what the study says of it."""
+
+    claim: str
+    outcome: Outcome
+    evidence: str
+
+
+class Role(NamedTuple):
+    """What an arm is to the claims. kind: random, self, larger, smaller, same size, other family; twin: the arm it differs from by method only."""
+
+    kind: str
+    method: str = "lora"
+    twin: str | None = None
+
+
+def relation(filter_model: str, base: str) -> str:
+    """How a filter's model stands to the trained one, read from their names: self, larger, smaller, same size or other family.
+
+    >>> [relation(name, "google/gemma-3-12b-it") for name in ("google/gemma-3-12b-it", "google/gemma-3-27b-it", "microsoft/phi-4")]
+    ['self', 'larger', 'other family']
+    """
+    if filter_model == base:
+        return "self"
+    (family, size), (own_family, own_size) = _family(filter_model), _family(base)
+    if family != own_family or size is None or own_size is None:
+        return "other family"
+    return "same size" if size == own_size else "larger" if size > own_size else "smaller"
+
+
+def _family(model: str) -> tuple[str, float | None]:
+    """A model's series and its number of parameters, in millions: google/gemma-3-27b-it → (gemma-3, 27000)."""
+    name = model.rsplit("/", 1)[-1].lower()
+    found = SIZED.search(name)
+    if not found:
+        return name, None
+    return name[: found.start()], float(found[1]) * (1000 if found[2].lower() == "b" else 1)
+
+
+def roles(arms: dict[str, tuple[str | None, str, object]], base: str) -> dict[str, Role]:
+    """Roles of a study's arms. arms: name → (filter's model or None, method of training, what was chosen); base: the trained model.
+
+    Two arms that chose the same and differ by method alone are twins: the one that trains otherwise names the LoRA one.
+    """
+    found = {}
+    for name, (model, method, chosen) in arms.items():
+        twin = next(
+            (other for other, (_, how, what) in arms.items() if what == chosen and how == "lora" and method != "lora"), None
+        )
+        found[name] = Role("random" if model is None else relation(model, base), method, twin)
+    return found
+
+
+def _points(row: pd.Series) -> str:
+    return f"{100 * row['change']:+.1f} points [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _told(rows: pd.DataFrame) -> str:
+    """Every difference that was looked at: figure, interval, p after Holm's correction, and whether it is below the margin."""
+    parts = []
+    for _, row in rows.iterrows():
+        small = ", shown to be below the margin" if row["p_equal"] < ALPHA else ""
+        parts.append(f"{row['name']}: {_points(row)}, p = {row['p_holm']:.3f}{small}")
+    seeds = int(rows["seeds"].min())
+    over = f"over items and {seeds} seeds" if seeds > 1 else "over items, for the one seed that was run"
+    return "; ".join(parts) + f" ({len(rows)} comparison{'s' if len(rows) > 1 else ''}, Holm; intervals {over})."
+
+
+def _difference(pairs: pd.DataFrame, first: str, second: str, group: str) -> pd.Series | None:
+    """second − first on a group, whichever way round the table has it; None if it has not."""
+    for one, two, sign in ((first, second, 1), (second, first, -1)):
+        rows = pairs[(pairs["first"] == one) & (pairs["second"] == two) & (pairs["group"] == group)]
+        if len(rows):
+            row = rows.iloc[0].copy()
+            if sign < 0:
+                row["low"], row["high"], row["change"] = -row["high"], -row["low"], -row["change"]
+            row["name"] = f"{second} against {first}, {group}"
+            return row
+    return None
+
+
+def _family_of(rows: Sequence[pd.Series | None]) -> pd.DataFrame:
+    """The differences of one claim, corrected among themselves; better, worse and equal as columns."""
+    table = pd.DataFrame([row for row in rows if row is not None])
+    if table.empty:
+        return table
+    table["p_holm"] = holm(table["p"])
+    found = table["p_holm"] < ALPHA
+    return table.assign(better=found & (table["change"] > 0), worse=found & (table["change"] < 0), equal=table["p_equal"] < ALPHA)
+
+
+def filtered_beats_random(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if a filtered arm is better than random on an index and none is worse; contradicted if one is worse and none is
+    better, or if all are shown to be equal to it."""
+    claim = "Questions chosen by a filter teach more than questions chosen at random"
+    filtered = [arm for arm, role in arms.items() if role.kind != "random" and role.method == "lora"]
+    rows = _family_of(
+        [_difference(pairs, "random", arm, group) for arm in filtered for group in ("specialisation", "robustness")]
+    )
+    if rows.empty:
+        return Claim(claim, "not asked", "This study has no random arm, or no filtered one.")
+    better, worse = rows["better"].any(), rows["worse"].any()
+    outcome: Outcome = (
+        "supports" if better and not worse else "contradicts" if (worse and not better) or rows["equal"].all() else "cannot tell"
+    )
+    return Claim(claim, outcome, _told(rows))
+
+
+def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if, against the untrained model, the self-filtered arm gains on medicine and loses on the rest; contradicted if
+    an arm goes the other way on either, or all of them are shown to be smaller than the margin on either."""
+    claim = "Filtering by the trained model itself gains in medicine and loses robustness"
+    own = [arm for arm, role in arms.items() if role.kind == "self" and role.method == "lora"]
+    rows = _family_of([_difference(pairs, "untrained", arm, group) for arm in own for group in ("specialisation", "robustness")])
+    if rows.empty or set(rows["group"]) != {"specialisation", "robustness"}:
+        return Claim(claim, "not asked", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
+    gains, loses = rows[rows["group"] == "specialisation"], rows[rows["group"] == "robustness"]
+    against = gains["worse"].any() or loses["better"].any()
+    none = (gains["equal"].all() and not gains["better"].any()) or (loses["equal"].all() and not loses["worse"].any())
+    outcome: Outcome = (
+        "contradicts" if against or none else "supports" if gains["better"].all() and loses["worse"].all() else "cannot tell"
+    )
+    return Claim(claim, outcome, _told(rows))
+
+
+def larger_most_robust(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if the arm of the larger filter is more robust than every other arm; contradicted if one is more robust than it,
+    or all are shown to be equal to it."""
+    claim = "A larger filter of the same series gives the most robust model"
+    large = [arm for arm, role in arms.items() if role.kind == "larger" and role.method == "lora"]
+    others = [arm for arm, role in arms.items() if role.kind != "larger" and role.method == "lora"]
+    rows = _family_of([_difference(pairs, other, arm, "robustness") for arm in large for other in others])
+    if rows.empty:
+        return Claim(claim, "not asked", "This study has no larger filter of the trained model's series.")
+    outcome: Outcome = (
+        "contradicts" if rows["worse"].any() or rows["equal"].all() else "supports" if rows["better"].all() else "cannot tell"
+    )
+    return Claim(claim, outcome, _told(rows))
+
+
+def other_family_between(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
+    if it lies beyond either."""
+    claim = "A filter of another family lies between: more robust than self-filtering, less than the larger filter"
+    of = {
+        kind: [arm for arm, role in arms.items() if role.kind == kind and role.method == "lora"]
+        for kind in ("self", "larger", "other family")
+    }
+    above = [_difference(pairs, own, arm, "robustness") for arm in of["other family"] for own in of["self"]]
+    below = [_difference(pairs, arm, large, "robustness") for arm in of["other family"] for large in of["larger"]]
+    rows = _family_of([*above, *below])
+    if not above or not below or rows.empty:
+        return Claim(claim, "not asked", "It takes arms of three filters: the trained model, a larger one and another family's.")
+    outcome: Outcome = "contradicts" if rows["worse"].any() else "supports" if rows["better"].all() else "cannot tell"
+    return Claim(claim, outcome, _told(rows))
+
+
+def qlora_worse(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if training in 4 bits is worse than LoRA on the same questions, on an index, and better on none; contradicted if
+    better and never worse, or shown to be equal throughout."""
+    claim = "Q-LoRA does worse than LoRA"
+    twins = [(role.twin, arm) for arm, role in arms.items() if role.method == "qlora" and role.twin]
+    rows = _family_of([_difference(pairs, lora, arm, group) for lora, arm in twins for group in ("specialisation", "robustness")])
+    if rows.empty:
+        return Claim(claim, "not asked", "No arm of this study was trained in 4 bits.")
+    better, worse = rows["better"].any(), rows["worse"].any()
+    outcome: Outcome = (
+        "supports" if worse and not better else "contradicts" if (better and not worse) or rows["equal"].all() else "cannot tell"
+    )
+    return Claim(claim, outcome, _told(rows))
+
+
+def chinese_costs(comparison: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+    """Supported if an arm loses on the Chinese benchmarks against the untrained model and none gains; contradicted if one gains
+    and none loses, or if every change is shown to be smaller than the margin."""
+    claim = "Training on questions in one language costs performance in another (CMMLU)"
+    mine = comparison[comparison["benchmark"].str.contains(r"^cmmlu|chinese") & comparison["arm"].isin(arms)]
+    whole = mine[mine["group"] == "whole"]
+    mine = whole if len(whole) else mine
+    if mine.empty or "vs_untrained" not in mine:
+        return Claim(claim, "not asked", "This study has no Chinese benchmark.")
+    rows = _family_of([
+        pd.Series({"name": f"{row['arm']}, {row['benchmark']}", "change": row["vs_untrained"], "low": row["vs_untrained_low"],
+                   "high": row["vs_untrained_high"], "p": row["vs_untrained_p"], "p_equal": row["vs_untrained_p_equal"],
+                   "seeds": row["seeds"]}) for _, row in mine.iterrows()])  # fmt: skip
+    better, worse = rows["better"].any(), rows["worse"].any()
+    outcome: Outcome = (
+        "supports" if worse and not better else "contradicts" if (better and not worse) or rows["equal"].all() else "cannot tell"
+    )
+    return Claim(claim, outcome, _told(rows))
+
+
+def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
+    """Supported if in every arm the rate of re-examination is shown to rise by less than the margin (its interval lies below it);
+    contradicted if in one it rises significantly and by more than can be called none."""
+    claim = "No aha moment: re-examination does not appear in training"
+    if reflection.empty:
+        return Claim(claim, "not asked", "No completions of the training are at hand.")
+    p = holm(reflection["p"])
+    rises = (p < ALPHA) & (reflection["low"] > 0)
+    outcome: Outcome = "contradicts" if rises.any() else "supports" if (reflection["high"] < margin).all() else "cannot tell"
+    parts = [
+        f"{row.arm}: {_points(pd.Series(row._asdict()))}, p = {value:.3f}"
+        for row, value in zip(reflection.itertuples(), p, strict=True)
+    ]
+    seeds = int(reflection["seeds"].min())
+    over = f"over {seeds} seeds" if seeds > 1 else "over questions, for the one seed that was run"
+    told = "Share of completions with a marker, last third minus first third of training, length held constant. "
+    return Claim(claim, outcome, f"{told}{'; '.join(parts)} (Holm; intervals {over}; margin {100 * margin:.0f} points).")
+
+
+def verdict(
+    pairs: pd.DataFrame, comparison: pd.DataFrame, reflection: pd.DataFrame, arms: dict[str, Role], reflection_margin: float
+) -> pd.DataFrame:
+    """All claims; one row each with claim, outcome, evidence.
+
+    pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`.
+    """
+    claims = [
+        filtered_beats_random(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
+        other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms), no_aha(reflection, reflection_margin),
+    ]  # fmt: skip
+    return pd.DataFrame(claims)
+
+
+def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float) -> str:
+    """The opening paragraph: what was asked of how many claims, and what came out, never more than the tests say."""
+    asked = table[table["outcome"] != "not asked"]
+    parts = []
+    for outcome, words in (
+        ("supports", "It supports"),
+        ("contradicts", "It contradicts"),
+        ("cannot tell", "It cannot tell about"),
+    ):
+        claims = list(asked.loc[asked["outcome"] == outcome, "claim"])
+        parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
+    over = f"{seeds} seeds an arm" if seeds > 1 else "one seed an arm: what it says holds for that seed"
+    unit = "point" if round(100 * margin, 6) == 1 else "points"
+    return (
+        f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here. "
+        f"{' '.join(parts)} A difference counts as none only if it is shown to be below {100 * margin:g} {unit}."
+    )

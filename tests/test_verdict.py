@@ -1,0 +1,164 @@
+"""The verdict, fed tables with every outcome: what it says, and that it says no more than they do."""
+
+import pandas as pd
+import pytest
+
+from helpers import verdict
+from helpers.verdict import Role
+
+ARMS = {
+    "random": Role("random"),
+    "self": Role("self"),
+    "larger": Role("larger"),
+    "phi": Role("other family"),
+    "self-4bit": Role("self", "qlora", "self"),
+}
+BETTER, WORSE, EQUAL, UNSURE = (0.05, 0.001, 0.9), (-0.05, 0.001, 0.9), (0.0, 0.9, 0.001), (0.02, 0.2, 0.3)
+
+
+def table(*rows, other=UNSURE, seeds=3):
+    """Pairs of all models: `(first, second, group, kind)` as given, all others as `other`."""
+    given = {row[:3]: row[3] for row in rows}
+    models, out = ["untrained", *ARMS], []
+    for i, first in enumerate(models):
+        for second in models[i + 1 :]:
+            for group in ("specialisation", "robustness"):
+                change, p, p_equal = given.get((first, second, group), other)
+                out.append({"first": first, "second": second, "group": group, "change": change, "low": change - 0.03,
+                            "high": change + 0.03, "p": p, "p_equal": p_equal, "seeds": seeds})  # fmt: skip
+    return pd.DataFrame(out)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "outcome"),
+    [
+        (table(("random", "self", "specialisation", BETTER)), "supports"),
+        (table(("random", "self", "robustness", WORSE)), "contradicts"),
+        (table(("random", "self", "specialisation", BETTER), ("random", "phi", "robustness", WORSE)), "cannot tell"),
+        (table(other=EQUAL), "contradicts"),
+        (table(), "cannot tell"),
+    ],
+)
+def test_filtered_beats_random(pairs, outcome):
+    assert verdict.filtered_beats_random(pairs, ARMS).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("medicine", "rest", "outcome"),
+    [
+        (BETTER, WORSE, "supports"),
+        (BETTER, UNSURE, "cannot tell"),
+        (BETTER, BETTER, "contradicts"),
+        (WORSE, UNSURE, "contradicts"),
+        (BETTER, EQUAL, "contradicts"),
+        (UNSURE, UNSURE, "cannot tell"),
+    ],
+)
+def test_self_filtering(medicine, rest, outcome):
+    pairs = table(("untrained", "self", "specialisation", medicine), ("untrained", "self", "robustness", rest))
+    assert verdict.self_specialises(pairs, ARMS).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("against", "outcome"), [(BETTER, "supports"), (WORSE, "contradicts"), (EQUAL, "contradicts"), (UNSURE, "cannot tell")]
+)
+def test_larger_filter(against, outcome):
+    other_way = (-against[0], *against[1:])
+    rows = [
+        ("random", "larger", "robustness", against),
+        ("self", "larger", "robustness", against),
+        ("larger", "phi", "robustness", other_way),
+    ]
+    assert verdict.larger_most_robust(table(*rows), ARMS).outcome == outcome
+    mixed = verdict.larger_most_robust(table(*rows[1:]), ARMS).outcome
+    assert mixed == ("contradicts" if against == WORSE else "cannot tell")
+
+
+@pytest.mark.parametrize(
+    ("over_self", "under_larger", "outcome"),
+    [
+        (BETTER, WORSE, "supports"),
+        (BETTER, BETTER, "contradicts"),
+        (WORSE, WORSE, "contradicts"),
+        (BETTER, UNSURE, "cannot tell"),
+    ],
+)
+def test_other_family(over_self, under_larger, outcome):
+    # the table has larger → phi, so that a loss there is phi lying below
+    pairs = table(("self", "phi", "robustness", over_self), ("larger", "phi", "robustness", under_larger))
+    assert verdict.other_family_between(pairs, ARMS).outcome == outcome
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [(WORSE, "supports"), (BETTER, "contradicts"), (UNSURE, "cannot tell")])
+def test_qlora(kind, outcome):
+    assert verdict.qlora_worse(table(("self", "self-4bit", "robustness", kind)), ARMS).outcome == outcome
+    assert verdict.qlora_worse(table(other=EQUAL), ARMS).outcome == "contradicts"
+    assert verdict.qlora_worse(table(), {"random": Role("random")}).outcome == "not asked"
+
+
+def chinese(*kinds):
+    return pd.DataFrame([
+        {"benchmark": "cmmlu", "group": "whole", "arm": arm, "vs_untrained": change, "vs_untrained_low": change - 0.03,
+         "vs_untrained_high": change + 0.03, "vs_untrained_p": p, "vs_untrained_p_equal": equal, "seeds": 3}
+        for arm, (change, p, equal) in zip(ARMS, kinds, strict=False)])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kinds", "outcome"),
+    [((WORSE, UNSURE), "supports"), ((BETTER, UNSURE), "contradicts"), ((EQUAL, EQUAL), "contradicts"), ((BETTER, WORSE), "cannot tell"), ((UNSURE,), "cannot tell")],
+)  # fmt: skip
+def test_chinese(kinds, outcome):
+    assert verdict.chinese_costs(chinese(*kinds), ARMS).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "outcome"),
+    [(-0.01, 0.02, 0.8, "supports"), (0.04, 0.2, 0.001, "contradicts"), (-0.05, 0.2, 0.3, "cannot tell")],
+)
+def test_aha(low, high, p, outcome):
+    rows = pd.DataFrame([{"arm": "self", "change": (low + high) / 2, "low": low, "high": high, "p": p, "seeds": 3}])
+    assert verdict.no_aha(rows, 0.05).outcome == outcome
+    assert verdict.no_aha(rows.head(0), 0.05).outcome == "not asked"
+
+
+def test_correction_for_the_number_of_comparisons():
+    # 0.02 alone would be significant; of six comparisons it is not
+    pairs = table(("random", "self", "specialisation", (0.05, 0.02, 0.9)), other=(0.0, 0.9, 0.9))
+    assert verdict.filtered_beats_random(pairs, ARMS).outcome == "cannot tell"
+
+
+def test_evidence_has_figure_interval_and_test():
+    told = verdict.filtered_beats_random(table(("random", "self", "specialisation", BETTER)), ARMS).evidence
+    assert "self against random, specialisation: +5.0 points [+2.0, +8.0], p = 0.006" in told
+    assert "6 comparisons, Holm; intervals over items and 3 seeds" in told
+    assert "for the one seed that was run" in verdict.filtered_beats_random(table(seeds=1), ARMS).evidence
+
+
+def test_the_paragraph_says_what_the_table_says():
+    found = verdict.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05)
+    words = verdict.in_words(found, "a model", 1, 0.01)
+    assert "asks 6" in words
+    assert "cannot tell about 6" in words
+    assert "It supports" not in words
+    assert "It contradicts" not in words
+    assert "one seed" in words
+
+
+def test_one_arm_of_two_that_is_equal_is_not_enough():
+    arms = ARMS | {"self-20": Role("self")}
+    pairs = table(("untrained", "self", "robustness", EQUAL))
+    more = pairs[pairs["second"] == "self"].assign(second="self-20", change=0.02, p=0.2, p_equal=0.3)
+    assert verdict.self_specialises(pairs, ARMS).outcome == "contradicts"
+    assert verdict.self_specialises(pd.concat([pairs, more]), arms).outcome == "cannot tell"
+
+
+def test_relations_of_filters():
+    base = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
+    names = [base, "Qwen/Qwen2.5-Coder-1.5B-Instruct", "google/gemma-3-270m", "HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert [verdict.relation(name, base) for name in names] == ["self", "larger", "other family", "other family"]
+    assert verdict.relation(base, names[1]) == "smaller"
+
+
+def test_twins_differ_by_method_alone():
+    found = verdict.roles({"a": (None, "lora", 1), "b": (None, "qlora", 1), "c": (None, "qlora", 2)}, "m")
+    assert (found["b"].twin, found["c"].twin, found["a"].twin) == ("a", None, None)
