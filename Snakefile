@@ -1,4 +1,5 @@
 # The study as a graph: which notebook makes which file, for which filter, arm and seed. Run it with `make study`.
+# Elsewhere than here: `snakemake --profile parameters/slurm --config study=small -n` lists the jobs, without -n it runs them.
 # The working folder is runs/<study>, so every study has its own lock and its own history. Only whole files are declared:
 # checkpoints, finished answer batches and scored tasks lie outside, and a killed job goes on from them.
 import shlex
@@ -6,11 +7,14 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
+from helpers import gpus, launch
 from helpers.study import UNTRAINED, open_study
 
-S = open_study(config["study"])
+S = open_study(config.get("study", "quickstart"))
+workdir: S.folder
 STUDY = shlex.quote(str(S.file))
 RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.run"
+ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/gpus.py
 MODELS = ["/".join(parts) for parts in S.scored()]
 PAGES = (
     [f"01_filter-{name}" for name in S.filters] + [f"02_split-{arm}" for arm in S.arms]
@@ -18,6 +22,12 @@ PAGES = (
     + [f"04_eval-{model.replace('/', '-')}" for model in MODELS] + ["05_analysis"]
 )
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
+
+def gpu(wildcards):
+    return launch.processes(S, wildcards.arm)
+
+def gpu_parts(wildcards):
+    return gpu(wildcards) * gpus.parts(S.training(wildcards.arm).runs_a_gpu)
 
 def labels(wildcards):
     name = S.arms[wildcards.arm].filter
@@ -32,7 +42,8 @@ rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
     priority: 1
-    shell: RUN + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
+    resources: gpu=1, gpu_parts=gpus.PARTS
+    shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
 rule split:
     input: labels
@@ -47,25 +58,28 @@ rule train:
         page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
     params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
     priority: 2
-    resources: trainings=1
-    shell: RUN + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
+    resources: trainings=1, gpu=gpu, gpu_parts=gpu_parts
+    shell: ON_GPU + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
 rule eval_untrained:
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
-    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
+    resources: gpu=1, gpu_parts=gpus.PARTS
+    shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
 
 rule eval:
     input: "train/{arm}/seed{seed}/log.csv"
     output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
     params: S.inputs("eval")
-    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
+    resources: gpu=1, gpu_parts=gpus.PARTS
+    shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
 rule eval_checkpoint:  # a step before the last, on the held-out part of the pool
     input: "train/{arm}/seed{seed}/log.csv"
     params: S.inputs("eval")
     output: "eval/{arm}/seed{seed}/step{step}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}-step{step}.ipynb"
-    shell: RUN + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}} step={{wildcards.step}}"
+    resources: gpu=1, gpu_parts=gpus.PARTS
+    shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}} step={{wildcards.step}}"
 
 rule analysis:
     input: [f"eval/{model}/scores.parquet" for model in MODELS], [f"train/{arm}/seed{seed}/log.csv" for arm in S.arms for seed in S.seeds],

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from helpers import engines
 from helpers.files import fingerprint, write_table
 from helpers.prompts import own_words
 
 
 def complete(
     prompts: pd.DataFrame,
-    model: Callable[[], Any],
+    model: Callable[[], Any] | engines.Weights,
     tokenizer: PreTrainedTokenizerBase,
     *,
     max_new_tokens: int,
@@ -27,31 +27,38 @@ def complete(
     batch_size: int = 32,
     seed: int = 0,
     parts: Path | None = None,
+    engine: engines.Name = "auto",
+    likely: int = 0,
 ) -> pd.DataFrame:
     """Complete every prompt `samples` times.
 
-    prompts: columns question_id, prompt. model: called once, and only if something is left to
-    generate. temperature 0 is greedy; above 0, the whole distribution is sampled (top-p 1, no top-k).
-    end_tokens: tokens that end a completion besides the model's own. parts: a folder where finished batches
-    are kept; a run that was killed goes on from them.
+    prompts: columns question_id, prompt. model: which weights to load into the engine, or a function that
+    returns a transformers model; nothing is loaded unless something is left to generate. temperature 0 is
+    greedy; above 0, the whole distribution is sampled (top-p 1, no top-k). end_tokens: tokens that end a
+    completion besides the model's own. batch_size: of transformers; vLLM fills its own batches. parts: a
+    folder where finished batches are kept; a run that was killed goes on from them. likely: tell for each
+    token the log-probabilities of that many best tokens, in a column `likely` beside `tokens` (nothing is then kept on disk).
 
     Returns one row a completion: question_id, sample, response, finish_reason ("stop" or "length"), n_tokens.
     """
+    used = engines.choose(engine, model.method) if isinstance(model, engines.Weights) else "transformers"
     jobs = prompts.loc[prompts.index.repeat(samples)].assign(sample=list(range(samples)) * len(prompts))
     jobs = jobs.assign(length=jobs["prompt"].str.len()).sort_values(["length", "question_id", "sample"], ascending=False)
-    settings = (max_new_tokens, temperature, list(end_tokens), seed)
+    settings = (max_new_tokens, temperature, list(end_tokens), seed, *([used] if used == "vllm" else []))
+    step = max(engines.VLLM_AT_ONCE, batch_size) if used == "vllm" else batch_size
     loaded, done = None, []
     with tqdm(total=len(jobs), desc="completions", unit="answer") as bar:
-        for start in range(0, len(jobs), batch_size):
-            batch = jobs.iloc[start : start + batch_size]
+        for start in range(0, len(jobs), step):
+            batch = jobs.iloc[start : start + step]
             mark = fingerprint(settings, batch["prompt"].tolist(), batch["sample"].tolist())
-            kept = parts / f"{mark}.parquet" if parts else None
+            kept = parts / f"{mark}.parquet" if parts and not likely else None
             if kept and kept.exists():
                 rows = pd.read_parquet(kept)
             else:
-                loaded = loaded or model()
-                torch.manual_seed(int(mark[:8], 16))  # a batch has its own seed: the same after a kill
-                rows = _batch(batch, loaded, tokenizer, max_new_tokens, temperature, end_tokens)
+                if loaded is None:
+                    loaded = engines.load(model, used) if isinstance(model, engines.Weights) else engines.Transformers(model())
+                ends = (*loaded.ends(tokenizer), *end_tokens)
+                rows = _batch(batch, loaded, tokenizer, engines.Sampling(max_new_tokens, temperature, ends, likely), mark, seed)
                 if kept:
                     write_table(rows, kept)
             done.append(rows)
@@ -61,35 +68,39 @@ def complete(
                                        ignore_index=True)  # fmt: skip
 
 
-@torch.inference_mode()
 def _batch(
     batch: pd.DataFrame,
-    model: Any,
+    engine: engines.Engine,
     tokenizer: PreTrainedTokenizerBase,
-    limit: int,
-    temperature: float,
-    end_tokens: Sequence[int],
+    sampling: engines.Sampling,
+    mark: str,
+    seed: int,
 ) -> pd.DataFrame:
-    """Generate one batch."""
-    inputs = tokenizer(batch["prompt"].tolist(), return_tensors="pt", padding=True).to(model.device)
-    sampling = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0} if temperature else {"do_sample": False}
-    sampling["repetition_penalty"] = 1.0  # some models bring another default, which rollouts do not have
-    ends = eos_tokens(model, tokenizer) + list(end_tokens)
-    output = model.generate(**inputs, max_new_tokens=limit, pad_token_id=tokenizer.pad_token_id, eos_token_id=ends, **sampling)[
-        :, inputs["input_ids"].shape[1] :
-    ]
-    rows = []
-    for tokens in output.tolist():
-        end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        kept = tokens if end is None else tokens[: end + 1]
-        text = own_words(tokenizer.decode(kept, skip_special_tokens=True))
-        rows.append((text, "length" if end is None else "stop", len(kept)))
-    made = pd.DataFrame(rows, columns=["response", "finish_reason", "n_tokens"], index=batch.index)
-    return pd.concat([batch[["question_id", "sample"]], made], axis=1).reset_index(drop=True)
+    """Generate one batch.
+
+    transformers draws a whole batch from one seed, made from the batch; vLLM each answer from its own, made from
+    prompt and sample. Either way a batch gives the same again after a kill.
+    """
+    asked = batch["prompt"].tolist()
+    tokens = tokenizer(asked)["input_ids"]
+    if engine.name == "vllm":
+        seeds = [
+            int(fingerprint(seed, text, sample)[:8], 16) for text, sample in zip(asked, batch["sample"].tolist(), strict=True)
+        ]
+    else:
+        seeds = [int(mark[:8], 16)] * len(batch)
+    made = engine.write(tokens, sampling, seeds, tokenizer.pad_token_id)
+    ended = ["stop" if one.tokens and one.tokens[-1] in sampling.ends else "length" for one in made]
+    rows = batch[["question_id", "sample"]].assign(
+        response=[own_words(tokenizer.decode(one.tokens, skip_special_tokens=True)) for one in made],
+        finish_reason=ended,
+        n_tokens=[len(one.tokens) for one in made],
+    )
+    if sampling.likely:
+        rows = rows.assign(tokens=[one.tokens for one in made], likely=[one.likely for one in made])
+    return rows.reset_index(drop=True)
 
 
 def eos_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens that end a text for this model: its generation config's and its tokenizer's."""
-    configured = model.generation_config.eos_token_id
-    many = configured if isinstance(configured, list) else [configured]
-    return list(dict.fromkeys(token for token in [*many, tokenizer.eos_token_id] if token is not None))
+    return engines.end_of_text(model.generation_config, tokenizer)

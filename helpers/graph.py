@@ -19,6 +19,7 @@ import pandas as pd
 import psutil
 from filelock import FileLock, Timeout
 
+from helpers import gpus, launch
 from helpers.files import StudyError
 from helpers.study import REPOSITORY, Study, open_study
 
@@ -34,11 +35,13 @@ def command(study: Study, *options: str) -> list[str]:
     ]
 
 
-def run(study: Study, jobs: int) -> None:
+def run(study: Study, jobs: int, profile: str = "") -> None:
     """Make everything of a study that is not there yet, `jobs` notebooks side by side.
 
+    profile: a folder with a Snakemake profile, which takes the jobs elsewhere (a cluster); `jobs` is not used then.
     Raises StudyError when a notebook stops, or when the same study is being made by another process.
     """
+    launch.check(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(study.folder / ".running")
     try:
@@ -50,9 +53,21 @@ def run(study: Study, jobs: int) -> None:
             subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
         if not study.path("report", "index.html").exists():
             _prepare(study)
+        where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
+        if profile:  # what jobs print stays in the cluster's own logs
+            print(f"{study.folder / 'snakemake.log'} tells how far the jobs are", flush=True)
+        _watch(study, command(study, *where, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+
+
+def _here(study: Study, jobs: int) -> list[str]:
+    """Snakemake's limits on this machine: what its GPUs hold, or, without one, half of the jobs as trainings."""
+    found = len(gpus.visible())
+    if not found:
         # Training takes most memory, so at most half of the notebooks that run side by side are trainings.
-        limits = ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
-        _watch(study, command(study, *limits, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+        return ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
+    for arm in study.arms:
+        launch.enough_gpus(study, arm)
+    return ["--cores", str(jobs), "--resources", f"gpu_parts={found * gpus.PARTS}"]
 
 
 def _prepare(study: Study) -> None:
@@ -74,10 +89,11 @@ def _call(module: str, *arguments: str) -> None:
         raise StudyError(told[-1].removeprefix("error: ") if told else done.stderr.strip().splitlines()[-1])
 
 
-def room() -> int:
-    """Notebooks that fit beside each other: one on a GPU, else one a core and 4 GB of memory."""
-    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, check=False).returncode == 0:
-        return 1
+def room(study: Study) -> int:
+    """Notebooks that fit beside each other: as many as share the GPUs, else one a core and 4 GB of memory."""
+    found = len(gpus.visible())
+    if found:
+        return found * max(study.training(arm).runs_a_gpu for arm in study.arms)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, round(psutil.virtual_memory().total / 4e9)))
 
@@ -94,7 +110,15 @@ def _watch(study: Study, call: list[str]) -> None:
             print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
         process.wait()
     if process.returncode:
+        failed += _told_elsewhere(study, time.time() - time.monotonic() + begun)
         raise StudyError(failed[0] if failed else f"Snakemake stopped: {_reason(log_path)} (see {log_path})")
+
+
+def _told_elsewhere(study: Study, since: float) -> list[str]:
+    """The one-line mistakes that jobs of a cluster left in its logs since then (seconds of the system's clock)."""
+    logs = [path for path in (study.folder / ".snakemake" / "slurm_logs").rglob("*.log") if path.stat().st_mtime >= since]
+    lines = [line for path in logs for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
 
 
 def _progress(log_path: Path, begun: float) -> str:
@@ -137,12 +161,13 @@ def main() -> None:
     parser.add_argument("study")
     parser.add_argument("--clean", action="store_true", help="remove what the study's runs made")
     parser.add_argument("--jobs", type=int, default=0, help="notebooks side by side (default: what the machine has room for)")
+    parser.add_argument("--profile", default="", help="a folder with a Snakemake profile, such as parameters/slurm")
     arguments = parser.parse_args()
     try:
         study = open_study(arguments.study)
         if arguments.clean:
             return clean(study)
-        run(study, arguments.jobs or room())
+        run(study, arguments.jobs or room(study), arguments.profile)
         print(summary(study))
     except StudyError as error:
         sys.exit(f"error: {error}")

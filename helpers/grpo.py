@@ -6,7 +6,9 @@ was killed goes on from its last complete checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -67,9 +69,24 @@ def to_dataset(questions: pd.DataFrame, prompt: Prompt, tokenizer: PreTrainedTok
     return Dataset.from_list(rows)
 
 
+def share(train: Train, processes: int) -> tuple[int, int]:
+    """(batch size, gradient accumulation) of each process, so that the completions of a step stay the same in total.
+
+    Accumulation is divided first, since a smaller batch is slower. Raises StudyError if it does not come out even.
+    """
+    if train.completions_a_step % processes:
+        raise StudyError(
+            f"train.accelerate: {processes} processes cannot share a step of {train.completions_a_step} completions "
+            "(batch_size × gradient_accumulation); change num_processes of the accelerate file, or the batch"
+        )
+    fewer = math.gcd(train.gradient_accumulation, processes)
+    return train.batch_size * fewer // processes, train.gradient_accumulation // fewer
+
+
 def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
     """TRL's configuration of a run. The paper's advantage is not divided by the standard deviation (scale_rewards none)."""
-    return GRPOConfig(
+    batch_size, accumulation = share(train, int(os.environ.get("WORLD_SIZE", "1")))
+    made = GRPOConfig(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,
@@ -80,9 +97,9 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         max_grad_norm=1.0,
         num_train_epochs=train.epochs,
         max_steps=train.max_steps or -1,
-        per_device_train_batch_size=train.batch_size,
-        gradient_accumulation_steps=train.gradient_accumulation,
-        steps_per_generation=train.gradient_accumulation,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation,
+        steps_per_generation=accumulation,
         num_generations=train.rollouts,
         num_iterations=1,
         max_completion_length=train.max_completion_tokens,
@@ -103,6 +120,7 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         fp16=False,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=train.gradient_checkpointing,
+        ddp_find_unused_parameters=False,
         logging_steps=1,
         logging_first_step=True,
         log_completions=True,
@@ -113,13 +131,17 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         disable_tqdm=True,
         push_to_hub=False,
     )
+    # transformers spreads one process over all GPUs it sees (DataParallel), which would multiply the batch.
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 class Progress(TrainerCallback):
-    """One bar with the time left: in JupyterLab a bar, in a log a line now and then."""
+    """One bar with the time left, of the first process: in JupyterLab a bar, in a log a line now and then."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step")
+        first = state.is_world_process_zero
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step", disable=not first)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         if logs and "reward" in logs:
@@ -194,21 +216,30 @@ def run(trainer: GRPOTrainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns (log, one row a step; completions, one row a rollout).
     """
-    folder = Path(trainer.args.output_dir)
-    note = folder / "inputs.json"
+    folder, first = Path(trainer.args.output_dir), trainer.accelerator.is_main_process
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A kernel outlives the kill of its parents by a second or two; wait for it, so that two never write the same checkpoints.
-    with FileLock(f"{folder}.lock"):
-        if not (note.exists() and json.loads(note.read_text()) == mark):
-            shutil.rmtree(folder, ignore_errors=True)
-            write_json(mark, note)
-            (folder / COMPLETIONS).mkdir()
+    with FileLock(f"{folder}.lock") if first else contextlib.nullcontext():
+        if first:
+            _begin(folder, mark)
+        trainer.accelerator.wait_for_everyone()
         checkpoint = last_checkpoint(folder)
         if checkpoint:
             trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
-        sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint else "")
+        sys.stderr.write(f"going on from {checkpoint.name}\n" if checkpoint and first else "")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.accelerator.wait_for_everyone()
     return log_table(trainer.state.log_history), completion_table(folder, trainer.state.global_step)
+
+
+def _begin(folder: Path, mark: str) -> None:
+    """Leave in a run's folder what belongs to the inputs `mark` and is whole, and nothing else."""
+    note = folder / "inputs.json"
+    if not (note.exists() and json.loads(note.read_text()) == mark):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(mark, note)
+        (folder / COMPLETIONS).mkdir()
+    last_checkpoint(folder)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -265,9 +296,17 @@ def keep_checkpoints(run: Path, steps: list[int]) -> None:
 
 
 def save_weights(trainer: GRPOTrainer, folder: Path) -> None:
-    """Write the adapter (or the whole model, if all of it was trained) as safetensors, all of it or nothing."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    trainer.model.save_pretrained(str(partial), safe_serialization=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    """Write the adapter (or the whole model, if all of it was trained) as safetensors, all of it or nothing.
+
+    With several processes all call this, since each may hold a part of the weights; the first one writes.
+    """
+    accelerator = trainer.accelerator
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    whole = {"state_dict": accelerator.get_state_dict(trainer.model_wrapped)} if sharded else {}
+    if accelerator.is_main_process:
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        accelerator.unwrap_model(trainer.model).save_pretrained(str(partial), safe_serialization=True, **whole)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    accelerator.wait_for_everyone()

@@ -153,6 +153,8 @@ class Train(Strict):
     gradient_checkpointing: bool = False
     save_steps: Count = 25
     keep_checkpoints: bool = False
+    accelerate: str | None = None
+    runs_a_gpu: Annotated[int, Field(ge=1, le=12)] = 1
     lora: Lora = Lora()
 
     @model_validator(mode="after")
@@ -233,10 +235,16 @@ class Eval(Strict):
 
 
 class Analysis(Strict):
-    """Settings of intervals and tests."""
+    """Settings of intervals and tests; all are ours, the paper tests nothing.
+
+    `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: the same
+    for the rate of re-examination.
+    """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 10_000
     power: Annotated[float, Field(gt=0.5, lt=1)] = 0.8
     seed: Seed = 0
     unparsed: Share = 0.2
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    reflection_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -1,7 +1,8 @@
 """Run one notebook with Papermill: `python -m helpers.run 03_grpo_train OUTPUT study=quickstart arm=self seed=0`.
 
 What Papermill's own command does, and besides: output and progress go to a log beside the result, a
-mistake ends in one line, and the executed notebook appears under its name only when it is whole.
+mistake ends in one line, and the executed notebook appears under its name only when it is whole. The graph says
+with GPUS and GPU_PARTS how many GPUs a job needs, and how many twelfths of them in all (`helpers/gpus.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import papermill  # noqa: E402
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
+from helpers import gpus  # noqa: E402
 from helpers.files import StudyError  # noqa: E402
 from helpers.study import REPOSITORY  # noqa: E402
 
@@ -61,9 +63,12 @@ def main() -> None:
     notebook, output, *pairs = sys.argv[1:]
     parameters = {key: int(value) if key in ("seed", "step") else value for key, value in (pair.split("=", 1) for pair in pairs)}
     asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
+    count, taken = int(os.environ.pop("GPUS", "0")), int(os.environ.pop("GPU_PARTS", "0"))
     begun = time.monotonic()
     try:
-        run(notebook, Path(output), parameters)
+        with gpus.lend(count, taken // max(count, 1)):
+            begun = time.monotonic()
+            run(notebook, Path(output), parameters)
     except StudyError as error:
         print(f"error: {error}")
         sys.exit(1)

@@ -38,7 +38,13 @@ from helpers.parameters import (
 REPOSITORY = Path(__file__).resolve().parent.parent
 TASKS = Path(__file__).parent / "tasks"
 UNTRAINED = "untrained"
-SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints")  # change no result of a training
+SPEED_ONLY = (
+    "save_steps",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "accelerate",
+    "runs_a_gpu",
+)  # change no result of a training
 
 
 class Study(Strict):

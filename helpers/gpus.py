@@ -1,0 +1,95 @@
+"""The GPUs of a machine, lent to jobs: each job sees its own, or its share of one.
+
+A GPU is lent in twelfths, so that 1, 2, 3, 4, 6 or 12 jobs fit on it exactly. A twelfth is a file lock, which the
+system frees when a job ends however it ends; the locks are the machine's, so two studies side by side share as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PARTS = 12
+
+
+def visible() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; without it, all that the driver has."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def parts(runs_a_gpu: int) -> int:
+    """Twelfths of a GPU that one of `runs_a_gpu` jobs takes.
+
+    >>> [parts(runs) for runs in (1, 2, 3, 4, 5, 8, 12)]
+    [12, 6, 4, 3, 2, 1, 1]
+    """
+    return PARTS // runs_a_gpu
+
+
+@contextlib.contextmanager
+def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[str]]:
+    """Lend `taken` twelfths of each of `count` GPUs, the emptiest first, and wait until they are free.
+
+    Yields their names, and sets CUDA_VISIBLE_DEVICES to them and GPU_SHARE to the part of each that is lent (an engine
+    that takes all the memory it finds reads it). Yields none, and sets nothing, where there is no GPU, where none is
+    asked for, and in a job of Slurm, which has done the same already.
+    """
+    names = visible()
+    if not names or not count or "SLURM_JOB_ID" in os.environ:
+        yield []
+        return
+    folder = folder or Path(tempfile.gettempdir()) / f"open-medical-r1-{getpass.getuser()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    while (got := _take(folder, names, count, taken)) is None:
+        time.sleep(1)
+    lent, locks = got
+    before = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_SHARE")}
+    # The driver counts GPUs by their place on the bus, CUDA by their speed unless told otherwise.
+    os.environ |= {"CUDA_VISIBLE_DEVICES": ",".join(lent), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GPU_SHARE": f"{taken / PARTS:.3f}"}
+    try:
+        yield lent
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        for lock in locks:
+            lock.release()
+
+
+def _take(folder: Path, names: list[str], count: int, taken: int) -> tuple[list[str], list[FileLock]] | None:
+    """(GPUs, their locks), all that is asked for or None: so no two jobs wait for what the other holds."""
+    with FileLock(folder / "lending.lock"):
+        free = {name: _free(folder, name) for name in names}
+        fitting = sorted((name for name in names if len(free[name]) >= taken), key=lambda name: -len(free[name]))
+        lent = sorted(fitting[:count], key=names.index)
+        kept = [lock for name in lent for lock in free[name][:taken]] if len(lent) == count else []
+        for lock in (lock for locks in free.values() for lock in locks):
+            if lock not in kept:
+                lock.release()
+        return (lent, kept) if kept else None
+
+
+def _free(folder: Path, name: str) -> list[FileLock]:
+    """The twelfths of a GPU that no job holds, held now."""
+    held = []
+    for part in range(PARTS):
+        lock = FileLock(folder / f"{name.replace('/', '_')}-{part}.lock")
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            held.append(lock)
+    return held

@@ -1,0 +1,120 @@
+"""transformers and vLLM give the same answers and scores, with and without an adapter. Run by `make test-vllm`, not by `make test`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+WORK = Path(__file__).with_name("work.py")
+ENGINES = ("transformers", "vllm")
+NEAR = 0.05  # two best tokens nearer than this in log-probability may change places
+DIFFERENT = 0.01  # of the answers may differ
+
+
+def work(*arguments):
+    """Run a part of work.py; fails with the end of what it wrote."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [sys.executable, WORK, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """A LoRA adapter of a few GRPO steps."""
+    folder = tmp_path_factory.mktemp("train")
+    work("train", folder)
+    return folder / "adapter"
+
+
+def made(what, folder, *adapter):
+    """What both engines made, by engine."""
+    tables = {}
+    for engine in ENGINES:
+        (folder / engine).mkdir(exist_ok=True)
+        work(what, engine, folder / engine, *adapter)
+        tables[engine] = pd.read_pickle(folder / engine / {"answer": "answers.pkl", "score": "scores.pkl"}[what])
+    return tables
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("untrained")
+    return made("answer", folder), folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, adapter):
+    folder = tmp_path_factory.mktemp("trained")
+    return made("answer", folder, adapter), folder
+
+
+def agree(tables):
+    """At most 1 % of the answers differ, and each where the two best tokens are near each other."""
+    ours, theirs = (tables[engine] for engine in ENGINES)
+    assert ours["question_id"].tolist() == theirs["question_id"].tolist()
+    assert len(ours) == 200
+    gaps = []
+    for one, other in zip(ours.itertuples(), theirs.itertuples(), strict=True):
+        if one.tokens == other.tokens:
+            continue
+        place = next(i for i, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=False)) if a != b)
+        for answer in (one, other):
+            best, second = sorted(answer.likely[place].values(), reverse=True)[:2]
+            gaps.append(best - second)
+    print(f"{len(gaps) // 2} of {len(ours)} answers differ; log-probability gaps there: {[round(gap, 4) for gap in gaps]}")
+    assert len(gaps) / 2 <= DIFFERENT * len(ours)
+    assert max(gaps, default=0) < NEAR
+
+
+def told(folder):
+    """Tokens a second of both engines, loading left out."""
+    facts = {engine: json.loads((folder / engine / "answers.json").read_text()) for engine in ENGINES}
+    for engine, one in facts.items():
+        print(f"{engine}: {one['tokens']} tokens in {one['seconds']:.0f} s, {one['tokens'] / one['seconds']:.0f} tokens/s")
+    return facts
+
+
+def test_greedy_answers_are_the_same(untrained):
+    tables, folder = untrained
+    told(folder)
+    agree(tables)
+
+
+def test_greedy_answers_with_an_adapter_are_the_same(trained):
+    tables, folder = trained
+    for engine, facts in told(folder).items():
+        print(f"{engine}: largest weight {facts['largest_weight']:.2g}, largest change {facts['largest_logit_change']:.2g}")
+    agree(tables)
+
+
+def test_the_adapter_changes_the_answers_of_both_engines(untrained, trained):
+    for engine in ENGINES:
+        before, after = untrained[0][engine]["tokens"], trained[0][engine]["tokens"]
+        changed = sum(a != b for a, b in zip(before, after, strict=True)) / len(before)
+        print(f"{engine}: the adapter changed {changed:.0%} of the answers")
+        assert changed > 0.2
+        facts = json.loads((trained[1] / engine / "answers.json").read_text())
+        assert facts["largest_weight"] > 0
+        assert facts["largest_logit_change"] > 0.01
+
+
+def test_scores_agree(tmp_path, adapter):
+    tables = made("score", tmp_path, adapter)
+    both = tables["transformers"].merge(tables["vllm"], on=["benchmark", "item_id", "filter"], suffixes=("", "_vllm"))
+    assert len(both) == 56
+    for mode, rows in both.groupby("mode"):
+        same = (rows["predicted"].fillna("") == rows["predicted_vllm"].fillna("")).mean()
+        right = [rows[name].mean() for name in ("correct", "correct_vllm")]
+        print(f"{mode}: {same:.1%} of the predictions agree; right: {right[0]:.3f} and {right[1]:.3f}")
+        assert same >= 1 - 1 / len(rows)  # one near tie
+        assert abs(right[0] - right[1]) <= 1 / len(rows)
+    reasoning = both[both["mode"] == "reasoning"]
+    assert (reasoning["response"] == reasoning["response_vllm"]).mean() >= 1 - 1 / len(reasoning)

@@ -1,0 +1,128 @@
+"""What the tests of the two engines have done in processes of their own: vLLM binds a process's threads to cores.
+
+`python tests/vllm_cpu/work.py answer|score ENGINE FOLDER [adapter]`, `… train FOLDER`, `… colocate FOLDER`.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+PROMPTS, TOKENS, DTYPE = 200, 32, "float32"
+STUDY = """
+title: "Both engines score it"
+demonstration: true
+model: {id: HuggingFaceTB/SmolLM2-135M-Instruct, dtype: float32}
+pool: starter:medicine_pool
+prompt: {style: chat, worked_examples: 2, prefill: "<think>"}
+arms: {random: {size: 8}}
+seeds: [0]
+train: {}
+eval:
+  max_new_tokens: 32
+  tasks:
+    - {name: starter_chinese_medicine, group: specialisation, limit: 40}
+    - {name: starter_medicine_reasoning, group: specialisation, limit: 16}
+"""
+
+
+def asked(tokenizer) -> pd.DataFrame:
+    """200 prompts: the questions of the starter pool as the filter renders them, with the thinking begun and without."""
+    from helpers import prompts, questions
+    from helpers.parameters import Pool, Prompt
+
+    pool = questions.load_pool(Pool(source="starter:medicine_pool"), Path())
+    styles = [Prompt(style="chat", worked_examples=0, prefill=begun) for begun in ("<think>", "")]
+    texts = [
+        (f"{row.question_id}{style.prefill}", prompts.render(row.question, row.options, style, tokenizer))
+        for style in styles
+        for row in pool.itertuples()
+    ]
+    return pd.DataFrame(texts, columns=["question_id", "prompt"]).head(PROMPTS)
+
+
+def answer(engine: str, folder: Path, adapter: Path | None) -> None:
+    """Greedy answers, with the two best tokens at each place, and the seconds they took."""
+    from helpers import engines, generate, models
+
+    weights = engines.Weights(MODEL, DTYPE, adapter, length=1024)
+    tokenizer = models.load_tokenizer(MODEL)
+    prompts = asked(tokenizer)
+    loaded = engines.load(weights, engine)
+    started = time.perf_counter()
+    made = generate.complete(prompts, weights, tokenizer, max_new_tokens=TOKENS, batch_size=32, engine=engine, likely=2)
+    seconds = time.perf_counter() - started
+    assert engines.load(weights, engine) is loaded  # one model for all that is asked
+    effect = {}
+    if adapter:
+        effect = loaded.effect(tokenizer) if engine == "vllm" else models.training_effect(loaded.model, tokenizer, None)
+    made.to_pickle(folder / "answers.pkl")
+    (folder / "answers.json").write_text(json.dumps({"tokens": int(made["n_tokens"].sum()), "seconds": seconds, **effect}))
+
+
+def score(engine: str, folder: Path, adapter: Path | None) -> None:
+    """Scores of a likelihood task and a reasoning task."""
+    from helpers import benchmarks, engines, models, scoring
+    from helpers.study import open_study
+
+    (folder / "both.yaml").write_text(STUDY)
+    study = open_study(str(folder / "both.yaml"))
+    tokenizer = models.load_tokenizer(MODEL)
+    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=2048), engine)
+    work = scoring._Work(None, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
+    work.harness = engines.harness(loaded, tokenizer, 16)
+    rows = [work.run(task, benchmarks.settings(study, task))[0] for task in study.eval.tasks]
+    pd.concat(rows, ignore_index=True).to_pickle(folder / "scores.pkl")
+
+
+def trainer(folder: Path, steps: int, **changes):
+    """GRPO on a reward that such a small model can earn: how many of the letters it writes are vowels."""
+    from helpers import grpo, models, questions, rewards
+    from helpers.parameters import Lora, Pool, Prompt, Train
+
+    def vowels(completions, **_):
+        return [sum(text.count(vowel) for vowel in "aeiou") / (len(text) + 1) for text in completions]
+
+    rewards.ALL = dict.fromkeys(rewards.ALL, vowels) | {"accuracy": vowels}
+    if changes:
+        plain = grpo.config
+        grpo.config = lambda *asked: _changed(plain(*asked), changes)
+    train = Train(learning_rate=1e-3, batch_size=4, gradient_accumulation=1, rollouts=4, max_steps=steps, temperature=1.0,
+                  max_completion_tokens=16, save_steps=100, lora=Lora(r=16, alpha=32))  # fmt: skip
+    tokenizer, prompt = models.load_tokenizer(MODEL), Prompt(style="chat", worked_examples=0, prefill="<think>")
+    data = grpo.to_dataset(questions.load_pool(Pool(source="starter:medicine_pool"), Path()).head(40), prompt, tokenizer)
+    return grpo.make_trainer(models.load_model(MODEL, DTYPE), tokenizer, data, train, prompt, 0, folder / "checkpoints")
+
+
+def _changed(config, changes):
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return config
+
+
+def main() -> None:
+    what, *rest = sys.argv[1:]
+    if what == "train":
+        from helpers import grpo
+
+        folder = Path(rest[0])
+        made = trainer(folder, 3)
+        made.train()
+        grpo.save_weights(made, folder / "adapter")
+    elif what == "colocate":
+        made = trainer(Path(rest[0]), 2, use_vllm=True, vllm_mode="colocate", vllm_gpu_memory_utilization=0.3,
+                       vllm_max_model_length=1024)  # fmt: skip
+        made.train()
+        print("steps made:", made.state.global_step)
+    else:
+        engine, folder, *adapter = rest
+        {"answer": answer, "score": score}[what](engine, Path(folder), Path(adapter[0]) if adapter else None)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()
