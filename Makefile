@@ -35,7 +35,7 @@ lab: .venv/ready
 
 test: .venv/ready
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 # Both engines on a CPU, in an environment of its own: vLLM's CPU build has another name than the GPU's, and goes without
 # torchvision, torchaudio and torchcodec.

@@ -245,7 +245,8 @@ def make_trainer(
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
-    if engine == "transformers" and models.fixed_cache(trainer.model):
+    shared = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled  # weights come and go, which no recording can follow
+    if engine == "transformers" and models.fixed_cache(trainer.model) and not shared:
         # TRL forbids the recording of steps (CUDA graphs), without which a small model's rollouts take ten times as long.
         trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
     return trainer

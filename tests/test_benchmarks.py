@@ -25,7 +25,6 @@ STUDY = {
     "prompt": {"style": "plain", "prefill": "<think>"},
     "filters": {"self": {"model": "tiny/llama", "max_new_tokens": 4, "samples": 2, "temperature": 1.0}},
     "arms": {
-        "random": {"size": 8},
         "half": {"filter": "self", "size": 8, "pass_rate": 0.5},
         "full": {"size": 8, "train": {"method": "full", "learning_rate": 1e-3}},
     },
@@ -103,10 +102,10 @@ def test_all_forms_end_to_end(made):
     turned = scores[scores["benchmark"] == "mmlu_anatomy"].pivot(index="item_id", columns="rotation", values="target")
     assert turned.loc["0"].tolist() == ["A", "B", "C", "D"]
     assert set(scores["group"]) == {"specialisation", "robustness"}
-    checkpoint = pd.read_parquet(made / "eval/random/seed0/step1/scores.parquet")
+    checkpoint = pd.read_parquet(made / "eval/half/seed0/step1/scores.parquet")
     assert set(checkpoint["benchmark"]) == {"pool_held_out"}
     duration = pd.read_csv(made / "tables/duration.csv")
-    assert duration.loc[duration["arm"] == "random", "step"].tolist() == [0, 1, 2]
+    assert duration.loc[duration["arm"] == "half", "step"].tolist() == [0, 1, 2]
     assert {p.name for p in (made / "train/full/seed0/adapter").glob("*.safetensors")} == {"model.safetensors"}
     for part in ("Guard:", "members of suites", "One letter whatever is asked?", "2 of 40 pool questions occur"):
         assert part in report or part == "members of suites"
@@ -125,17 +124,20 @@ def test_no_arm_trains_on_what_is_held_out_or_in_a_benchmark(made, forms):
         assert not tested & set(chosen["question"])
 
 
-def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny):
+def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_path):
+    """Its only arm is the first one's under another name: its weights and scores are copies, with the time they were made."""
     other = tiny / "second.yaml"
-    other.write_text("shared: forms.yaml\ntitle: Second\narms: {all: {size: 8}}\n")
-    done = run("make", "study", f"STUDY={other}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    first, second = made / "train/random/seed0", tiny / "runs/second/train/all/seed0"
-    assert (first / "log.json").read_text() == (second / "log.json").read_text()  # the very run, with its time
-    assert not (second / "checkpoints").exists()
+    other.write_text(f"shared: forms.yaml\ntitle: Second\narms: {yaml.safe_dump({'same': STUDY['arms']['full']})}\n")
+    for notebook in ("02_split", "03_grpo_train", "04_eval"):
+        asked = [f"study={other}", "arm=same", *([] if notebook == "02_split" else ["seed=0"])]
+        done = run("python", "-m", "helpers.run", notebook, tmp_path / f"{notebook}.ipynb", *asked)
+        assert done.returncode == 0, done.stdout + done.stderr
+    second = tiny / "runs/second"
+    assert (made / "train/full/seed0/log.json").read_text() == (second / "train/same/seed0/log.json").read_text()
+    assert not (second / "train/same/seed0/checkpoints").exists()
     for task in ("mmlu_anatomy", "gsm8k", "pool_held_out"):
         name = f"tasks/{task}.json"
-        assert (made / "eval/random/seed0" / name).read_text() == (tiny / "runs/second/eval/all/seed0" / name).read_text()
+        assert (made / "eval/full/seed0" / name).read_text() == (second / "eval/same/seed0" / name).read_text()
 
 
 def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):

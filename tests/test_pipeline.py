@@ -81,18 +81,35 @@ def test_everything_is_there(made):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
 
 
-def test_again_does_nothing_and_one_changed_arm_runs_what_follows_only(made, tiny):
+def test_again_does_nothing(made, tiny):
     before, begun = times(made), time.monotonic()
     assert make(tiny).returncode == 0
     assert time.monotonic() - begun < 30
     assert times(made) == before
-    text = (tiny / "tiny.yaml").read_text()
+
+
+def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses_nothing(made, tiny):
+    before, text = times(made), (tiny / "tiny.yaml").read_text()
+    checkpoints = made / "train/self/seed0/checkpoints"
+    shutil.rmtree(checkpoints)
     try:
         (tiny / "tiny.yaml").write_text(text.replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
+        process = subprocess.Popen(
+            ["make", "study", f"STUDY={tiny / 'tiny.yaml'}"], cwd=REPOSITORY, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
         done = make(tiny)
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         (tiny / "tiny.yaml").write_text(text)
+    assert pd.read_csv(made / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
+    log = (made / "notebooks/03_grpo_train-self-seed0.log").read_text()
+    assert re.search(r"going on from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
     changed = {path for path, when in times(made).items() if before.get(path) != when}
     assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
     assert {
@@ -101,31 +118,6 @@ def test_again_does_nothing_and_one_changed_arm_runs_what_follows_only(made, tin
         "eval/self/seed0/scores.parquet",
         "tables/comparison.csv",
     } <= changed
-
-
-def test_a_kill_in_the_middle_of_training_loses_nothing(made, tiny):
-    before = times(made)
-    checkpoints = made / "train/random/seed0/checkpoints"
-    shutil.rmtree(checkpoints)
-    for name in ("log.csv", "log.json", "completions.parquet"):
-        (made / "train/random/seed0" / name).unlink()
-    process = subprocess.Popen(
-        ["make", "study", f"STUDY={tiny / 'tiny.yaml'}"], cwd=REPOSITORY, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    deadline = time.monotonic() + 90
-    while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
-    done = make(tiny)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert pd.read_csv(made / "train/random/seed0/log.csv")["step"].tolist() == [1, 2]
-    log = (made / "notebooks/03_grpo_train-random-seed0.log").read_text()
-    assert re.search(r"going on from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
-    after = times(made)
-    assert after["filter/self/labels.parquet"] == before["filter/self/labels.parquet"]
-    assert after["eval/untrained/scores.parquet"] == before["eval/untrained/scores.parquet"]
 
 
 def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):

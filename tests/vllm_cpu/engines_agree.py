@@ -106,6 +106,38 @@ def test_the_adapter_changes_the_answers_of_both_engines(untrained, trained):
         assert facts["largest_logit_change"] > 0.01
 
 
+def test_notebooks_01_and_04_run_on_vllm(tmp_path, adapter):
+    """The filter and the untrained model's scores through their notebooks; a study says with one key which engine."""
+    from work import STUDY
+
+    text = STUDY.replace(
+        "pool:", "engine: vllm\nfilters: {self: {model: HuggingFaceTB/SmolLM2-135M-Instruct, max_new_tokens: 16}}\npool:"
+    )
+    (tmp_path / "served.yaml").write_text(text)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "STUDY_RUNS": str(tmp_path / "runs")}
+    for notebook, asked in (("01_filter", "filter=self"), ("04_eval", "arm=untrained")):
+        command = [
+            sys.executable,
+            "-m",
+            "helpers.run",
+            notebook,
+            tmp_path / f"{notebook}.ipynb",
+            f"study={tmp_path / 'served.yaml'}",
+            asked,
+        ]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for made, rows in (("filter/self/labels", 103), ("eval/untrained/scores", 56)):
+        path = tmp_path / "runs/served" / made
+        assert len(pd.read_parquet(path.with_suffix(".parquet"))) == rows
+        assert json.loads(path.with_suffix(".json").read_text())["engine"] == "vllm"
+
+
+@pytest.mark.xfail(strict=True, reason="vLLM's CPU build packs its weights anew and cannot take those of the next step (0.28.0)")
+def test_rollouts_of_two_steps_by_vllm_in_the_training_process(tmp_path):
+    assert "steps made: 2" in work("colocate", tmp_path)
+
+
 def test_scores_agree(tmp_path, adapter):
     tables = made("score", tmp_path, adapter)
     both = tables["transformers"].merge(tables["vllm"], on=["benchmark", "item_id", "filter"], suffixes=("", "_vllm"))

@@ -59,27 +59,25 @@ def answer(engine: str, folder: Path, adapter: Path | None) -> None:
     assert engines.load(weights, engine) is loaded  # one model for all that is asked
     effect = {}
     if adapter:
-        effect = loaded.effect(tokenizer) if engine == "vllm" else models.training_effect(loaded.model, tokenizer, None)
+        effect = loaded.effect(tokenizer)
     made.to_pickle(folder / "answers.pkl")
     (folder / "answers.json").write_text(json.dumps({"tokens": int(made["n_tokens"].sum()), "seconds": seconds, **effect}))
 
 
 def score(engine: str, folder: Path, adapter: Path | None) -> None:
     """Scores of a likelihood task and a reasoning task."""
-    from helpers import benchmarks, engines, models, scoring
+    from helpers import engines, models, scoring
     from helpers.study import open_study
 
     (folder / "both.yaml").write_text(STUDY)
     study = open_study(str(folder / "both.yaml"))
     tokenizer = models.load_tokenizer(MODEL)
     loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=2048), engine)
-    work = scoring._Work(None, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
-    work.harness = engines.harness(loaded, tokenizer, 16)
-    rows = [work.run(task, benchmarks.settings(study, task))[0] for task in study.eval.tasks]
-    pd.concat(rows, ignore_index=True).to_pickle(folder / "scores.pkl")
+    made = scoring.score(lambda: loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
+    made.to_pickle(folder / "scores.pkl")
 
 
-def trainer(folder: Path, steps: int, **changes):
+def trainer(folder: Path, steps: int, engine: str = "transformers"):
     """GRPO on a reward that such a small model can earn: how many of the letters it writes are vowels."""
     from helpers import grpo, models, questions, rewards
     from helpers.parameters import Lora, Pool, Prompt, Train
@@ -88,20 +86,11 @@ def trainer(folder: Path, steps: int, **changes):
         return [sum(text.count(vowel) for vowel in "aeiou") / (len(text) + 1) for text in completions]
 
     rewards.ALL = dict.fromkeys(rewards.ALL, vowels) | {"accuracy": vowels}
-    if changes:
-        plain = grpo.config
-        grpo.config = lambda *asked: _changed(plain(*asked), changes)
     train = Train(learning_rate=1e-3, batch_size=4, gradient_accumulation=1, rollouts=4, max_steps=steps, temperature=1.0,
                   max_completion_tokens=16, save_steps=100, lora=Lora(r=16, alpha=32))  # fmt: skip
     tokenizer, prompt = models.load_tokenizer(MODEL), Prompt(style="chat", worked_examples=0, prefill="<think>")
     data = grpo.to_dataset(questions.load_pool(Pool(source="starter:medicine_pool"), Path()).head(40), prompt, tokenizer)
-    return grpo.make_trainer(models.load_model(MODEL, DTYPE), tokenizer, data, train, prompt, 0, folder / "checkpoints")
-
-
-def _changed(config, changes):
-    for name, value in changes.items():
-        setattr(config, name, value)
-    return config
+    return grpo.make_trainer(models.load_model(MODEL, DTYPE), tokenizer, data, train, prompt, 0, folder / "checkpoints", engine)
 
 
 def main() -> None:
@@ -114,8 +103,7 @@ def main() -> None:
         made.train()
         grpo.save_weights(made, folder / "adapter")
     elif what == "colocate":
-        made = trainer(Path(rest[0]), 2, use_vllm=True, vllm_mode="colocate", vllm_gpu_memory_utilization=0.3,
-                       vllm_max_model_length=1024)  # fmt: skip
+        made = trainer(Path(rest[0]), 2, "vllm")
         made.train()
         print("steps made:", made.state.global_step)
     else:
