@@ -122,6 +122,23 @@ def test_small_on_80_gb_fits():
     assert "3 filters, 4 splits, 12 trainings, 13 evaluations, 1 analysis, 1 report: 34 in all" in text
 
 
+def test_the_hardware_that_the_readme_asks_for():
+    """80 GB for every study; 24 GB for the small ones in smaller batches, 48 GB for the one that trains all parameters."""
+    assert "one GPU of 80 GB; of 24 GB with `eval.batch_size: 16` (`full`: 48 GB)" in (REPOSITORY / "README.md").read_text()
+
+    def fits(study, gpu) -> bool:
+        return all(needs.verdict(need, machine.machine(gpu))[0] for need in needs.needs(study, machine.machine(gpu)))
+
+    for name in sorted({path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")} - {"quickstart"}):
+        study = open_study(name)
+        assert fits(study, "80GB"), name
+        if name == "paper":
+            continue
+        smaller = study.model_copy(update={"eval": study.eval.model_copy(update={"batch_size": 16})})
+        assert fits(smaller, "24GB") == (name != "full"), name
+        assert fits(smaller, "48GB"), name
+
+
 @pytest.mark.parametrize("study", sorted(path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")))
 def test_every_study_has_a_plan_that_fits_the_page(study):
     text = plan.report(open_study(study), machine.machine("80GB"), rate=1000.0)
