@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -114,6 +115,12 @@ def test_paper_on_24_gb_and_what_would_fit():
     assert "microsoft/phi-4          14,660 M  29.32 GB" in text
     assert "To accept first, on the model's page on the hub: google/gemma-3-12b-it, google/gemma-3-27b-it" in text
     assert text.splitlines()[-1].startswith("paper on a GPU of 24 GB: does not fit (01 filter, 03 train, 04 eval); about ")
+
+
+@pytest.mark.parametrize(("free", "told"), [(75e9, " GB of disk, of which only 75 GB are free here."), (900e9, " GB of disk.")])
+def test_too_little_disk_is_part_of_the_conclusion(monkeypatch, free, told):
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert plan.report(open_study("paper"), machine.machine("80GB")).endswith(told)
 
 
 def test_small_on_80_gb_fits():
