@@ -76,13 +76,15 @@ class Made(NamedTuple):
 
 
 class Engine(Protocol):
-    """What makes completions: the tokens that end a text for its model, and completions of prompts, one seed each."""
+    """What makes completions: the tokens that end a text for its model, completions of prompts, and what training changed."""
 
     name: str
 
     def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]: ...
 
     def write(self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], pad: int) -> list[Made]: ...
+
+    def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]: ...
 
 
 def choose(asked: Name, method: str = "lora") -> Literal["transformers", "vllm"]:
@@ -107,18 +109,26 @@ def load(weights: Weights, asked: Name = "auto") -> Engine:
     if key not in _LOADED:
         _LOADED.clear()  # before the next one is loaded: two may not fit
         gc.collect()
-        loaded = VLLM(weights) if name == "vllm" else None
-        _LOADED[key] = loaded or Transformers(models.load_model(weights.model, weights.dtype, weights.trained, weights.method))
+        _LOADED[key] = VLLM(weights) if name == "vllm" else Transformers.of(weights)
     return _LOADED[key]
 
 
 class Transformers:
-    """A transformers model. Prompts come sorted by length, so little of a batch is padding."""
+    """A transformers model. Prompts come sorted by length, longest first, so little of a batch is padding.
+
+    On a GPU the cache of keys and values has a fixed size, for which transformers records the work of a token once and
+    replays it (a CUDA graph). That asks for batches of one size: a smaller one is filled up with copies of its last prompt.
+    """
 
     name = "transformers"
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, model: Any, weights: Weights | None = None) -> None:
+        self.model, self.weights, self.rows = model, weights, 1
+
+    @classmethod
+    def of(cls, weights: Weights) -> Transformers:
+        """The engine with the weights in it."""
+        return cls(models.load_model(weights.model, weights.dtype, weights.trained, weights.method), weights)
 
     def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         return end_of_text(self.model.generation_config, tokenizer)
@@ -127,6 +137,9 @@ class Transformers:
     def write(self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], pad: int) -> list[Made]:
         """Complete a batch, padded on the left. One generator draws for all of it, seeded with the first seed."""
         torch.manual_seed(seeds[0])
+        asked, fixed = len(prompts), models.fixed_cache(self.model)
+        self.rows = max(self.rows, asked)
+        prompts = prompts + prompts[-1:] * (self.rows - asked if fixed else 0)
         width = max(map(len, prompts))
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.model.device)
@@ -141,15 +154,20 @@ class Transformers:
             eos_token_id=list(sampling.ends),
             return_dict_in_generate=True,
             output_logits=bool(sampling.likely),
+            cache_implementation="static" if fixed else None,
             **drawn,
         )
         made = []
-        for row, tokens in enumerate(output.sequences[:, width:].tolist()):
+        for row, tokens in enumerate(output.sequences[:asked, width:].tolist()):
             end = next((place for place, token in enumerate(tokens) if token in sampling.ends), None)
             kept = tokens if end is None else tokens[: end + 1]
             made.append(Made(kept, [_best(output.logits[place][row], sampling.likely) for place in range(len(kept))]
                              if sampling.likely else []))  # fmt: skip
         return made
+
+    def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+        """What training changed (`models.training_effect`). Raises StudyError if the trained weights are not used."""
+        return models.training_effect(self.model, tokenizer, lambda: models.load_model(self.weights.model, self.weights.dtype))
 
 
 def _best(logits: torch.Tensor, count: int) -> dict[int, float]:
@@ -234,8 +252,11 @@ class VLLM:
         """`models.training_effect` for an adapter in vLLM: its largest weight, and the largest change of a log-probability.
 
         The tokens of fixed prompts are scored with the adapter and without. Raises StudyError if its weights are not zero
-        and nothing changes.
+        and nothing changes. A model that was trained as a whole is compared file by file: there is no other it could be
+        mistaken for, since vLLM has loaded it from the folder of the trained one; of its logits nothing is said (NaN).
         """
+        if self.request is None:
+            return {"largest_weight": _largest_change(self.weights), "largest_logit_change": float("nan")}
         from safetensors.torch import load_file
         from vllm import SamplingParams
 
@@ -260,6 +281,31 @@ class VLLM:
                 "the trained weights differ from the base model's, but vLLM's answers are the same: they are not used"
             )
         return {"largest_weight": weight, "largest_logit_change": change}
+
+
+def _largest_change(weights: Weights) -> float:
+    """The largest change of any parameter between the base model's files and those of a model trained as a whole."""
+    from huggingface_hub import snapshot_download
+    from safetensors import safe_open
+
+    base = models.locate(weights.model)[0]
+    folder = Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=["*.safetensors"]))
+    before = {name: path for path in folder.glob("*.safetensors") for name in _names(path)}
+    largest = 0.0
+    for path in weights.trained.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as after:
+            for name in set(after.keys()) & set(before):
+                with safe_open(before[name], framework="pt") as held:
+                    change = after.get_tensor(name).float() - held.get_tensor(name).float()
+                largest = max(largest, float(change.abs().max()))
+    return largest
+
+
+def _names(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return list(file.keys())
 
 
 def _rank(r: int) -> int:
@@ -299,10 +345,8 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) ->
     vLLM is asked with its adapter.
     """
     if not isinstance(engine, VLLM):
-        from lm_eval.models.huggingface import HFLM
-
         model = engine.model if isinstance(engine, Transformers) else engine
-        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+        return _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
     with _version_of_vllm():
         from lm_eval.models import vllm_causallms
     # The class makes an engine of its own from a name; it is handed the one that is here.
@@ -310,6 +354,22 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) ->
         made = vllm_causallms.VLLM(pretrained=models.locate(engine.weights.model)[0], batch_size="auto")
     made.lora_request = engine.request
     return made
+
+
+def _harness_of() -> Any:
+    """The harness's class around a transformers model, with batches of one size where the cache has a fixed one (`Transformers`)."""
+    from lm_eval.models.huggingface import HFLM
+
+    class Filled(HFLM):
+        def _model_generate(self, context: torch.Tensor, **options: Any) -> torch.Tensor:
+            if not models.fixed_cache(self.model):
+                return super()._model_generate(context, **options)
+            asked = len(context)
+            rows = torch.arange(max(asked, self.batch_size)).clamp(max=asked - 1)
+            options |= {"attention_mask": options["attention_mask"][rows], "cache_implementation": "static"}
+            return super()._model_generate(context[rows], **options)[:asked]
+
+    return Filled
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import math
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import torch
@@ -23,7 +24,7 @@ from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
-from helpers import prompts, rewards
+from helpers import models, prompts, rewards
 from helpers.files import StudyError, fingerprint, write_json
 from helpers.generate import eos_tokens
 
@@ -50,8 +51,10 @@ LOG_COLUMNS = {
     "grad_norm": "grad_norm",
     "loss": "loss",
     "step_time": "seconds",
+    "generation_seconds": "seconds_generation",
 }
 COMPLETIONS, CHECKPOINT = "completions", "checkpoint-"
+VLLM_PART = 0.3  # of a GPU's memory, or of the share that is lent, for vLLM's weights and cache beside the training
 
 
 def to_dataset(questions: pd.DataFrame, prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Dataset:
@@ -83,8 +86,27 @@ def share(train: Train, processes: int) -> tuple[int, int]:
     return train.batch_size * fewer // processes, train.gradient_accumulation // fewer
 
 
-def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
-    """TRL's configuration of a run. The paper's advantage is not divided by the standard deviation (scale_rewards none)."""
+def vllm_options(train: Train, longest: int) -> dict[str, Any]:
+    """TRL's options for rollouts by vLLM: inside the training process, or by a server (`trl vllm-serve`) that the training names.
+
+    longest: tokens of the longest prompt. vLLM rounds otherwise than the model that learns; TRL weighs each rollout by the
+    ratio of the two probabilities and leaves it out where that is above 3 (its default, said here since defaults move).
+    """
+    where = (
+        {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server}
+        if train.vllm_server
+        else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * float(os.environ.get("GPU_SHARE", "1")),
+              "vllm_max_model_length": longest + train.max_completion_tokens}
+    )  # fmt: skip
+    return where | {"use_vllm": True, "vllm_importance_sampling_correction": True,
+                    "vllm_importance_sampling_mode": "sequence_mask", "vllm_importance_sampling_clip_max": 3.0}  # fmt: skip
+
+
+def config(train: Train, seed: int, folder: Path, **rollouts: Any) -> GRPOConfig:
+    """TRL's configuration of a run. The paper's advantage is not divided by the standard deviation (scale_rewards none).
+
+    rollouts: `vllm_options`, if vLLM makes them; else the model itself does.
+    """
     batch_size, accumulation = share(train, int(os.environ.get("WORLD_SIZE", "1")))
     made = GRPOConfig(
         output_dir=str(folder),
@@ -113,7 +135,6 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         reward_weights=[train.reward_weights.get(name, 1.0) for name in rewards.ALL],
         mask_truncated_completions=False,
         shuffle_dataset=True,
-        use_vllm=False,
         # An adapter trains in the model's own dtype, which autocast would change. All parameters train in float32, since
         # bfloat16 rounds steps of this size away; their products are computed in bfloat16 where the GPU can.
         bf16=train.method == "full" and torch.cuda.is_available(),
@@ -130,6 +151,7 @@ def config(train: Train, seed: int, folder: Path) -> GRPOConfig:
         report_to=[],
         disable_tqdm=True,
         push_to_hub=False,
+        **({"use_vllm": False} | rollouts),
     )
     # transformers spreads one process over all GPUs it sees (DataParallel), which would multiply the batch.
     made._n_gpu = min(made.n_gpu, 1)
@@ -172,6 +194,13 @@ class _Trainer(GRPOTrainer):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
         return sampler
 
+    def _generate(self, prompts: list[Any]) -> Any:
+        """The rollouts of a step; the seconds they take go into the log beside those of the whole step."""
+        begun = time.perf_counter()
+        made = super()._generate(prompts)
+        self._metrics["train"]["generation_seconds"].append(time.perf_counter() - begun)
+        return made
+
     def _calculate_rewards(self, inputs: Any, *args: Any) -> torch.Tensor:
         self._log_completion_extra("question_id", [row["question_id"] for row in inputs])
         return super()._calculate_rewards(inputs, *args)
@@ -190,24 +219,35 @@ def lora(train: Train) -> LoraConfig:
 
 
 def make_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, data: Dataset, train: Train, prompt: Prompt, seed: int, folder: Path
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Dataset,
+    train: Train,
+    prompt: Prompt,
+    seed: int,
+    folder: Path,
+    engine: Literal["transformers", "vllm"] = "transformers",
 ) -> GRPOTrainer:
     """TRL's trainer with a fresh LoRA adapter, or on all parameters; the seed is set before the adapter is created (trl#6688).
 
-    TRL reads the tokens that end a rollout from the model's generation config.
+    TRL reads the tokens that end a rollout from the model's generation config. engine: what writes the rollouts.
     """
     set_seed(seed)
     model.generation_config.eos_token_id = eos_tokens(model, tokenizer) + prompts.end_tokens(prompt, tokenizer)
+    longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
     trainer = _Trainer(
         model=model.train(),
         reward_funcs=list(rewards.ALL.values()),
-        args=config(train, seed, folder),
+        args=config(train, seed, folder, **(vllm_options(train, longest) if engine == "vllm" else {})),
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=None if train.method == "full" else lora(train),
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
+    if engine == "transformers" and models.fixed_cache(trainer.model):
+        # TRL forbids the recording of steps (CUDA graphs), without which a small model's rollouts take ten times as long.
+        trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
     return trainer
 
 

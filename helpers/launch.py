@@ -116,7 +116,7 @@ def _why(told: str) -> str:
 
 def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The training itself, in this process: alone, or as one of several."""
-    from helpers import grpo, models
+    from helpers import engines, grpo, models
 
     settings, folder = study.training(arm), study.path("train", arm, seed)
     questions = read_table(study.path("split", arm, "train.parquet"), f"02_split (arm {arm})")
@@ -124,7 +124,8 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     dtype = "float32" if settings.method == "full" else study.model.dtype
     model = models.load_model(study.model.id, dtype, method=settings.method)
     data = grpo.to_dataset(questions, study.prompt, tokenizer)
-    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints")
+    engine = engines.choose(study.engine, settings.method)
+    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine)
     log, rollouts = grpo.run(trainer, mark)
     grpo.save_weights(trainer, folder / "adapter")
     if trainer.accelerator.is_main_process:

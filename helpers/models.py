@@ -186,6 +186,14 @@ def load_model(model: str, dtype: str = "auto", trained: Path | None = None, met
     return (loaded if method == "qlora" else loaded.to("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 
+def fixed_cache(model: Any) -> bool:
+    """True if a model writes with a cache of fixed size, whose steps transformers records and replays as CUDA graphs.
+
+    Plain generation launches some thousand small kernels a token and leaves a large GPU idle. A model in 4 bits cannot be recorded.
+    """
+    return model.device.type == "cuda" and getattr(model, "hf_quantizer", None) is None
+
+
 def _read_in_order(model: PreTrainedModel) -> None:
     """Hand the output layer its input in one piece of memory.
 

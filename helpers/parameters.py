@@ -154,6 +154,7 @@ class Train(Strict):
     save_steps: Count = 25
     keep_checkpoints: bool = False
     accelerate: str | None = None
+    vllm_server: str | None = None
     runs_a_gpu: Annotated[int, Field(ge=1, le=12)] = 1
     lora: Lora = Lora()
 

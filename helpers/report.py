@@ -13,12 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import nbformat
 import pandas as pd
 from IPython.display import HTML
-from nbconvert import HTMLExporter
-from traitlets.config import Config
 
 from helpers.files import StudyError, atomic
 from helpers.guards import Fired, lines
@@ -112,6 +108,8 @@ def pages(study: Study) -> list[Path]:
 
 def build(study: Study) -> Path:
     """Write `report/index.html`: one file with every executed notebook, which opens without a network."""
+    import jinja2
+
     chapters: list[dict[str, Any]] = []
     for path in pages(study):
         step, _, rest = path.stem.partition("-")
@@ -129,6 +127,10 @@ def build(study: Study) -> Path:
 
 def _body(path: Path) -> str:
     """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere."""
+    import nbformat  # here, and not above: every notebook imports this file, and these take it a second or two
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if "hide" not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:

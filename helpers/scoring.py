@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from helpers import prompts, task_data
+from helpers import engines, prompts, task_data
 from helpers.benchmarks import REASONING, data_facts, in_mirror, manager, members, settings
 from helpers.files import StudyError, adopt, fingerprint, is_current, write_result
 from helpers.parameters import HELD_OUT
@@ -31,7 +31,7 @@ def score(
 ) -> pd.DataFrame:
     """Score a model on every task of the study; what is on disk is not run again.
 
-    model: a function that returns the model; it is called only if something is left to score.
+    model: a function that returns the engine (`engines.load`) or a transformers model; called only if something is left to score.
     weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
     to score, if not all.
 
@@ -62,8 +62,6 @@ class _Work:
 
     def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
-        from lm_eval.models.huggingface import HFLM
-
         self.manager = self.manager or manager(self.study)
         found = members(self.manager, task.name)
         asked = {name: _Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
@@ -73,8 +71,7 @@ class _Work:
             path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
             if not is_current(path, mark):
                 if self.harness is None:
-                    self.harness = HFLM(pretrained=self.model(), tokenizer=self.tokenizer, batch_size=self.study.eval.batch_size,
-                                        backend="causal")  # fmt: skip
+                    self.harness = engines.harness(self.model(), self.tokenizer, self.study.eval.batch_size)
                 turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
             parts.append(pd.read_parquet(path))

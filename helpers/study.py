@@ -43,6 +43,7 @@ SPEED_ONLY = (
     "gradient_checkpointing",
     "keep_checkpoints",
     "accelerate",
+    "vllm_server",
     "runs_a_gpu",
 )  # change no result of a training
 
@@ -54,6 +55,7 @@ class Study(Strict):
     question: str = ""
     demonstration: bool = False
     model: Model
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
     pool: Pool
     prompt: Prompt = Prompt()
     filters: dict[Name, Filter] = {}

@@ -1,0 +1,212 @@
+"""How fast a GPU is with this study, beside the naive way: `python figures/speed/measure.py PART FOLDER [ARM …]`.
+
+PART is `filter` (answers to pool questions), `score` (benchmark items) or `train` (one GRPO run of the named arms side by side, each in a
+process of its own, on the GPU that is visible). Rows go to FOLDER/<part>.csv. The study is `small_larger`, cut short; MODEL names another base.
+
+The naive way is one question at a time with plain `generate`, and one run after the other. Loading is not counted; the first batch, in
+which CUDA graphs are recorded, is counted apart, since a whole study pays it once a model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from helpers import engines, generate, launch, models, prompts, questions, scoring, split
+from helpers.files import write_result, write_table
+from helpers.study import REPOSITORY, open_study
+
+QUESTIONS, NAIVE, STEPS = (int(os.environ.get(name, value)) for name, value in (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30)))
+STUDY = """
+shared: {shared}
+title: "Speed"
+model: {{id: {model}, dtype: bfloat16}}
+filters: {{}}
+arms:
+  lora: {{size: {size}}}
+  lora-a: {{size: {size}}}
+  lora-b: {{size: {size}}}
+  lora-c: {{size: {size}}}
+  lora-d: {{size: {size}}}
+  ddp: {{size: 20, train: {{accelerate: accelerate/ddp.yaml}}}}
+  fsdp: {{size: 20, train: {{accelerate: accelerate/fsdp.yaml}}}}
+  zero3: {{size: 20, train: {{accelerate: accelerate/zero3.yaml}}}}
+seeds: [0]
+eval:
+  tasks:
+    - {{name: medqa_4options, rotate: false}}
+    - {{name: medqa_reasoning, limit: 256}}
+"""
+
+
+def study(folder: Path):
+    """The study of the measurement, written to `folder`."""
+    path = folder / "speed.yaml"
+    path.write_text(
+        STUDY.format(
+            shared=REPOSITORY / "parameters" / "small_larger.yaml",
+            model=os.environ.get("MODEL", "Qwen/Qwen2.5-Coder-0.5B-Instruct"),
+            size=4 * STEPS,
+        )
+    )
+    return open_study(str(path))
+
+
+def row(what: str, way: str, unit: str, count: float, seconds: float, **more: object) -> dict[str, object]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    told = {
+        "what": what,
+        "way": way,
+        "unit": unit,
+        "count": count,
+        "seconds": round(seconds, 3),
+        "rate": round(count / seconds, 2),
+    }
+    print(told | more, flush=True)
+    return told | more | {"device": device, "torch": torch.__version__}
+
+
+def timed(call):
+    begun = time.perf_counter()
+    made = call()
+    return made, time.perf_counter() - begun
+
+
+def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
+    """Questions and tokens a second of a filter: the engine as the study uses it, plain `generate`, and one question at a time."""
+    pool = questions.load_pool(s.pool, s.file)
+    order = pool.sample(frac=1, random_state=0).head(QUESTIONS)
+    tokenizer = models.load_tokenizer(s.model.id)
+    asked = order[["question_id"]].assign(
+        prompt=[prompts.render(q.question, list(q.options), s.prompt, tokenizer) for q in order.itertuples()]
+    )
+    settings = {"max_new_tokens": 256, "end_tokens": prompts.end_tokens(s.prompt, tokenizer), "batch_size": 128, "engine": engine}
+    weights = engines.Weights(s.model.id, s.model.dtype)
+    loaded, loading = timed(lambda: engines.load(weights, engine))
+    longest = asked.loc[asked["prompt"].str.len().nlargest(128).index]
+    _, first = timed(lambda: generate.complete(longest, weights, tokenizer, **settings))
+    ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, asked, 128)]
+    rows = []
+    if loaded.name == "transformers":
+        ways += [("plain generate, 128 at once", asked.head(256), 128), ("naive: one question at a time", asked.head(NAIVE), 1)]
+    for way, some, batch in ways:
+        if way.startswith(("plain", "naive")):
+            models.fixed_cache = lambda model: False
+        made, seconds = timed(
+            lambda some=some, batch=batch: generate.complete(some, weights, tokenizer, **settings | {"batch_size": batch})
+        )
+        tokens = int(made["n_tokens"].sum())
+        rows.append(row("filter", way, "questions", len(some), seconds, tokens=tokens, tokens_per_second=round(tokens / seconds),
+                        loading=round(loading, 1), first_batch=round(first, 1)))  # fmt: skip
+    return rows
+
+
+def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
+    """Items a second of the evaluation, by likelihood and in reasoning mode: batches as the study has them, and one item at a time."""
+    tokenizer = models.load_tokenizer(s.model.id)
+    loaded = engines.load(engines.Weights(s.model.id, s.model.dtype), engine)
+    rows = []
+    for way, batch, limits in (("warm-up", 64, (64, 64)), ("as the study does, 64 at once", 64, (None, 256)),
+                               ("naive: one item at a time", 1, (64, NAIVE))):  # fmt: skip
+        if batch == 1:
+            models.fixed_cache = lambda model: False
+        for task, limit in zip(s.eval.tasks, limits, strict=True):
+            cut = s.model_copy(update={"eval": s.eval.model_copy(update={
+                "batch_size": batch, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
+            cut._file = s.file
+            place = folder / f"tasks-{engine}-{batch}-{limit}"
+            made, seconds = timed(lambda cut=cut, way=way, place=place: scoring.score(lambda: loaded, tokenizer, cut, way, place))
+            rows.append(
+                row(
+                    f"score {task.name}",
+                    f"{loaded.name}, {way}",
+                    "items",
+                    len(made),
+                    seconds,
+                    right=float(made["correct"].mean()),
+                )
+            )
+    return rows
+
+
+def train_rates(s, folder: Path, arms: list[str]) -> list[dict[str, object]]:
+    """Seconds a step of runs side by side on the GPU that is visible."""
+    for arm in arms:
+        prepare(s, arm)
+    command = [sys.executable, __file__, "one", str(folder)]
+    begun = time.perf_counter()
+    running = [
+        subprocess.Popen([*command, arm], stdout=(folder / f"{arm}.log").open("w"), stderr=subprocess.STDOUT) for arm in arms
+    ]
+    failed = [arm for arm, process in zip(arms, running, strict=True) if process.wait()]
+    wall = time.perf_counter() - begun
+    rows = []
+    for arm in arms:
+        if arm in failed:
+            print(arm, "failed:", (folder / f"{arm}.log").read_text()[-1500:])
+            continue
+        told = json.loads((folder / f"{arm}.json").read_text())
+        rows.append(
+            row(
+                "train",
+                f"{arm}, one of {len(arms)} side by side",
+                "steps",
+                told.pop("steps"),
+                told.pop("training"),
+                wall=round(wall, 1),
+                **told,
+            )
+        )
+    return rows
+
+
+def prepare(s, arm: str) -> None:
+    """An arm's training questions, as 02_split leaves them."""
+    chosen, _ = split.choose(questions.load_pool(s.pool, s.file), s.arms[arm], arm, None, 0, "stop")
+    inputs = s.inputs("split", arm=arm)
+    write_result(chosen, s.path("split", arm, "train.parquet"), "measured", inputs)
+
+
+def one(s, folder: Path, arm: str) -> None:
+    """One run; its figures go to FOLDER/<arm>.json, its log to FOLDER/<arm>.csv."""
+    (log, rollouts), seconds = timed(lambda: launch.train(s, arm, 0, "measured"))
+    late = log.iloc[len(log) // 3 :]  # after CUDA graphs have been recorded
+    tokenizer = models.load_tokenizer(s.model.id)
+    written = sum(
+        len(ids) for ids in tokenizer(rollouts.loc[rollouts["step"].isin(late["step"]), "completion"].tolist())["input_ids"]
+    )
+    table = log.assign(arm=arm)
+    write_table(table, folder / f"{arm}.csv")
+    facts = {"steps": len(log), "training": seconds, "step": late["seconds"].median(), "generation": late["seconds_generation"].median(),
+             "update": (late["seconds"] - late["seconds_generation"]).median(), "first_step": log["seconds"].iloc[0],
+             "rollout_tokens_per_second": written / late["seconds_generation"].sum(),
+             "memory_gb": torch.cuda.max_memory_reserved() / 1e9 if torch.cuda.is_available() else None,
+             "loss": [round(value, 5) for value in log["loss"].tolist()[:5]]}  # fmt: skip
+    (folder / f"{arm}.json").write_text(json.dumps({key: round(v, 3) if isinstance(v, float) else v for key, v in facts.items()}))
+
+
+def main() -> None:
+    part, folder, *rest = sys.argv[1:]
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("STUDY_RUNS", str(folder / "runs"))
+    s = study(folder)
+    if part == "one":
+        return one(s, folder, rest[0])
+    engine = os.environ.get("ENGINE", "transformers")
+    rows = {"filter": lambda: filter_rates(s, folder, engine), "score": lambda: score_rates(s, folder, engine),
+            "train": lambda: train_rates(s, folder, rest)}[part]()  # fmt: skip
+    name = f"{part}-{engine}" if part != "train" else f"train-{len(rest)}-{rest[0]}"
+    pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    return None
+
+
+if __name__ == "__main__":
+    main()
