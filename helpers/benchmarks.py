@@ -130,10 +130,13 @@ def members(manager: Any, name: str) -> dict[str, Any]:
 def questions(study: Study) -> pd.DataFrame:
     """All benchmark questions of a study, for the contamination check: columns task, benchmark, question.
 
-    Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task or missing data.
+    Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task, missing data or a broken sample.
     """
     path = study.path("benchmarks", "questions.parquet")
     names = [task.name for task in study.eval.tasks if task.name != HELD_OUT]
+    for task in study.eval.tasks:
+        if task.sample:
+            task_data.read_sample(study.beside(task.sample))
     if all(name.startswith("starter_") for name in names):
         return _starter_questions(names)
     mark = fingerprint(names, str(mirror()), [sha256(file) for file in sorted(TASKS.glob("*.yaml"))])
@@ -169,12 +172,16 @@ _Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar
 
 
 def data_facts(task: Any) -> dict[str, Any]:
-    """What a task was made from: version, data set, items, and the commit where the hub's cache tells it (40 hex digits)."""
+    """What a task was made from: version, data set, items, a hash of these, and the commit where the hub's cache tells it.
+
+    The hash is of the items as they were read, so it is the same for the same questions from the hub and from a mirror.
+    """
     split_name = task.config.test_split or task.config.validation_split
     files = " ".join(entry["filename"] for entry in task.dataset[split_name].cache_files)
     commit = re.search(r"/([0-9a-f]{40})/", files)
+    items = [{key: value for key, value in doc.items() if key not in ("prompt", "prefill")} for doc in task.eval_docs]
     return {"version": task.VERSION, "data": task.config.dataset_path, "config": task.config.dataset_name, "split": split_name,
-            "items": len(task.eval_docs), "revision": commit.group(1) if commit else None}  # fmt: skip
+            "items": len(items), "content": fingerprint(items), "revision": commit.group(1) if commit else None}  # fmt: skip
 
 
 def settings(study: Study, task: Task) -> dict[str, Any]:
@@ -198,15 +205,29 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     return chosen
 
 
+def _checked_pool(study: Study) -> pd.DataFrame:
+    """The pool of a study. Raises StudyError if it cannot be had, or has fewer questions than an arm asks for."""
+    from helpers.study import check_arms
+
+    try:
+        pool = load_pool(study.pool, study.file)
+        check_arms(study, len(pool))
+    except StudyError as error:
+        raise StudyError(f"{study.file}: {error}") from None
+    return pool
+
+
 def main() -> None:
-    """`python -m helpers.benchmarks STUDY`: have all benchmark data at hand; one line, or an error and exit code 1."""
+    """`python -m helpers.benchmarks STUDY`: have all questions at hand; one line, or an error and exit code 1."""
     from helpers.study import open_study
 
     try:
-        found = questions(open_study(sys.argv[1]))
+        study = open_study(sys.argv[1])
+        pool = _checked_pool(study)
+        found = questions(study)
     except StudyError as error:
         sys.exit(f"error: {error}")
-    print(f"{found['benchmark'].nunique()} benchmarks, {len(found)} questions")
+    print(f"pool of {len(pool)} questions; {found['benchmark'].nunique()} benchmarks, {len(found)} questions")
 
 
 if __name__ == "__main__":

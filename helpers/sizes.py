@@ -91,7 +91,7 @@ def data_rows(study: Study) -> list[dict[str, Any]]:
         facts = _task(tasks[0].name)
         there = bool(mirror) and any((Path(mirror) / id).is_dir() for id in (name, facts.get("mirror", name)))
         items = [item_count(study, task) for task in tasks]
-        home = "hub" if facts.get("hub", True) else "no hub: set OFFLINE_MIRROR"
+        home = facts.get("home", "hub")
         rows.append({"data": name, "use": ", ".join(task.name for task in tasks),
                      "questions": None if None in items else max(items), "megabytes": 0 if there else facts.get("megabytes"),
                      "where": "here (mirror)" if there else home if facts else "unknown"})  # fmt: skip

@@ -270,6 +270,11 @@ def _check_pool(study: Study) -> None:
             )
         return
     study._pool_size = size
+    check_arms(study, size)
+
+
+def check_arms(study: Study, size: int) -> None:
+    """Raise StudyError if an arm asks for more questions than a pool of that size has."""
     for name, arm in study.arms.items():
         if arm.wanted + study.split.held_out > size:
             held = f" and {study.split.held_out} held out" if study.split.held_out else ""

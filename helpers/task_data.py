@@ -36,31 +36,43 @@ COLUMNS = {  # data sets with a column an option, and the column that names the 
 }
 REPEATED = "\nAnswer Choices:"  # MedXpertQA repeats its options at the end of every question
 SAMPLE = ("benchmark", "doc_id", "question_id")
+# Medbullets (arXiv 2402.18060) is not on the hub. Its authors' repository, at one commit:
+MEDBULLETS = (
+    "https://raw.githubusercontent.com/HanjieChen/ChallengeClinicalQA/d20bfca3cff061460fc216e85899a86e52da4934/"
+    "medbullets/medbullets_{config}.csv"
+)
 
 
 # Loading: `custom_dataset` and `process_docs` of a task
 
 
-def load(dataset: str, config: str | None, split: str, hub: bool = True) -> datasets.Dataset:
-    """One split of a data set: from OFFLINE_MIRROR if it is there, else from the hub (`hub`: it has a home there).
+def load(dataset: str, config: str | None, split: str) -> datasets.Dataset:
+    """One split of a data set: from OFFLINE_MIRROR if it is there, else from the hub.
 
     Raises StudyError in one line if it cannot be had.
     """
-    mirror = os.environ.get("OFFLINE_MIRROR", "")
-    folders = [Path(mirror) / dataset, Path(dataset)]  # the harness's tasks are scored from within the mirror
-    folder = next((path for path in folders if path.is_dir()), None)
-    tried = f"OFFLINE_MIRROR={mirror}" if mirror else "OFFLINE_MIRROR (which is not set)"
-    if not folder and not hub:
-        raise StudyError(
-            f"{dataset}: not in {tried}; the hub has no data set of that name, so leave its tasks out or add the folder"
-        )
+    folder = _mirrored(dataset)
     try:
         source, cache = (str(folder), cache_of(folder)) if folder else (dataset, None)
         return datasets.load_dataset(source, config, split=split, cache_dir=cache)
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         part = f"split {split!r}" + (f" of {config!r}" if config else "")
-        raise StudyError(f"{dataset}: {part} not had from {folder or f'{tried} or the hub'}: {first}") from None
+        raise StudyError(f"{dataset}: {part} not had from {folder or f'{_tried()} or the hub'}: {_first_line(error)}") from None
+
+
+def _mirrored(dataset: str) -> Path | None:
+    """The folder of a data set in OFFLINE_MIRROR; the harness's tasks are scored from within it."""
+    folders = [Path(os.environ.get("OFFLINE_MIRROR", "")) / dataset, Path(dataset)]
+    return next((path for path in folders if path.is_dir()), None)
+
+
+def _tried() -> str:
+    mirror = os.environ.get("OFFLINE_MIRROR", "")
+    return f"OFFLINE_MIRROR={mirror}" if mirror else "OFFLINE_MIRROR (which is not set)"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def starter_set(name: str, subject_group: str | None = None, **_: Any) -> dict[str, datasets.Dataset]:
@@ -83,8 +95,24 @@ def _documents(name: str, subject_group: str | None) -> list[Document]:
 
 
 def medbullets(config: str, **_: Any) -> dict[str, datasets.Dataset]:
-    """Medbullets with four or five options (`op4`, `op5`), from the mirror only."""
-    return {"test": load("medbullets", config, "test", hub=False)}
+    """Medbullets with four or five options (`op4`, `op5`): from the mirror, else, since the hub has it not, from its authors."""
+    if _mirrored("medbullets"):
+        return {"test": load("medbullets", config, "test")}
+    file = MEDBULLETS.format(config=config)
+    try:
+        rows = datasets.load_dataset("csv", data_files=file, split="train", na_filter=False)  # "None" may be an option
+    except Exception as error:
+        raise StudyError(
+            f"medbullets: not in {_tried()}, and {file} cannot be had: {_first_line(error)}; connect, or leave out medbullets_{config}"
+        ) from None
+    return {"test": datasets.Dataset.from_list([_medbullets_row(row) for row in rows])}
+
+
+def _medbullets_row(row: Document) -> Document:
+    """A row of the authors' file, which has a column an option: opa, opb, … (empty, or not there, where there are fewer)."""
+    options = {letter: row.get(f"op{letter.lower()}", "") for letter in "ABCDE"}
+    given = {letter: text for letter, text in options.items() if text}
+    return {"question": row["question"], "options": given, "answer": row["answer"], "answer_idx": row["answer_idx"]}
 
 
 def pubmedqa(**_: Any) -> dict[str, datasets.Dataset]:

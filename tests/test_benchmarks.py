@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, run
 
-from helpers import benchmarks, models, scoring, task_data
+from helpers import benchmarks, files, models, scoring, task_data
 from helpers.files import StudyError
 from helpers.parameters import Task
 from helpers.study import open_study
@@ -112,6 +113,33 @@ def test_all_forms_end_to_end(made):
     note = json.loads((made / "filter/self/labels.json").read_text())
     assert note["pool"]["from"] == "offline mirror"
     assert note["pool"]["rows"] == 40
+
+
+def test_what_is_to_be_said_of_the_pool_stands_beside_every_result(made):
+    told = "The pool has 40 of the 7,473 training questions of openai/gsm8k (main) (from the offline mirror, split train)"
+    for page in (made / "notebooks").glob("*.ipynb"):
+        assert told in page.read_text(), page.name
+
+
+def test_the_guards_that_fired_are_a_table(made):
+    fired = pd.read_csv(made / "tables" / "guards.csv")
+    assert list(fired) == ["what", "where", "much"]
+    assert ("Pool questions occur in a benchmark; they were dropped, and are listed in 02_split", "2 of 40") in set(
+        zip(fired["what"], fired["where"], strict=True)
+    )
+
+
+def test_every_benchmark_records_what_it_read(made):
+    facts = files.read_note(made / "eval/untrained/tasks/mmlu_anatomy.parquet")["benchmarks"]["mmlu_anatomy"]
+    rows = [choice(i, "anatomy") for i in range(SUBJECTS["anatomy"])]
+    assert (facts["data"], facts["config"], facts["items"], facts["content"]) == (
+        "cais/mmlu",
+        "anatomy",
+        6,
+        files.fingerprint(rows),
+    )
+    held = files.read_note(made / "eval/untrained/tasks/pool_held_out.parquet")["benchmarks"]["pool_held_out"]
+    assert re.fullmatch("[0-9a-f]{16}", held["content"])
 
 
 def test_no_arm_trains_on_what_is_held_out_or_in_a_benchmark(made, forms):
@@ -216,7 +244,7 @@ def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
         ("mmlu_anatomi", "lm-evaluation-harness has no task 'mmlu_anatomi'; did you mean 'mmlu_anatomy'?"),
         ("cmmlu_anatomy", "cmmlu_anatomy: haonan-li/cmmlu cannot be had from OFFLINE_MIRROR="),
         ("mmlu_virology", "mmlu_virology: cais/mmlu cannot be had from OFFLINE_MIRROR="),
-        ("medbullets_op4", "the hub has no data set of that name"),
+        ("medbullets_op4", "medbullets: not in OFFLINE_MIRROR="),
     ],
 )
 def test_benchmarks_that_are_not_there_stop_before_any_model_is_loaded(tiny, forms, tmp_path, name, expected):
@@ -228,6 +256,29 @@ def test_benchmarks_that_are_not_there_stop_before_any_model_is_loaded(tiny, for
     assert expected in line
     assert "Traceback" not in done.stderr
     assert not list((tiny / "runs" / "missing").glob("*/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"pool": STUDY["pool"] | {"config": "mainn"}}, "'mainn' not found. Available: ['main']"),
+        ({"arms": {"all": {"size": 400}}}, "arms.all: 400 questions wanted and 3 held out, the pool 'openai/gsm8k' has 40"),
+        ({"filters": STUDY["filters"] | {"other": {"model": "nobody/nothing"}}}, "nobody/nothing: not in OFFLINE_MIRROR="),
+        (
+            {"eval": STUDY["eval"] | {"tasks": [{"name": "mmlu_anatomy", "sample": "bad.csv"}, {"name": "pool_held_out"}]}},
+            "bad.csv: column 'question_id' is missing",
+        ),
+    ],
+)
+def test_what_only_a_look_at_the_data_shows_stops_before_any_notebook(tiny, forms, tmp_path, change, expected):
+    (tmp_path / "bad.csv").write_text("benchmark,doc_id\nmmlu_anatomy,0\n")
+    (tmp_path / "early.yaml").write_text(yaml.safe_dump(STUDY | change))
+    done = run("python", "-m", "helpers.graph", tmp_path / "early.yaml")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line
+    assert not (tiny / "runs" / "early" / "notebooks").exists()
 
 
 def test_a_mirror_that_is_no_folder_is_one_line(forms, monkeypatch):

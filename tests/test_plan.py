@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -116,10 +117,33 @@ def test_paper_on_24_gb_and_what_would_fit():
     assert text.splitlines()[-1].startswith("paper on a GPU of 24 GB: does not fit (01 filter, 03 train, 04 eval); about ")
 
 
+@pytest.mark.parametrize(("free", "told"), [(75e9, " GB of disk, of which only 75 GB are free here."), (900e9, " GB of disk.")])
+def test_too_little_disk_is_part_of_the_conclusion(monkeypatch, free, told):
+    monkeypatch.setattr(plan.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert plan.report(open_study("paper"), machine.machine("80GB")).endswith(told)
+
+
 def test_small_on_80_gb_fits():
     text = plan.report(open_study("small"), machine.machine("80GB"))
     assert text.splitlines()[-1].startswith("small on a GPU of 80 GB: fits; about ")
     assert "3 filters, 4 splits, 12 trainings, 13 evaluations, 1 analysis, 1 report: 34 in all" in text
+
+
+def test_the_hardware_that_the_readme_asks_for():
+    """80 GB for every study; 24 GB for the small ones in smaller batches, 48 GB for the one that trains all parameters."""
+    assert "one GPU of 80 GB; of 24 GB with `eval.batch_size: 16` (`full`: 48 GB)" in (REPOSITORY / "README.md").read_text()
+
+    def fits(study, gpu) -> bool:
+        return all(needs.verdict(need, machine.machine(gpu))[0] for need in needs.needs(study, machine.machine(gpu)))
+
+    for name in sorted({path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")} - {"quickstart"}):
+        study = open_study(name)
+        assert fits(study, "80GB"), name
+        if name == "paper":
+            continue
+        smaller = study.model_copy(update={"eval": study.eval.model_copy(update={"batch_size": 16})})
+        assert fits(smaller, "24GB") == (name != "full"), name
+        assert fits(smaller, "48GB"), name
 
 
 @pytest.mark.parametrize("study", sorted(path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")))

@@ -105,11 +105,14 @@ def test_worked_examples_are_read_as_their_answer(example):
 class Tokenizer:
     """As much of a tokenizer as a prompt needs."""
 
-    bos_token = "<s>"
+    bos_token, bos_token_id = "<s>", 1
     chat_template = "yes"
 
-    def __init__(self, system_role=True):
-        self.system_role = system_role
+    def __init__(self, system_role=True, adds_begin=True):
+        self.system_role, self.adds_begin = system_role, adds_begin
+
+    def __call__(self, text):
+        return {"input_ids": ([1] if self.adds_begin else []) + [5] * len(text)}
 
     def apply_chat_template(self, messages, tokenize, add_generation_prompt):
         if not self.system_role and messages[0]["role"] == "system":
@@ -122,6 +125,11 @@ def test_chat_prompt_has_no_second_begin_token_and_ends_with_the_prefill():
     assert text.startswith("[system]The user asks")
     assert text.endswith("[user]What?\nA. Iron\nB. Iron and folate\nC. Zinc\nD. Copper[assistant]<think>")
     assert text.count("[assistant]") == 2
+
+
+def test_a_begin_token_that_only_the_template_writes_stays():
+    text = prompts.render("What?", OPTIONS, Prompt(style="chat"), Tokenizer(adds_begin=False))
+    assert text.startswith("<s>[system]The user asks")
 
 
 def test_a_template_without_system_role_gets_the_instruction_in_the_first_turn():

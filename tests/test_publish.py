@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers import publish
-from helpers.files import StudyError
+from helpers.files import StudyError, write_json
 from helpers.study import REPOSITORY, open_study
 
 
@@ -48,11 +48,16 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3).to_csv(
         tmp_path / "small/groups.csv", index=False
     )
+    note = {"pool": {"source": "openai/gsm8k", "config": "main", "split": "train", "from": "offline mirror", "rows": 40,
+                     "duplicates": 0, "refused": 0}}  # fmt: skip
+    for arm in ("random", "self"):
+        write_json(note, tmp_path / "small/data/split" / arm / "train.json")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     assert publish.update_readme(readme, tmp_path)
     told = readme.read_text()
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
+    assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
     assert "old" not in told
     assert told.startswith("before\n")
     assert told.endswith("after\n")

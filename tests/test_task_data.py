@@ -193,7 +193,7 @@ def test_medxpertqa_prints_its_options_once(mirror, manager):
     assert (letters, target) == ([f" {letter}" for letter in TEN], 9)
 
 
-def test_medbullets_has_as_many_letters_as_options_and_no_other_source(mirror, manager):
+def test_medbullets_has_as_many_letters_as_options(mirror, manager):
     row = {"question": "Which?", "answer": "digoxin", "answer_idx": "D"}
     write(mirror / "medbullets", "op4", "test", [row | {"options": ABCD}])
     write(mirror / "medbullets", "op5", "test", [row | {"options": ABCD | {"E": "ether"}}, row | {"options": ABCD | {"E": None}}])
@@ -201,9 +201,29 @@ def test_medbullets_has_as_many_letters_as_options_and_no_other_source(mirror, m
     five = one(manager(), "medbullets_op5")
     assert [len(request(five, n)[1]) for n in (0, 1)] == [5, 4]
     assert request(five, 1)[0] == "Question: Which?\nA. aspirin\nB. biotin\nC. codeine\nD. digoxin\nAnswer:"
-    (mirror / "medbullets").rename(mirror / "elsewhere")
-    with pytest.raises(StudyError, match="medbullets: not in OFFLINE_MIRROR=.*the hub has no data set of that name"):
-        one(manager(), "medbullets_op4")
+
+
+def test_medbullets_without_a_mirror_is_its_authors_file(mirror, monkeypatch):
+    row = "http://x,Which?,None,biotin,codeine,digoxin"
+    for name, text in {
+        "op4": f'link,question,opa,opb,opc,opd,answer_idx,answer,explanation\n{row},A,None,"Since,\nwell."\n',
+        "op5": f"link,question,opa,opb,opc,opd,ope,answer_idx,answer,explanation\n{row},ether,E,ether,So.\n{row},,D,digoxin,So.\n",
+    }.items():
+        (mirror / f"{name}.csv").write_text(text)
+    monkeypatch.setattr(task_data, "MEDBULLETS", f"{mirror}/{{config}}.csv")
+    (four,) = task_data.medbullets("op4")["test"].to_list()
+    options = {"A": "None", "B": "biotin", "C": "codeine", "D": "digoxin"}
+    assert four == {"question": "Which?", "options": options, "answer": "None", "answer_idx": "A"}
+    five = task_data.medbullets("op5")["test"].to_list()
+    assert [task_data.options_of(doc) for doc in five] == [[*options.values(), "ether"], [*options.values()]]
+    assert [task_data.answer_of(doc) for doc in five] == [4, 3]
+
+
+def test_medbullets_that_cannot_be_had_is_one_line(mirror, monkeypatch):
+    monkeypatch.setattr(task_data, "MEDBULLETS", f"{mirror}/nowhere_{{config}}.csv")
+    with pytest.raises(StudyError, match="medbullets: not in OFFLINE_MIRROR=.*nowhere_op4.csv cannot be had.*leave out medbullets_op4") as raised:  # fmt: skip
+        task_data.medbullets("op4")
+    assert "\n" not in str(raised.value)
 
 
 def test_the_stand_ins_print_what_the_harness_prints(mirror, manager):
