@@ -245,10 +245,11 @@ def make_trainer(
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
-    shared = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled  # weights come and go, which no recording can follow
-    if engine == "transformers" and models.fixed_cache(trainer.model) and not shared:
+    alone = trainer.accelerator.num_processes == 1  # weights that several processes share come and go; no recording can follow
+    if engine == "transformers" and models.fixed_cache(trainer.model) and alone:
         # TRL forbids the recording of steps (CUDA graphs), without which a small model's rollouts take ten times as long.
         trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
+        models.size_cache(trainer.model, longest + train.max_completion_tokens)
     return trainer
 
 

@@ -194,6 +194,15 @@ def fixed_cache(model: Any) -> bool:
     return model.device.type == "cuda" and getattr(model, "hf_quantizer", None) is None
 
 
+def size_cache(model: Any, length: int) -> None:
+    """Have a model's fixed cache hold `length` tokens from the first batch on: a cache that grows is recorded anew, a minute each time.
+
+    transformers remembers the longest cache it has made (in 5.17 and 5.23 under this name) and never makes a shorter one.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base._previous_max_cache_length = length
+
+
 def _read_in_order(model: PreTrainedModel) -> None:
     """Hand the output layer its input in one piece of memory.
 
