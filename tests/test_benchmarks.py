@@ -155,7 +155,7 @@ def test_no_arm_trains_on_what_is_held_out_or_in_a_benchmark(made, forms):
 def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_path):
     """Its only arm is the first one's under another name: its weights and scores are copies, with the time they were made."""
     other = tiny / "second.yaml"
-    other.write_text(f"shared: forms.yaml\ntitle: Second\narms: {yaml.safe_dump({'same': STUDY['arms']['full']})}\n")
+    other.write_text(yaml.safe_dump({"shared": "forms.yaml", "title": "Second", "arms": {"same": STUDY["arms"]["full"]}}))
     for notebook in ("02_split", "03_grpo_train", "04_eval"):
         asked = [f"study={other}", "arm=same", *([] if notebook == "02_split" else ["seed=0"])]
         done = run("python", "-m", "helpers.run", notebook, tmp_path / f"{notebook}.ipynb", *asked)
