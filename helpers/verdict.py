@@ -13,9 +13,11 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from helpers.intervals import holm
+from helpers.parameters import HELD_OUT
 
 Outcome = Literal["supports", "contradicts", "cannot tell", "not asked"]
 ALPHA = 0.05
+UNPROVEN = "Training was not shown to work in the positive control, so nothing follows from this:"
 SIZED = re.compile(r"[-_](\d+(?:\.\d+)?)([bm])(?=[-_]|$)", re.IGNORECASE)
 
 
@@ -25,6 +27,13 @@ class Claim(NamedTuple):
     claim: str
     outcome: Outcome
     evidence: str
+
+
+class Control(NamedTuple):
+    """What a positive control says: True if training was shown to work there, False if not, None if there is none to look at."""
+
+    works: bool | None
+    told: str
 
 
 class Role(NamedTuple):
@@ -230,21 +239,64 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     return Claim(claim, outcome, f"{told}{'; '.join(parts)} (Holm; intervals {over}; margin {100 * margin:.0f} points).")
 
 
+NO_CONTROL = (
+    "No positive control stands beside this study ({why}): where it finds no difference, it cannot say whether this way of training "
+    "could have taught anything."
+)
+
+
+def no_control(named: str | None) -> Control:
+    """There is no control to look at. named: the study that should be it (`analysis.control`), or None."""
+    return Control(None, NO_CONTROL.format(why=f"{named} has not been run" if named else "none is named in analysis.control"))
+
+
+def control(name: str, comparison: pd.DataFrame, groups: pd.DataFrame) -> Control:
+    """What the study `name`, trained on what a model of its size can learn, says of this way of training.
+
+    comparison, groups: its `stats.comparison` and `stats.group_changes`. Training works if an arm is better than the
+    untrained model after Holm's correction: on the held-out part of its pool if it has one, else on its index of specialisation.
+    """
+    held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
+    if len(held):
+        rows = pd.DataFrame({"name": held["arm"] + ", held-out questions", "seeds": held["seeds"]} | {
+            end: held[f"vs_untrained{column}"] for end, column in
+            (("change", ""), ("low", "_low"), ("high", "_high"), ("p", "_p"), ("p_equal", "_p_equal"))})  # fmt: skip
+    else:
+        rows = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", what it is trained on")
+    rows = _family_of([row for _, row in rows.iterrows()])
+    works = bool(len(rows)) and bool(rows["better"].any())
+    said = "shows that training works" if works else "does not show that training works, so this study cannot tell anything"
+    return Control(works, f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}")
+
+
 def verdict(
-    pairs: pd.DataFrame, comparison: pd.DataFrame, reflection: pd.DataFrame, arms: dict[str, Role], reflection_margin: float
+    pairs: pd.DataFrame,
+    comparison: pd.DataFrame,
+    reflection: pd.DataFrame,
+    arms: dict[str, Role],
+    reflection_margin: float,
+    control: Control | None = None,
 ) -> pd.DataFrame:
     """All claims; one row each with claim, outcome, evidence.
 
-    pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`.
+    pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`. Where a
+    positive control did not show that training works, every outcome is `cannot tell`.
     """
     claims = [
         filtered_beats_random(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
         other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms), no_aha(reflection, reflection_margin),
     ]  # fmt: skip
+    if control and control.works is False:
+        claims = [
+            claim
+            if claim.outcome == "not asked"
+            else claim._replace(outcome="cannot tell", evidence=f"{UNPROVEN} {claim.evidence}")
+            for claim in claims
+        ]
     return pd.DataFrame(claims)
 
 
-def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float) -> str:
+def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float, control: Control | None = None) -> str:
     """The opening paragraph: what was asked of how many claims, and what came out, never more than the tests say."""
     asked = table[table["outcome"] != "not asked"]
     parts = []
@@ -260,4 +312,5 @@ def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float) -> str:
     return (
         f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here. "
         f"{' '.join(parts)} A difference counts as none only if it is shown to be below {100 * margin:g} {unit}."
+        + (f" {control.told}" if control else "")
     )
