@@ -68,7 +68,10 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> None:
 
 def caption(figure: Figure, text: str) -> Figure:
     """Say below a figure (and its legend, if that stands below it) what its bars are and over how many seeds; returns the figure."""
-    below = 0.15 + sum(0.1 + 0.25 * -(-len(legend.get_texts()) // legend._ncols) for legend in figure.legends)
+    below = 0.15 + sum(
+        0.1 + 0.25 * -(-len(legend.get_texts()) // _columns([text.get_text() for text in legend.get_texts()]))
+        for legend in figure.legends
+    )
     wrapped = "\n".join(textwrap.wrap(text, int(13 * figure.get_figwidth())))
     figure.text(0.01, -below / figure.get_figheight(), wrapped, fontsize=9.5, va="top", color="0.25")
     return figure
@@ -191,22 +194,34 @@ def dose(
     """
     shown = [group for group in groups if group in set(table["group"])]
     figure, axes = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.8), squeeze=False, sharey=True)
-    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    kinds = [] if pd.api.types.is_numeric_dtype(table["x"]) else list(dict.fromkeys(table["x"]))
+    if kinds:
+        table = table.assign(x=[kinds.index(value) for value in table["x"]])
     for ax, group in zip(axes[0], shown, strict=True):
         rows = table[table["group"] == group]
-        for place, (_, line) in enumerate(rows.groupby("series", sort=False)):
-            line = line.sort_values("x")
-            ax.plot(line["x"], 100 * line["change"], color="0.6", linewidth=1.2, linestyle=LINES[place % 4], zorder=1)
-            for row in line.itertuples():
-                away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
-                ax.errorbar(row.x, 100 * row.change, yerr=away, fmt=markers.get(row.arm, "o"), color=palette.get(row.arm, KINDS[0]),
-                            capsize=3, label=row.name)  # fmt: skip
+        for (_, line), style in zip(rows.groupby("series", sort=False), LINES * len(rows), strict=False):
+            mean = 100 * line.groupby("x")["change"].mean()
+            ax.plot(mean.index, mean, color="0.6", linewidth=1.2, linestyle=style, zorder=1)
+        _side_by_side(ax, rows, arms)
         ax.axhline(0, color="0.5", linewidth=1)
         ax.margins(x=0.18)
         ax.set(title=group, ylabel="change from untrained (points)" if ax is axes[0][0] else "")
+        if kinds:
+            ax.set_xticks(range(len(kinds)), kinds)
     figure.supxlabel(label, fontsize=11)
     _legend_below(figure, axes[0][0])
     return figure
+
+
+def _side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
+    """Each arm's change in points at its x with its interval; arms of one x beside each other. rows: arm, x, change, low, high."""
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    width = 0.03 * (rows["x"].max() - rows["x"].min())
+    for row in rows.itertuples():
+        beside = list(rows.loc[rows["x"] == row.x, "arm"])
+        at = row.x + width * (beside.index(row.arm) - (len(beside) - 1) / 2)
+        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
+        axes.errorbar(at, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm)
 
 
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
@@ -259,7 +274,7 @@ def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained")
             told = f"{value:+.1f}\n[{low.iat[y, x]:+.1f}, {high.iat[y, x]:+.1f}]".replace("-0.0", "0.0").replace("-", "−")
             axes.text(x, y, told, ha="center", va="center", fontsize=8.5, color="black")
     axes.set_xticks(range(len(shown)), shown, rotation=20, ha="right")
-    axes.set_yticks(range(len(rows)), rows, fontsize=10)
+    axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.grid(False)
     _mark_sides(axes, part)
     label = f"change {column.replace('vs_', 'from ')} (points)"
@@ -353,16 +368,7 @@ def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
 def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Change of the re-examination rate over the number of training questions. table: arm, size, change, low, high."""
     figure, axes = plt.subplots(figsize=(6, 3.8))
-    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
-    width = 0.015 * (table["size"].max() - table["size"].min())
-    for row in table.itertuples():
-        aside = width * (
-            list(table.loc[table["size"] == row.size, "arm"]).index(row.arm) - ((table["size"] == row.size).sum() - 1) / 2
-        )
-        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
-        axes.errorbar(
-            row.size + aside, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm
-        )
+    _side_by_side(axes, table.rename(columns={"size": "x"}), arms)
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set(
         xlabel="training questions (arms of one size side by side)",
@@ -385,7 +391,7 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
         error = [100 * (mine[column] - mine[f"{column}_low"]), 100 * (mine[f"{column}_high"] - mine[column])]
         axes.errorbar(100 * mine[column], at, xerr=error, fmt=markers.get(arm, "o"), color=palette[arm], label=arm, capsize=2)
     axes.axvline(0, color=palette["untrained"], linewidth=1)
-    axes.set_yticks(range(len(rows)), rows, fontsize=10)
+    axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"change {column.replace('vs_', 'from ')} (points)")
     _mark_sides(axes, part)
@@ -394,10 +400,12 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
 
 
 def _by_side(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `stats.comparison` side by side of the study, with a name that says how many items there are."""
+    """Rows of `stats.comparison`, one side of the study after the other. Columns besides: name (unique), label (with the number of items)."""
     order = {side: place for place, side in enumerate((*SIDES, "whole"))}
     part = table.sort_values("group", key=lambda groups: groups.map(order), kind="stable")
-    return part.assign(name=names(part) + [f" (n = {items:,})" for items in part["items"]])
+    part = part.assign(name=names(part))
+    plain = part["name"].str.replace(rf": (?:{'|'.join(SIDES)})| \(whole\)", "", regex=True)  # the side stands on the right
+    return part.assign(label=plain + [f" (n = {items:,})" for items in part["items"]])
 
 
 def _mark_sides(axes: Axes, part: pd.DataFrame) -> None:

@@ -151,6 +151,12 @@ def update_readme(readme: Path, figures: Path = FIGURES) -> bool:
     return True
 
 
+def up_to_date(text: str, figures: Path = FIGURES) -> bool:
+    """True if a README's results are just what the published files say; False also if it has no markers for them."""
+    found = BLOCK.search(text)
+    return bool(found) and found[0] == f"{found[1]}{results_table(figures)}{found[2]}"
+
+
 def main() -> None:
     """Parse the command line; one line and exit code 1 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)

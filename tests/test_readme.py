@@ -18,6 +18,18 @@ def test_measured_times_and_memory():
         assert f"{row.value:g} {row.unit}" in README, row.what
 
 
+def test_every_number_with_a_unit_is_known():
+    """Outside the results, whose test is in test_publish.py: what was measured, what is asked of a machine, what the tables say."""
+    text = re.sub(r"<!-- results -->.*?<!-- /results -->|```.*?```", "", README, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text)
+    measured = {f"{row.value:g} {row.unit}" for row in pd.read_csv(RESULTS / "measured.csv").itertuples()}
+    machines = {"8 GB", "24 GB", "80 GB"}
+    (told,) = re.findall(r"<!-- quickstart:detectable -->(\d+)<!--", README)
+    chosen = {f"{told} points", "95 %"}
+    found = set(re.findall(r"\d[\d.,]*\s(?:minutes?|hours?|seconds?|GB|points?|%)", text.replace("\n", " ")))
+    assert found <= measured | machines | chosen, found - measured - machines - chosen
+
+
 def test_the_smallest_detectable_change():
     (told,) = re.findall(r"<!-- quickstart:detectable -->(\d+)<!--", README)
     table = pd.read_csv(RESULTS / "comparison.csv")
