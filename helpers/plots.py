@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.files import atomic, write_table
 from helpers.parameters import SIDES
@@ -96,7 +97,7 @@ def answer_kinds(rates: pd.DataFrame) -> Figure:
     _hatch(axes)
     axes.set(xlim=(0, 1), xlabel="share of answers", ylabel="")
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.28 if len(rates) > 1 else -0.4), frameon=False, fontsize=9)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -176,13 +177,18 @@ def _running(table: pd.DataFrame, columns: Sequence[str], window: int) -> pd.Dat
 def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True)
+    shown = [arm for arm in arms if arm in set(table["arm"])]
     for ax, column, title in zip(axes, ("valid", "accuracy"), ("answers in the right format", "right answers"), strict=True):
-        sns.lineplot(table, x="step", y=column, hue="arm", hue_order=list(arms), palette=colours(arms), marker="o", ax=ax,
-                     errorbar=("pi", 100), legend=ax is axes[1])  # fmt: skip
+        sns.lineplot(table, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
+                     markers=_markers(shown), errorbar=("pi", 100), ax=ax, legend=ax is axes[0])  # fmt: skip
         ax.set(title=title, xlabel="optimiser step", ylabel="share of held-out questions")
-    axes[1].legend(frameon=False, fontsize=9)
-    figure.tight_layout()
+    _legend_below(figure, axes[0])
     return figure
+
+
+def _markers(shown: Sequence[str]) -> list[str]:
+    """A marker for each arm, for seaborn's line plots."""
+    return list(MARKERS * -(-len(shown) // len(MARKERS)))[: len(shown)]
 
 
 def dose(
@@ -216,7 +222,7 @@ def dose(
 def _side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
     """Each arm's change in points at its x with its interval; arms of one x beside each other. rows: arm, x, change, low, high."""
     palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
-    width = 0.03 * (rows["x"].max() - rows["x"].min())
+    width = 0.045 * (rows["x"].max() - rows["x"].min())
     for row in rows.itertuples():
         beside = list(rows.loc[rows["x"] == row.x, "arm"])
         at = row.x + width * (beside.index(row.arm) - (len(beside) - 1) / 2)
@@ -278,7 +284,10 @@ def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained")
     axes.grid(False)
     _mark_sides(axes, part)
     label = f"change {column.replace('vs_', 'from ')} (points)"
-    figure.colorbar(image, ax=axes, label=label, orientation="horizontal", location="top", aspect=30, pad=0.02, fraction=0.05)
+    bar = make_axes_locatable(axes).append_axes("top", size=0.12, pad=0.1)  # inches, whatever the number of rows
+    figure.colorbar(image, cax=bar, orientation="horizontal", label=label)
+    bar.xaxis.set_ticks_position("top")
+    bar.xaxis.set_label_position("top")
     figure.tight_layout()
     return figure
 
@@ -357,7 +366,7 @@ def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     figure, axes = plt.subplots(figsize=(7, 3.8))
     shown = [arm for arm in arms if arm in set(table["arm"])]
     sns.lineplot(table.assign(percent=100 * table["standardised"]), x="phase", y="percent", hue="arm", hue_order=shown, palette=colours(arms), style="arm",
-                 style_order=shown, markers=list(MARKERS)[: len(shown)] if len(shown) <= len(MARKERS) else True, dashes=False, sort=False,
+                 style_order=shown, markers=_markers(shown), dashes=False, sort=False,
                  errorbar=("pi", 100), err_kws={"alpha": 0.08}, ax=axes)  # fmt: skip
     axes.set(xlabel="part of the training", ylabel="completions with a marker of\nre-examination (%, length held constant)")
     axes.set_ylim(0, None)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers import verdict
+from helpers.study import open_study
 from helpers.verdict import Role
 
 ARMS = {
@@ -196,6 +197,21 @@ def test_relations_of_filters():
     assert verdict.relation(base, names[1]) == "smaller"
 
 
-def test_twins_differ_by_method_alone():
-    found = verdict.roles({"a": (None, "lora", 1), "b": (None, "qlora", 1), "c": (None, "qlora", 2)}, "m")
-    assert (found["b"].twin, found["c"].twin, found["a"].twin) == ("a", None, None)
+def test_roles_of_the_studies():
+    qlora = verdict.roles(open_study("qlora"))
+    assert (qlora["random-qlora"].twin, qlora["self-qlora"].twin, qlora["self"].twin) == ("random", "self", None)
+    assert qlora["self-qlora"] == Role("self", "qlora", "self", 500)
+    assert [role.kind for role in verdict.roles(open_study("paper")).values()] == ["random", "other family", "larger", "self"]
+    assert verdict.roles(open_study("small"))["smaller"].kind == "smaller"
+    assert verdict.roles(open_study("passrate"))["half"].kind == "pass rate"
+    assert {role.method for role in verdict.roles(open_study("rewards")).values()} == {"lora", "other"}
+
+
+def test_arms_of_another_size_or_rule_are_not_compared():
+    arms = {"random": Role("random"), "self": Role("self", size=100), "larger": Role("larger"), "half": Role("pass rate")}
+    pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
+    assert verdict.filtered_beats_random(pairs, {"random": Role("random"), "self": Role("self", size=100)}).outcome == "not asked"
+    told = verdict.larger_most_robust(pairs, arms).evidence
+    assert "larger against random" in told
+    assert "self" not in told
+    assert verdict.self_specialises(pairs, {"half": Role("pass rate")}).outcome == "not asked"
