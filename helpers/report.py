@@ -52,7 +52,23 @@ def table(
         elif pd.api.types.is_float_dtype(shown[column]):
             shown[column] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in shown[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
-    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="")}</div>')
+    first = 1 + (shown.index.nlevels if index else 0)
+    words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
+    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>')
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Whether a column holds words, which stand on the left, and no numbers or marks."""
+    return all(isinstance(value, str) and (value[:1].isalpha() or not value) for value in column)
+
+
+def claims(verdict: pd.DataFrame) -> HTML:
+    """The verdict, a block a claim: outcome, claim, evidence (columns of these names), all text escaped."""
+    blocks = [
+        f'<div class="text claim"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
+        for row in verdict.itertuples()
+    ]
+    return HTML("".join(blocks))
 
 
 def arms(study: Study) -> pd.DataFrame:
