@@ -32,6 +32,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("train/*/*/log.csv", ()),
     ("eval/untrained/tasks/*.json", ()),
 )
+BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -41,6 +42,8 @@ def publish(study: Study, target: Path) -> list[Path]:
     if not study.path("tables", "comparison.csv").exists():
         raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
     shutil.rmtree(target / "data", ignore_errors=True)
+    for old in [path for path in target.glob("*.*") if path.suffix in (".csv", ".png", ".svg") and path.name not in BY_HAND]:
+        old.unlink()
     written = [
         _copy(path, target / path.name) for folder in ("tables", "figures") for path in sorted(study.path(folder).iterdir())
     ]
@@ -102,8 +105,7 @@ def rebuild(study: Study, source: Path) -> Path:
 def differing(study: Study, source: Path) -> list[str]:
     """Names of the tables (also those beside figures) that a rebuild made otherwise than they were published, or not at all."""
     made = {path.name: path.read_bytes() for folder in ("tables", "figures") for path in study.path(folder).glob("*.csv")}
-    extra = {"measured.csv"}  # of the quickstart: measured by hand
-    told = {path.name: path.read_bytes() for path in source.glob("*.csv") if path.name not in extra}
+    told = {path.name: path.read_bytes() for path in source.glob("*.csv") if path.name not in BY_HAND}
     return sorted(name for name in made.keys() | told.keys() if made.get(name) != told.get(name))
 
 
@@ -120,7 +122,7 @@ def results_table(figures: Path = FIGURES) -> str:
     heads = len(lines)
     for path in sorted(figures.glob("*/groups.csv")):
         table = pd.read_csv(path)
-        if "seeds" not in table or open_study(path.parent.name).demonstration:
+        if "seeds" not in table or not _counts(path.parent.name):
             continue
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
@@ -129,10 +131,15 @@ def results_table(figures: Path = FIGURES) -> str:
     return "\n".join(lines) + "\n" if len(lines) > heads else "No real study has been published yet.\n"
 
 
+def _counts(name: str) -> bool:
+    """Whether a study's results belong in the README: it is one of parameters/, and no demonstration."""
+    return (REPOSITORY / "parameters" / f"{name}.yaml").exists() and not open_study(name).demonstration
+
+
 def _claims(figures: Path) -> pd.DataFrame:
     """Claims that a published study, no demonstration, asks: columns study, claim, outcome."""
-    tables = [pd.read_csv(path).assign(study=path.parent.name) for path in sorted(figures.glob("*/verdict.csv"))
-              if not open_study(path.parent.name).demonstration]  # fmt: skip
+    paths = [path for path in sorted(figures.glob("*/verdict.csv")) if _counts(path.parent.name)]
+    tables = [pd.read_csv(path).assign(study=path.parent.name) for path in paths]
     found = pd.concat(tables) if tables else pd.DataFrame(columns=["study", "claim", "outcome"])
     return found[found["outcome"].isin(OUTCOMES)]
 

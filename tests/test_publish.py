@@ -46,6 +46,15 @@ def test_scores_are_published_without_the_models_texts(study, tmp_path):
     assert (tmp_path / "out/data/eval/untrained/scores.json").exists()
 
 
+def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("old.png", "old.csv", "measured.csv"):
+        (tmp_path / "out" / name).write_text("x")
+    publish.publish(study, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("old.*"))
+    assert (tmp_path / "out/measured.csv").exists()
+
+
 def test_a_study_without_an_analysis_is_refused(study, tmp_path):
     study.path("tables", "comparison.csv").unlink()
     with pytest.raises(StudyError, match="no analysis yet; run make study"):
@@ -58,6 +67,8 @@ def published(folder, low=-0.001):
     """Published tables of one real study."""
     rows = [("self", "specialisation", 0.012, low, 0.025), ("self", "robustness", -0.004, -0.02, 0.012)]
     (folder / "small").mkdir()
+    (folder / "somebody_elses").mkdir()
+    (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
     groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
     groups.to_csv(folder / "small/groups.csv", index=False)
     claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
