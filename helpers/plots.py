@@ -151,7 +151,7 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     for axes, column in zip(grid.flat, columns, strict=False):
         few = logs["step"].nunique() <= 30  # marks on every step of a long run would hide the lines
         sns.lineplot(logs, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
-                     markers=few, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
+                     markers=_markers(shown) if few else False, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
         axes.set(xlabel="optimiser step", ylabel=CURVES[column])
         axes.set_ylim(0, 1.02 if "share" in CURVES[column] else None)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -251,7 +251,7 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figu
         )
     for line in (axes.axhline, axes.axvline):
         line(0, color=palette["untrained"], linewidth=1)
-    axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=12, linestyle="", label="untrained")
+    axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=14, markeredgewidth=2.5, linestyle="", label="untrained")
     axes.set(
         xlabel=f"specialisation: change on medical benchmarks (points)\nellipse: {confidence:.0%} region for both changes at once",
         ylabel="robustness: change on the\nother benchmarks (points)",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from helpers.intervals import inside
 from helpers.study import open_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,9 +39,11 @@ def test_the_smallest_detectable_change():
 
 
 def test_what_the_caption_says_of_the_plane():
-    plane = pd.read_csv(RESULTS / "plane.csv")
-    assert ((plane["low"] <= 0) & (plane["high"] >= 0)).all()
-    assert set(plane["arm"]) == set(open_study("quickstart").arms)
+    groups, plane = pd.read_csv(RESULTS / "groups.csv"), pd.read_csv(RESULTS / "plane.csv")
+    assert ((groups["low"] <= 0) & (groups["high"] >= 0)).all()
+    assert set(groups["arm"]) == set(plane["arm"]) == set(open_study("quickstart").arms)
+    for row in plane.itertuples() if "tilt" in plane else ():
+        assert inside((0, 0), (row.centre_x, row.centre_y), (row.half_x, row.half_y, row.tilt)), row.arm
 
 
 def test_the_sizes_in_the_hardware_table():
