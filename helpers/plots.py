@@ -213,7 +213,9 @@ def dose(
         ax.margins(x=0.18)
         ax.set(title=group, ylabel="change from untrained (points)" if ax is axes[0][0] else "")
         if kinds:
-            ax.set_xticks(range(len(kinds)), kinds)
+            ax.set_xticks(
+                range(len(kinds)), kinds, rotation=25 if len(kinds) > 2 else 0, ha="right" if len(kinds) > 2 else "center"
+            )
     figure.supxlabel(label, fontsize=11)
     _legend_below(figure, axes[0][0])
     return figure

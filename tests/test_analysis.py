@@ -28,6 +28,7 @@ arms:
   larger-20: {filter: larger, hard: 16, easy: 4}
   larger-easy: {filter: larger, hard: 8, easy: 32}
   half: {filter: sampled, size: 40, pass_rate: 0.5}
+  no-format: {size: 40, train: {reward_weights: {format: 0.0}}}
   larger-4bit: {filter: larger, hard: 32, easy: 8, train: {method: qlora}}
   larger-full: {filter: larger, hard: 32, easy: 8, train: {method: full}}
 split: {held_out: 10}
@@ -45,7 +46,7 @@ eval:
 analysis: {resamples: 200}
 """
 FIGURES = {"changes", "heat", "power", "plane", "rewards", "learned", "duration", "composition", "filters", "agreement", "reflection",
-           "reflection_size", "gap", "ratio", "size", "method", "shift"}  # fmt: skip
+           "reflection_size", "gap", "ratio", "size", "method", "left_out", "shift"}  # fmt: skip
 
 
 def least(values):
@@ -84,7 +85,7 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
             assert round(picture.info["dpi"][0]) == 200
     for one, other in ((path, study.path("tables", path.name)) for path in made.glob("*.csv")):
         assert not other.exists() or one.read_bytes() == other.read_bytes(), one.name  # they are published side by side
-    ids = {name: set(pd.read_csv(made / f"{name}.csv")["arm"]) for name in ("ratio", "size", "method")}
+    ids = {name: set(pd.read_csv(made / f"{name}.csv")["arm"]) for name in ("ratio", "size", "method", "left_out")}
     assert ids == {
         "ratio": {"larger", "larger-easy"},
         "size": {"larger", "larger-20"},
