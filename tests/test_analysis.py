@@ -90,6 +90,7 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
         "ratio": {"larger", "larger-easy"},
         "size": {"larger", "larger-20"},
         "method": {"larger", "larger-4bit", "larger-full"},
+        "left_out": {"random", "no-format"},
     }
     claims = pd.read_csv(study.path("tables", "verdict.csv"))
     assert set(claims.loc[claims["outcome"] == "not asked", "claim"].str.split().str[-1]) == {
