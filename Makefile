@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: study plan report test test-vllm lab clean
+.PHONY: study plan report publish test test-vllm lab clean
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
@@ -27,8 +27,13 @@ study: .venv/ready
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
 
+# Render the report again from runs/; with FROM=figures/<study>, make the whole analysis again from published files alone.
 report: .venv/ready
-	@$(BIN)/python -m helpers.report "$(STUDY)"
+	@$(BIN)/python -m $(if $(FROM),helpers.publish "$(STUDY)" --from "$(FROM)",helpers.report "$(STUDY)")
+
+# Copy a finished study's tables, figures and data to figures/<study>/, and bring the README's results up to date.
+publish: .venv/ready
+	@$(BIN)/python -m helpers.publish "$(STUDY)" $(if $(TO),--to "$(TO)")
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" $(LAB_OPTIONS)

@@ -239,7 +239,8 @@ class Analysis(Strict):
     """Settings of intervals and tests; all are ours, the paper tests nothing.
 
     `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: the same
-    for the rate of re-examination.
+    for the rate of re-examination. `control`: the study that is this one's positive control; if it did not show that training works,
+    this one's verdicts are "cannot tell".
     """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -249,3 +250,4 @@ class Analysis(Strict):
     unparsed: Share = 0.2
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     reflection_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    control: Name | None = None

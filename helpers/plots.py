@@ -12,8 +12,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.files import atomic, write_table
+from helpers.parameters import SIDES
 
 CURVES = {
     "reward_accuracy": "accuracy reward (0 to 2)",
@@ -30,7 +33,9 @@ LEARNED = {
     "flat_reward": "groups without a spread\nof rewards (share)",
     "flat_accuracy": "groups without a spread\nof right answers (share)",
 }
+MORE = ["#332288", "#882255", "#117733", "#56B4E9"]  # of Tol's "muted" and of Okabe and Ito
 MARKERS = "osD^vPX*"
+LINES = ("-", "--", ":", "-.")  # and arms
 HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
 LEGEND_COLUMNS = 4
 WIDE = 24  # letters in a legend's entry from which on two stand in a row
@@ -47,8 +52,9 @@ def style() -> None:
 
 
 def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """One colour an arm, by its place in the study; the untrained model is grey."""
-    palette = sns.color_palette("colorblind", max(len(arms), 1))
+    """One colour an arm, by its place in the study; the untrained model is grey. After ten arms they begin again (markers differ)."""
+    first = sns.color_palette("colorblind")[:6]  # the rest of it is too light for lines on white
+    palette = (first + sns.color_palette(MORE)) * -(-len(arms) // 10)
     return dict(zip(arms, palette, strict=False)) | {"untrained": (0.35, 0.35, 0.35)}
 
 
@@ -56,7 +62,8 @@ def save(figure: Figure, table: pd.DataFrame, path: Path) -> None:
     """Write a figure as PNG (200 dpi) and SVG, and beside it the table it was drawn from, as CSV."""
     for ending in (".png", ".svg"):
         with atomic(path.with_suffix(ending)) as partial:
-            figure.savefig(partial, dpi=200, bbox_inches="tight")
+            dated = {"metadata": {"Date": None}} if ending == ".svg" else {}  # the same figure is the same file
+            figure.savefig(partial, dpi=200, bbox_inches="tight", **dated)
     write_table(table, path.with_suffix(".csv"))
 
 
@@ -72,7 +79,10 @@ def caption(figure: Figure, text: str) -> Figure:
 
 
 def _columns(labels: Sequence[str]) -> int:
-    return 2 if max(map(len, labels), default=0) > WIDE else LEGEND_COLUMNS
+    """Columns of a legend: as many as fit, and rows as even as can be."""
+    most = 2 if max(map(len, labels), default=0) > WIDE else LEGEND_COLUMNS
+    rows = max(1, -(-len(labels) // most))
+    return max(1, -(-len(labels) // rows))
 
 
 def runs_in_words(seeds: int) -> str:
@@ -87,7 +97,7 @@ def answer_kinds(rates: pd.DataFrame) -> Figure:
     _hatch(axes)
     axes.set(xlim=(0, 1), xlabel="share of answers", ylabel="")
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.28 if len(rates) > 1 else -0.4), frameon=False, fontsize=9)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -131,35 +141,54 @@ def composition(table: pd.DataFrame) -> Figure:
 def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Rewards part by part, groups without spread, length and cut-offs over steps; mean over seeds with a band.
 
-    logs: one row an arm, seed and optimiser step, with the columns of CURVES. The band spans the
-    seeds; one seed draws a line only.
+    logs: one row an arm, seed and optimiser step, with the columns of CURVES. Lines are running means over a twentieth of the
+    run (a short run as it is); the band spans the seeds; one seed draws a line only.
     """
     columns = [column for column in CURVES if column in logs and logs[column].notna().any()]
+    logs = _running(logs, columns, int(logs["step"].max() // 20))
     figure, grid = plt.subplots(-(-len(columns) // 2), 2, figsize=(7.2, 2.5 * -(-len(columns) // 2)), sharex=True)
     shown = [arm for arm in arms if arm in set(logs["arm"])]
     for axes, column in zip(grid.flat, columns, strict=False):
         few = logs["step"].nunique() <= 30  # marks on every step of a long run would hide the lines
         sns.lineplot(logs, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
-                     markers=few, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
+                     markers=_markers(shown) if few else False, markersize=5, errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
         axes.set(xlabel="optimiser step", ylabel=CURVES[column])
         axes.set_ylim(0, 1.02 if "share" in CURVES[column] else None)
         axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in grid.flat[len(columns) :]:
         axes.set_visible(False)
+    for axes in grid.flat[max(0, len(columns) - 2) : len(columns)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
+        axes.xaxis.label.set_visible(True)
     _legend_below(figure, grid.flat[0])
     return figure
+
+
+def _running(table: pd.DataFrame, columns: Sequence[str], window: int) -> pd.DataFrame:
+    """Running means of the columns over the steps of each run; a window of 1 or less changes nothing."""
+    smooth = table.sort_values("step").copy()
+    for column in columns if window > 1 else ():
+        smooth[column] = smooth.groupby(["arm", "seed"])[column].transform(
+            lambda values: values.rolling(window, min_periods=1).mean()
+        )
+    return smooth
 
 
 def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True)
+    shown = [arm for arm in arms if arm in set(table["arm"])]
     for ax, column, title in zip(axes, ("valid", "accuracy"), ("answers in the right format", "right answers"), strict=True):
-        sns.lineplot(table, x="step", y=column, hue="arm", hue_order=list(arms), palette=colours(arms), marker="o", ax=ax,
-                     errorbar=("pi", 100), legend=ax is axes[1])  # fmt: skip
+        sns.lineplot(table, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
+                     markers=_markers(shown), errorbar=("pi", 100), ax=ax, legend=ax is axes[0])  # fmt: skip
         ax.set(title=title, xlabel="optimiser step", ylabel="share of held-out questions")
-    axes[1].legend(frameon=False, fontsize=9)
-    figure.tight_layout()
+    _legend_below(figure, axes[0])
     return figure
+
+
+def _markers(shown: Sequence[str]) -> list[str]:
+    """A marker for each arm, for seaborn's line plots."""
+    return list(MARKERS * -(-len(shown) // len(MARKERS)))[: len(shown)]
 
 
 def dose(
@@ -170,25 +199,37 @@ def dose(
     A line joins the arms of one series (their mean where several have one x); a study with one point draws one point.
     """
     shown = [group for group in groups if group in set(table["group"])]
-    figure, axes = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.4), squeeze=False, sharey=True)
-    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    figure, axes = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.8), squeeze=False, sharey=True)
+    kinds = [] if pd.api.types.is_numeric_dtype(table["x"]) else list(dict.fromkeys(table["x"]))
+    if kinds:
+        table = table.assign(x=[kinds.index(value) for value in table["x"]])
     for ax, group in zip(axes[0], shown, strict=True):
         rows = table[table["group"] == group]
-        for place, (_, line) in enumerate(rows.groupby("series", sort=False)):
-            line = line.sort_values("x")
-            ax.plot(
-                line["x"], 100 * line["change"], color="0.6", linewidth=1.2, linestyle=["-", "--", ":", "-."][place % 4], zorder=1
-            )
-            for row in line.itertuples():
-                away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
-                ax.errorbar(row.x, 100 * row.change, yerr=away, fmt=markers.get(row.arm, "o"), color=palette.get(row.arm, KINDS[0]),
-                            capsize=3, label=row.name)  # fmt: skip
+        for (_, line), style in zip(rows.groupby("series", sort=False), LINES * len(rows), strict=False):
+            mean = 100 * line.groupby("x")["change"].mean()
+            ax.plot(mean.index, mean, color="0.6", linewidth=1.2, linestyle=style, zorder=1)
+        _side_by_side(ax, rows, arms)
         ax.axhline(0, color="0.5", linewidth=1)
         ax.margins(x=0.18)
         ax.set(title=group, ylabel="change from untrained (points)" if ax is axes[0][0] else "")
+        if kinds:
+            ax.set_xticks(
+                range(len(kinds)), kinds, rotation=25 if len(kinds) > 2 else 0, ha="right" if len(kinds) > 2 else "center"
+            )
     figure.supxlabel(label, fontsize=11)
     _legend_below(figure, axes[0][0])
     return figure
+
+
+def _side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
+    """Each arm's change in points at its x with its interval; arms of one x beside each other. rows: arm, x, change, low, high."""
+    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
+    width = 0.045 * (rows["x"].max() - rows["x"].min())
+    for row in rows.itertuples():
+        beside = list(rows.loc[rows["x"] == row.x, "arm"])
+        at = row.x + width * (beside.index(row.arm) - (len(beside) - 1) / 2)
+        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
+        axes.errorbar(at, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm)
 
 
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
@@ -204,16 +245,18 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figu
         x = row.centre_x + row.half_x * np.cos(turn)
         y = row.centre_y + row.half_y * (row.tilt * np.cos(turn) + np.sqrt(max(0, 1 - row.tilt**2)) * np.sin(turn))
         axes.fill(100 * x, 100 * y, facecolor=palette[row.arm], alpha=0.12)
-        axes.plot(100 * x, 100 * y, color=palette[row.arm], linewidth=1.3)
+        axes.plot(
+            100 * x, 100 * y, color=palette[row.arm], linewidth=1.3, linestyle=LINES[list(arms).index(row.arm) % len(LINES)]
+        )
         axes.plot(
             100 * row.x, 100 * row.y, marker=markers[row.arm], color=palette[row.arm], markersize=8, linestyle="", label=row.arm
         )
     for line in (axes.axhline, axes.axvline):
         line(0, color=palette["untrained"], linewidth=1)
-    axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=12, linestyle="", label="untrained")
+    axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=14, markeredgewidth=2.5, linestyle="", label="untrained")
     axes.set(
         xlabel=f"specialisation: change on medical benchmarks (points)\nellipse: {confidence:.0%} region for both changes at once",
-        ylabel="robustness: change on the other benchmarks (points)",
+        ylabel="robustness: change on the\nother benchmarks (points)",
     )
     _legend_below(figure, axes)
     return figure
@@ -224,32 +267,29 @@ def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained")
 
     Blue is better, orange is worse; the colours have the same lightness at the same distance, so in grey the number tells.
     """
-    part = table.dropna(subset=[column]).copy()
-    part["name"] = names(part)
+    part = _by_side(table.dropna(subset=[column]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
     rows = list(dict.fromkeys(part["name"]))
     wide = 100 * part.pivot_table(index="name", columns="arm", values=column, sort=False).reindex(index=rows, columns=shown)
     low, high = (100 * part.pivot_table(index="name", columns="arm", values=f"{column}_{end}", sort=False).reindex(index=rows, columns=shown)
                  for end in ("low", "high"))  # fmt: skip
     most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.5)
-    figure, axes = plt.subplots(figsize=(2.6 + 1.15 * len(shown), 1.4 + 0.5 * len(rows)))
+    figure, axes = plt.subplots(figsize=(3.4 + 1.3 * len(shown), 1.4 + 0.42 * len(rows)))
     cmap = sns.diverging_palette(35, 250, s=85, l=65, as_cmap=True)
     image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
     for (y, x), value in np.ndenumerate(wide.to_numpy()):
         if np.isfinite(value):
-            axes.text(
-                x,
-                y,
-                f"{value:+.1f}\n[{low.iat[y, x]:+.1f}, {high.iat[y, x]:+.1f}]",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="black",
-            )
+            told = f"{value:+.1f}\n[{low.iat[y, x]:+.1f}, {high.iat[y, x]:+.1f}]".replace("-0.0", "0.0").replace("-", "−")
+            axes.text(x, y, told, ha="center", va="center", fontsize=8.5, color="black")
     axes.set_xticks(range(len(shown)), shown, rotation=20, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.grid(False)
-    figure.colorbar(image, ax=axes, label=f"change {column.replace('vs_', 'from ')} (points)", shrink=0.8)
+    _mark_sides(axes, part)
+    label = f"change {column.replace('vs_', 'from ')} (points)"
+    bar = make_axes_locatable(axes).append_axes("top", size=0.12, pad=0.1)  # inches, whatever the number of rows
+    figure.colorbar(image, cax=bar, orientation="horizontal", label=label)
+    bar.xaxis.set_ticks_position("top")
+    bar.xaxis.set_label_position("top")
     figure.tight_layout()
     return figure
 
@@ -261,12 +301,7 @@ def learned(spread: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """
     figure, grid = plt.subplots(2, 2, figsize=(7.2, 5.6), sharex=True)
     shown = [arm for arm in arms if arm in set(spread["arm"])]
-    window = max(1, int(spread["step"].max() // 10))
-    smooth = spread.sort_values("step").copy()
-    for column in LEARNED:
-        smooth[column] = smooth.groupby(["arm", "seed"])[column].transform(
-            lambda values: values.rolling(window, min_periods=1).mean()
-        )
+    smooth = _running(spread, list(LEARNED), int(spread["step"].max() // 10))
     for axes, (column, name) in zip(grid.flat, LEARNED.items(), strict=True):
         sns.lineplot(smooth, x="step", y=column, hue="arm", hue_order=shown, palette=colours(arms), style="arm", style_order=shown,
                      errorbar=("pi", 100), ax=axes, legend=axes is grid.flat[0])  # fmt: skip
@@ -287,7 +322,7 @@ def _legend_below(figure: Figure, axes: Axes) -> None:
         labels,
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
-        ncols=min(max(len(labels), 1), _columns(labels)),
+        ncols=_columns(labels),
         frameon=False,
         fontsize=10,
     )
@@ -299,7 +334,7 @@ def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
     marks: items, name, difference: differences the paper states, to be compared with the lines.
     """
     figure, axes = plt.subplots(figsize=(7, 4.4))
-    for (seeds, line), style, colour in zip(table.groupby("seeds"), ["-", "--", ":", "-."], KINDS, strict=False):
+    for (seeds, line), style, colour in zip(table.groupby("seeds"), LINES, KINDS, strict=False):
         axes.plot(
             line["items"],
             100 * line["detectable"],
@@ -321,7 +356,9 @@ def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
         )
     axes.set(xscale="log", yscale="log", xlabel="items (log scale)", ylabel="smallest detectable difference\n(points, log scale)")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axis.set_minor_formatter(NullFormatter())
     _legend_below(figure, axes)
     return figure
 
@@ -331,7 +368,7 @@ def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     figure, axes = plt.subplots(figsize=(7, 3.8))
     shown = [arm for arm in arms if arm in set(table["arm"])]
     sns.lineplot(table.assign(percent=100 * table["standardised"]), x="phase", y="percent", hue="arm", hue_order=shown, palette=colours(arms), style="arm",
-                 style_order=shown, markers=list(MARKERS)[: len(shown)] if len(shown) <= len(MARKERS) else True, dashes=False, sort=False,
+                 style_order=shown, markers=_markers(shown), dashes=False, sort=False,
                  errorbar=("pi", 100), err_kws={"alpha": 0.08}, ax=axes)  # fmt: skip
     axes.set(xlabel="part of the training", ylabel="completions with a marker of\nre-examination (%, length held constant)")
     axes.set_ylim(0, None)
@@ -342,16 +379,7 @@ def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
 def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Change of the re-examination rate over the number of training questions. table: arm, size, change, low, high."""
     figure, axes = plt.subplots(figsize=(6, 3.8))
-    palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
-    width = 0.015 * (table["size"].max() - table["size"].min())
-    for row in table.itertuples():
-        aside = width * (
-            list(table.loc[table["size"] == row.size, "arm"]).index(row.arm) - ((table["size"] == row.size).sum() - 1) / 2
-        )
-        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
-        axes.errorbar(
-            row.size + aside, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm
-        )
+    _side_by_side(axes, table.rename(columns={"size": "x"}), arms)
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set(
         xlabel="training questions (arms of one size side by side)",
@@ -363,11 +391,10 @@ def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained") -> Figure:
     """Change of each arm on each benchmark with its interval, in points. table: `stats.comparison`."""
-    part = table.dropna(subset=[column]).copy()
-    part["name"] = names(part)
+    part = _by_side(table.dropna(subset=[column]))
     rows = list(dict.fromkeys(part["name"]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
-    figure, axes = plt.subplots(figsize=(7.2, 1.2 + (0.13 * len(shown) + 0.2) * len(rows)))
+    figure, axes = plt.subplots(figsize=(7.2, 0.9 + (0.13 * len(shown) + 0.2) * len(rows)))
     palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
     for place, arm in enumerate(shown):
         mine = part[part["arm"] == arm].set_index("name").reindex(rows)
@@ -375,11 +402,31 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
         error = [100 * (mine[column] - mine[f"{column}_low"]), 100 * (mine[f"{column}_high"] - mine[column])]
         axes.errorbar(100 * mine[column], at, xerr=error, fmt=markers.get(arm, "o"), color=palette[arm], label=arm, capsize=2)
     axes.axvline(0, color=palette["untrained"], linewidth=1)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.invert_yaxis()
+    axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"change {column.replace('vs_', 'from ')} (points)")
+    _mark_sides(axes, part)
     _legend_below(figure, axes)
     return figure
+
+
+def _by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `stats.comparison`, one side of the study after the other. Columns besides: name (unique), label (with the number of items)."""
+    order = {side: place for place, side in enumerate((*SIDES, "whole"))}
+    part = table.sort_values("group", key=lambda groups: groups.map(order), kind="stable")
+    part = part.assign(name=names(part))
+    plain = part["name"].str.replace(rf": (?:{'|'.join(SIDES)})| \(whole\)", "", regex=True)  # the side stands on the right
+    return part.assign(label=plain + [f" (n = {items:,})" for items in part["items"]])
+
+
+def _mark_sides(axes: Axes, part: pd.DataFrame) -> None:
+    """Say on the right which side of the study the rows belong to, with a line between sides."""
+    rows = part.drop_duplicates("name")["group"].reset_index(drop=True)
+    for side, places in rows.groupby(rows, sort=False).groups.items():
+        if places[0]:
+            axes.axhline(places[0] - 0.5, color="0.3", linewidth=0.8)
+        axes.text(1.01, (places[0] + places[-1]) / 2, side, transform=axes.get_yaxis_transform(), fontsize=9,
+                  rotation=270 if len(places) > 2 else 0, va="center")  # fmt: skip
 
 
 def names(table: pd.DataFrame) -> pd.Series:
@@ -397,14 +444,15 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
     """
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 1.6 + 0.6 * len(filters)))
     excess = table.assign(excess=100 * (table["same_wrong"] - table["same_wrong_letters"]))
-    for ax, column, title, form in (
-        (axes[0], "kappa", "same labels (kappa)", ".2f"),
-        (axes[1], "excess", "same wrong option,\nmore than by letters (points)", "+.0f"),
+    for ax, column, title, form, ends in (
+        (axes[0], "kappa", "same labels (kappa)", ".2f", (0, 1)),
+        (axes[1], "excess", "same wrong option,\nmore than by letters (points)", "+.0f", (0, 50)),
     ):
         wide = pd.DataFrame(np.nan, index=list(filters), columns=list(filters))
         for row in excess.itertuples():
             wide.loc[row.first, row.second] = wide.loc[row.second, row.first] = getattr(row, column)
-        sns.heatmap(wide, annot=True, fmt=form, cmap="cividis", cbar=False, ax=ax, annot_kws={"fontsize": 10}, linewidths=1)
+        sns.heatmap(wide, annot=True, fmt=form, cmap="cividis", cbar=False, ax=ax, annot_kws={"fontsize": 10}, linewidths=1,
+                    vmin=ends[0], vmax=ends[1])  # fmt: skip
         ax.set_title(title)
         ax.grid(False)
         ax.tick_params(axis="y", rotation=0)

@@ -1,19 +1,22 @@
 """Publishing a study, and rebuilding its analysis from what was published.
 
-`python -m helpers.publish STUDY` copies to figures/<study>/ what a reader opens (tables, figures) and, below data/, what the analysis
-is made from: scores without the models' texts, labels, training sets, logs and rollouts. `… STUDY --from figures/<study>` makes
-the last notebook and the report again from these files alone, below runs/published/.
+`python -m helpers.publish STUDY` (`make publish`) copies to figures/<study>/ what a reader opens (tables, figures, the executed last
+notebook) and, below data/, what the analysis is made from: scores without the models' texts, labels, training sets, logs and
+rollouts. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the report again from these files
+alone, below runs/published/, and says whether its tables equal those published.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 
 from helpers import questions, report, run
@@ -29,6 +32,8 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("train/*/*/log.csv", ()),
     ("eval/untrained/tasks/*.json", ()),
 )
+BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
+OUTCOMES = ("supports", "contradicts", "cannot tell")
 BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
@@ -37,6 +42,8 @@ def publish(study: Study, target: Path) -> list[Path]:
     if not study.path("tables", "comparison.csv").exists():
         raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
     shutil.rmtree(target / "data", ignore_errors=True)
+    for old in [path for path in target.glob("*.*") if path.suffix in (".csv", ".png", ".svg") and path.name not in BY_HAND]:
+        old.unlink()
     written = [
         _copy(path, target / path.name) for folder in ("tables", "figures") for path in sorted(study.path(folder).iterdir())
     ]
@@ -49,7 +56,22 @@ def publish(study: Study, target: Path) -> list[Path]:
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
     write_json(notes, target / "provenance.json")
-    return [*written, target / "provenance.json"]
+    return [*written, _notebook(study, target / "05_analysis.ipynb"), target / "provenance.json"]
+
+
+def _notebook(study: Study, to: Path) -> Path:
+    """The executed analysis without what it says of this machine: no paths, no times, no log lines."""
+    notebook = nbformat.read(study.path("notebooks", "05_analysis.ipynb"), as_version=4)
+    for cell in [notebook, *notebook.cells]:
+        cell.metadata.pop("papermill", None)
+        if cell.get("outputs"):
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    text = nbformat.writes(notebook)
+    for folder in (study.folder, study.file.parent, REPOSITORY):  # as JSON writes them
+        text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
+    with atomic(to) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return to
 
 
 def _copy(path: Path, to: Path) -> Path:
@@ -73,29 +95,59 @@ def rebuild(study: Study, source: Path) -> Path:
     """Run the analysis on published files and render its report; returns the report's path."""
     if not (source / "data").is_dir():
         raise StudyError(f"{source}: has no folder data/; publish the study there first (make publish STUDY={study.name})")
-    os.environ["STUDY_RUNS"] = str(REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / "published")
+    os.environ["STUDY_RUNS"] = str(study.folder.parent / "published")
     shutil.rmtree(study.folder, ignore_errors=True)
     shutil.copytree(source / "data", study.folder)
     run.run("05_analysis", study.path("notebooks", "05_analysis.ipynb"), {"study": str(study.file)})
     return report.build(study)
 
 
+def differing(study: Study, source: Path) -> list[str]:
+    """Names of the tables (also those beside figures) that a rebuild made otherwise than they were published, or not at all."""
+    made = {path.name: path.read_bytes() for folder in ("tables", "figures") for path in study.path(folder).glob("*.csv")}
+    told = {path.name: path.read_bytes() for path in source.glob("*.csv") if path.name not in BY_HAND}
+    return sorted(name for name in made.keys() | told.keys() if made.get(name) != told.get(name))
+
+
 def results_table(figures: Path = FIGURES) -> str:
-    """The README's table of all published studies that are no demonstration, in Markdown: the two indices of each arm, and what was to be said of the pool."""
-    remarks: list[str] = []
-    lines = ["| study | arm | seeds | medicine (points) | other benchmarks (points) |", "| --- | --- | --- | --- | --- |"]
+    """What the README says of all published studies that are no demonstration, in Markdown.
+
+    Claims, then the indices of each arm, then what was to be said of a pool.
+    """
+    claims, lines, remarks = _claims(figures), [], []
+    if len(claims):
+        lines += ["| the paper's claim | " + " | ".join(OUTCOMES) + " |", "| --- |" + " --- |" * len(OUTCOMES)]
+        for claim, part in claims.groupby("claim", sort=False):
+            told = [", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES]
+            lines.append(f"| {claim} | {' | '.join(told)} |")
+        lines.append("")
+    lines += ["| study | arm | seeds | medicine (points) | other benchmarks (points) |", "| --- | --- | --- | --- | --- |"]
+    heads = len(lines)
     for path in sorted(figures.glob("*/groups.csv")):
         table = pd.read_csv(path)
-        if "seeds" not in table or open_study(path.parent.name).demonstration:
+        if "seeds" not in table or not _counts(path.parent.name):
             continue
         remarks += [f"- {path.parent.name}: {line}" for line in questions.recorded_remarks(path.parent / "data")]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
             told = [_cell(cells.loc[group]) if group in cells.index else "–" for group in ("specialisation", "robustness")]
             lines.append(f"| {path.parent.name} | {arm} | {cells['seeds'].iloc[0]} | {told[0]} | {told[1]} |")
-    if not lines[2:]:
+    if len(lines) == heads:
         return "No real study has been published yet.\n"
     return "\n".join([*lines, *(["", *remarks] if remarks else [])]) + "\n"
+
+
+def _counts(name: str) -> bool:
+    """Whether a study's results belong in the README: it is one of parameters/, and no demonstration."""
+    return (REPOSITORY / "parameters" / f"{name}.yaml").exists() and not open_study(name).demonstration
+
+
+def _claims(figures: Path) -> pd.DataFrame:
+    """Claims that a published study, no demonstration, asks: columns study, claim, outcome."""
+    paths = [path for path in sorted(figures.glob("*/verdict.csv")) if _counts(path.parent.name)]
+    tables = [pd.read_csv(path).assign(study=path.parent.name) for path in paths]
+    found = pd.concat(tables) if tables else pd.DataFrame(columns=["study", "claim", "outcome"])
+    return found[found["outcome"].isin(OUTCOMES)]
 
 
 def _cell(row: pd.Series) -> str:
@@ -112,6 +164,12 @@ def update_readme(readme: Path, figures: Path = FIGURES) -> bool:
     return True
 
 
+def up_to_date(text: str, figures: Path = FIGURES) -> bool:
+    """True if a README's results are just what the published files say; False also if it has no markers for them."""
+    found = BLOCK.search(text)
+    return bool(found) and found[0] == f"{found[1]}{results_table(figures)}{found[2]}"
+
+
 def main() -> None:
     """Parse the command line; one line and exit code 1 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -122,7 +180,13 @@ def main() -> None:
     try:
         study = open_study(arguments.study)
         if arguments.source:
-            print(f"Report: {rebuild(study, arguments.source.resolve())}")
+            source = arguments.source.resolve()
+            page = rebuild(study, source)
+            other = differing(study, source)
+            print(
+                f"Tables that differ from those published: {', '.join(other)}" if other else "All tables equal those published."
+            )
+            print(f"Report: {page}")
             return
         target = arguments.to or FIGURES / study.name
         files = publish(study, target)

@@ -33,18 +33,55 @@ STEPS = {
 }
 
 
-def table(frame: pd.DataFrame, percent: tuple[str, ...] = (), points: tuple[str, ...] = (), digits: int = 2) -> HTML:
-    """A table for readers: numbers rounded, the named columns in percent or in points with their sign, all text escaped."""
+def table(
+    frame: pd.DataFrame, percent: tuple[str, ...] = (), points: tuple[str, ...] = (), sizes: tuple[str, ...] = (), digits: int = 2
+) -> HTML:
+    """A table for readers: numbers rounded, the named columns in percent, in points with their sign, or (sizes) without; all text escaped."""
     shown = frame.copy()
     for column in shown.columns:
         if column in percent:
             shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f} %") for v in shown[column]]
         elif column in points:
             shown[column] = [("" if pd.isna(v) else f"{100 * v:+.1f}") for v in shown[column]]
+        elif column in sizes:
+            shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f}") for v in shown[column]]
         elif pd.api.types.is_float_dtype(shown[column]):
             shown[column] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in shown[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
-    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="")}</div>')
+    first = 1 + (shown.index.nlevels if index else 0)
+    words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
+    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>')
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Whether a column holds words, which stand on the left, and no numbers or marks."""
+    return all(isinstance(value, str) and (value[:1].isalpha() or not value) for value in column)
+
+
+def claims(verdict: pd.DataFrame) -> HTML:
+    """The verdict, a block a claim: outcome, claim, evidence (columns of these names), all text escaped."""
+    blocks = [
+        f'<div class="text claim"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
+        for row in verdict.itertuples()
+    ]
+    return HTML("".join(blocks))
+
+
+def arms(study: Study) -> pd.DataFrame:
+    """What the arms of a study are, in words: one row an arm, with the questions it is trained on, who chose them, and how it is trained."""
+    rows = []
+    for name, arm in study.arms.items():
+        kinds = (
+            f"{arm.hard} hard, {arm.easy} easy"
+            if arm.hard is not None
+            else f"{arm.size} with a pass rate near {arm.pass_rate:g}"
+            if arm.filter
+            else f"{arm.size} at random"
+        )
+        changed = ", ".join(f"{key} {value}" for key, value in arm.train.items())
+        rows.append({"arm": name, "questions": kinds, "chosen by": study.filters[arm.filter].model if arm.filter else "chance",
+                     "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def note(text: str, kind: str = "note") -> HTML:

@@ -329,7 +329,7 @@ def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
     """What this study can tell the power of another: share of items that change in one run, and the seeds' standard deviation.
 
     Over arms and benchmarks (flexible filters, suites in parts): the median share, and the root of the mean variance (what
-    items alone would give is taken off; benchmarks count by their items). Keys discordant, seed_sd (NaN with one seed).
+    items alone would give is taken off; benchmarks count by their items). Keys discordant (NaN where no benchmark enters the indices), seed_sd (NaN with one seed, too).
     """
     found = []
     for models in runs_by_benchmark(_entering(scores)).values():
@@ -341,6 +341,8 @@ def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
                     {"discordant": float((runs != models[BASELINE]).mean()), "variance": variance, "items": runs.shape[1]}
                 )
     table = pd.DataFrame(found, columns=["discordant", "variance", "items"])
+    if table.empty:
+        return {"discordant": float("nan"), "seed_sd": float("nan")}
     variance = float((table["variance"] * table["items"]).sum(min_count=1) / table["items"].sum())
     return {"discordant": float(table["discordant"].median()), "seed_sd": float(np.sqrt(max(variance, 0.0)))}
 

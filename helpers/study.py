@@ -204,7 +204,16 @@ class Study(Strict):
             drawn = {"pool": self._pool(), "split": dump["split"]} if self.split.held_out else {}
             return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
         shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
+        folder = self.control()
+        shown["control"] = sha256(folder / "comparison.csv") if folder else ""
         return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
+
+    def control(self) -> Path | None:
+        """Where the tables of the positive control are: as run beside this study, else as published; None if it has none."""
+        name = self.analysis.control
+        places = (self.folder.parent / str(name) / "tables", REPOSITORY / "figures" / str(name))
+        found = (place for place in places if (place / "comparison.csv").exists() and (place / "groups.csv").exists())
+        return next(found, None) if name and name != self.name else None
 
     def _pool(self) -> list[Any]:
         """The pool's parameters and, if it is a file, the fingerprint of its content."""

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
 from helpers.intervals import holm
+from helpers.parameters import HELD_OUT
+
+if TYPE_CHECKING:
+    from helpers.study import Study
 
 Outcome = Literal["supports", "contradicts", "cannot tell", "not asked"]
 ALPHA = 0.05
+FILTERS = ("self", "larger", "smaller", "same size", "other family")  # kinds of arms that chose as the paper's do
+UNPROVEN = "Training was not shown to work in the positive control, so nothing follows from this:"
 SIZED = re.compile(r"[-_](\d+(?:\.\d+)?)([bm])(?=[-_]|$)", re.IGNORECASE)
 
 
@@ -27,12 +33,24 @@ class Claim(NamedTuple):
     evidence: str
 
 
+class Control(NamedTuple):
+    """What a positive control says: True if training was shown to work there, False if not, None if there is none to look at."""
+
+    works: bool | None
+    told: str
+
+
 class Role(NamedTuple):
-    """What an arm is to the claims. kind: random, self, larger, smaller, same size, other family; twin: the arm it differs from by method only."""
+    """What an arm is to the claims.
+
+    kind: random, self, larger, smaller, same size, other family (its filter), or pass rate (chosen otherwise than in the paper); method:
+    lora, qlora, full, or other if it is trained otherwise in something else; twin: the arm it differs from by method only; size: questions.
+    """
 
     kind: str
     method: str = "lora"
     twin: str | None = None
+    size: int = 500
 
 
 def relation(filter_model: str, base: str) -> str:
@@ -58,22 +76,37 @@ def _family(model: str) -> tuple[str, float | None]:
     return name[: found.start()], float(found[1]) * (1000 if found[2].lower() == "b" else 1)
 
 
-def roles(arms: dict[str, tuple[str | None, str, object]], base: str) -> dict[str, Role]:
-    """Roles of a study's arms. arms: name → (filter's model or None, method of training, what was chosen); base: the trained model.
-
-    Two arms that chose the same and differ by method alone are twins: the one that trains otherwise names the LoRA one.
-    """
+def roles(study: Study) -> dict[str, Role]:
+    """Roles of a study's arms. Two arms that chose the same and differ by method alone are twins: the one that trains otherwise names the LoRA one."""
+    chosen = {arm: spec.model_dump(exclude={"train"}) for arm, spec in study.arms.items()}
+    method = {arm: _method(study, arm) for arm in study.arms}
     found = {}
-    for name, (model, method, chosen) in arms.items():
-        twin = next(
-            (other for other, (_, how, what) in arms.items() if what == chosen and how == "lora" and method != "lora"), None
-        )
-        found[name] = Role("random" if model is None else relation(model, base), method, twin)
+    for arm, spec in study.arms.items():
+        other = (x for x in study.arms if chosen[x] == chosen[arm] and method[x] == "lora")
+        kind = (
+            "random" if spec.filter is None else "pass rate" if spec.hard is None
+            else relation(study.filters[spec.filter].model, study.model.id)
+        )  # fmt: skip
+        found[arm] = Role(kind, method[arm], next(other, None) if method[arm] != "lora" else None, spec.wanted)
     return found
+
+
+def _method(study: Study, arm: str) -> str:
+    changed = set(study.arms[arm].train)
+    return "other" if changed and "method" not in changed else study.training(arm).method
+
+
+def _arms(arms: dict[str, Role], *kinds: str) -> list[str]:
+    """Arms that chose as the paper does, by one of these kinds of filter, and were trained as it did."""
+    return [arm for arm, role in arms.items() if role.kind in kinds and role.method == "lora"]
 
 
 def _points(row: pd.Series) -> str:
     return f"{100 * row['change']:+.1f} points [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
 def _told(rows: pd.DataFrame) -> str:
@@ -81,7 +114,7 @@ def _told(rows: pd.DataFrame) -> str:
     parts = []
     for _, row in rows.iterrows():
         small = ", shown to be below the margin" if row["p_equal"] < ALPHA else ""
-        parts.append(f"{row['name']}: {_points(row)}, p = {row['p_holm']:.3f}{small}")
+        parts.append(f"{row['name']}: {_points(row)}, {_p(row['p_holm'])}{small}")
     seeds = int(rows["seeds"].min())
     over = f"over items and {seeds} seeds" if seeds > 1 else "over items, for the one seed that was run"
     return "; ".join(parts) + f" ({len(rows)} comparison{'s' if len(rows) > 1 else ''}, Holm; intervals {over})."
@@ -111,15 +144,15 @@ def _family_of(rows: Sequence[pd.Series | None]) -> pd.DataFrame:
 
 
 def filtered_beats_random(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
-    """Supported if a filtered arm is better than random on an index and none is worse; contradicted if one is worse and none is
-    better, or if all are shown to be equal to it."""
+    """Supported if a filtered arm is better than a random one of its size on an index and none is worse; contradicted if one is worse
+    and none is better, or if all are shown to be equal to it."""
     claim = "Questions chosen by a filter teach more than questions chosen at random"
-    filtered = [arm for arm, role in arms.items() if role.kind != "random" and role.method == "lora"]
+    filtered = [arm for arm in _arms(arms, *FILTERS, "pass rate") if "random" in arms and arms[arm].size == arms["random"].size]
     rows = _family_of(
         [_difference(pairs, "random", arm, group) for arm in filtered for group in ("specialisation", "robustness")]
     )
     if rows.empty:
-        return Claim(claim, "not asked", "This study has no random arm, or no filtered one.")
+        return Claim(claim, "not asked", "This study has no random arm, or no filtered one of its size.")
     better, worse = rows["better"].any(), rows["worse"].any()
     outcome: Outcome = (
         "supports" if better and not worse else "contradicts" if (worse and not better) or rows["equal"].all() else "cannot tell"
@@ -131,7 +164,7 @@ def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     """Supported if, against the untrained model, the self-filtered arm gains on medicine and loses on the rest; contradicted if
     an arm goes the other way on either, or all of them are shown to be smaller than the margin on either."""
     claim = "Filtering by the trained model itself gains in medicine and loses robustness"
-    own = [arm for arm, role in arms.items() if role.kind == "self" and role.method == "lora"]
+    own = _arms(arms, "self")
     rows = _family_of([_difference(pairs, "untrained", arm, group) for arm in own for group in ("specialisation", "robustness")])
     if rows.empty or set(rows["group"]) != {"specialisation", "robustness"}:
         return Claim(claim, "not asked", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
@@ -145,12 +178,12 @@ def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
 
 
 def larger_most_robust(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
-    """Supported if the arm of the larger filter is more robust than every other arm; contradicted if one is more robust than it,
-    or all are shown to be equal to it."""
+    """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
+    than it, or all are shown to be equal to it."""
     claim = "A larger filter of the same series gives the most robust model"
-    large = [arm for arm, role in arms.items() if role.kind == "larger" and role.method == "lora"]
-    others = [arm for arm, role in arms.items() if role.kind != "larger" and role.method == "lora"]
-    rows = _family_of([_difference(pairs, other, arm, "robustness") for arm in large for other in others])
+    others = _arms(arms, "random", *(kind for kind in FILTERS if kind != "larger"))
+    compared = [(other, arm) for arm in _arms(arms, "larger") for other in others if arms[arm].size == arms[other].size]
+    rows = _family_of([_difference(pairs, other, arm, "robustness") for other, arm in compared])
     if rows.empty:
         return Claim(claim, "not asked", "This study has no larger filter of the trained model's series.")
     outcome: Outcome = (
@@ -163,12 +196,19 @@ def other_family_between(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
     claim = "A filter of another family lies between: more robust than self-filtering, less than the larger filter"
-    of = {
-        kind: [arm for arm, role in arms.items() if role.kind == kind and role.method == "lora"]
-        for kind in ("self", "larger", "other family")
-    }
-    above = [_difference(pairs, own, arm, "robustness") for arm in of["other family"] for own in of["self"]]
-    below = [_difference(pairs, arm, large, "robustness") for arm in of["other family"] for large in of["larger"]]
+    cross = _arms(arms, "other family")
+    above = [
+        _difference(pairs, own, arm, "robustness")
+        for arm in cross
+        for own in _arms(arms, "self")
+        if arms[own].size == arms[arm].size
+    ]
+    below = [
+        _difference(pairs, arm, large, "robustness")
+        for arm in cross
+        for large in _arms(arms, "larger")
+        if arms[large].size == arms[arm].size
+    ]
     rows = _family_of([*above, *below])
     if not above or not below or rows.empty:
         return Claim(claim, "not asked", "It takes arms of three filters: the trained model, a larger one and another family's.")
@@ -221,7 +261,7 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     rises = (p < ALPHA) & (reflection["low"] > 0)
     outcome: Outcome = "contradicts" if rises.any() else "supports" if (reflection["high"] < margin).all() else "cannot tell"
     parts = [
-        f"{row.arm}: {_points(pd.Series(row._asdict()))}, p = {value:.3f}"
+        f"{row.arm}: {_points(pd.Series(row._asdict()))}, {_p(value)}"
         for row, value in zip(reflection.itertuples(), p, strict=True)
     ]
     seeds = int(reflection["seeds"].min())
@@ -230,21 +270,64 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     return Claim(claim, outcome, f"{told}{'; '.join(parts)} (Holm; intervals {over}; margin {100 * margin:.0f} points).")
 
 
+NO_CONTROL = (
+    "No positive control stands beside this study ({why}): where it finds no difference, it cannot say whether this way of training "
+    "could have taught anything."
+)
+
+
+def no_control(named: str | None) -> Control:
+    """There is no control to look at. named: the study that should be it (`analysis.control`), or None."""
+    return Control(None, NO_CONTROL.format(why=f"{named} has not been run" if named else "none is named in analysis.control"))
+
+
+def control(name: str, comparison: pd.DataFrame, groups: pd.DataFrame) -> Control:
+    """What the study `name`, trained on what a model of its size can learn, says of this way of training.
+
+    comparison, groups: its `stats.comparison` and `stats.group_changes`. Training works if an arm is better than the
+    untrained model after Holm's correction: on the held-out part of its pool if it has one, else on its index of specialisation.
+    """
+    held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
+    if len(held):
+        rows = pd.DataFrame({"name": held["arm"] + ", held-out questions", "seeds": held["seeds"]} | {
+            end: held[f"vs_untrained{column}"] for end, column in
+            (("change", ""), ("low", "_low"), ("high", "_high"), ("p", "_p"), ("p_equal", "_p_equal"))})  # fmt: skip
+    else:
+        rows = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", what it is trained on")
+    rows = _family_of([row for _, row in rows.iterrows()])
+    works = bool(len(rows)) and bool(rows["better"].any())
+    said = "shows that training works" if works else "does not show that training works, so this study cannot tell anything"
+    return Control(works, f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}")
+
+
 def verdict(
-    pairs: pd.DataFrame, comparison: pd.DataFrame, reflection: pd.DataFrame, arms: dict[str, Role], reflection_margin: float
+    pairs: pd.DataFrame,
+    comparison: pd.DataFrame,
+    reflection: pd.DataFrame,
+    arms: dict[str, Role],
+    reflection_margin: float,
+    control: Control | None = None,
 ) -> pd.DataFrame:
     """All claims; one row each with claim, outcome, evidence.
 
-    pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`.
+    pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`. Where a
+    positive control did not show that training works, every outcome is `cannot tell`.
     """
     claims = [
         filtered_beats_random(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
         other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms), no_aha(reflection, reflection_margin),
     ]  # fmt: skip
+    if control and control.works is False:
+        claims = [
+            claim
+            if claim.outcome == "not asked"
+            else claim._replace(outcome="cannot tell", evidence=f"{UNPROVEN} {claim.evidence}")
+            for claim in claims
+        ]
     return pd.DataFrame(claims)
 
 
-def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float) -> str:
+def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float, control: Control | None = None) -> str:
     """The opening paragraph: what was asked of how many claims, and what came out, never more than the tests say."""
     asked = table[table["outcome"] != "not asked"]
     parts = []
@@ -257,7 +340,10 @@ def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float) -> str:
         parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
     over = f"{seeds} seeds an arm" if seeds > 1 else "one seed an arm: what it says holds for that seed"
     unit = "point" if round(100 * margin, 6) == 1 else "points"
-    return (
-        f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here. "
-        f"{' '.join(parts)} A difference counts as none only if it is shown to be below {100 * margin:g} {unit}."
-    )
+    told = [
+        f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here.",
+        *parts,
+        f"A difference counts as none only if it is shown to be below {100 * margin:g} {unit}.",
+        *([control.told] if control else []),
+    ]
+    return " ".join(told)

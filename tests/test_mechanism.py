@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from helpers import mechanism
 
@@ -116,6 +117,34 @@ def test_a_rise_of_reflection_is_seen():
     shown = mechanism.examples(told, 3)
     assert len(shown) == 3
     assert shown["marker"].eq("Wait").all()
+
+
+def test_rate_with_length_held_constant_by_hand():
+    # short texts 10 words, long ones 100; half of all texts are long. First third: 3 of 4 short, last: 3 of 4 long
+    def text(words, marked):
+        return " ".join(["word"] * (words - 1) + ["hmm" if marked else "word"])
+
+    first = [(10, True), (10, False), (10, False), (100, True)]  # short 1/3, long 1/1
+    last = [(10, False), (100, True), (100, True), (100, False)]  # short 0/1, long 2/3
+    told = pd.DataFrame([
+        {"arm": "x", "seed": 0, "step": step, "question_id": f"q{i}", "completion": text(*kind)}
+        for step, kinds in ((1, first), (2, last), (3, last)) for i, kind in enumerate(kinds)])  # fmt: skip
+    rates = mechanism.reflection(mechanism.reflections(told)).set_index("phase")
+    assert rates.loc["first third", "rate"] == 0.5
+    assert rates.loc["first third", "per_1000_words"] == pytest.approx(1000 * 2 / 130)
+    shorts, longs = 5 / 12, 7 / 12
+    assert rates.loc["first third", "standardised"] == pytest.approx(shorts * 1 / 3 + longs * 1)
+    assert rates.loc["last third", "standardised"] == pytest.approx(shorts * 0 + longs * 2 / 3)
+
+
+def test_several_seeds_are_a_t_test_of_the_runs_changes():
+    parts = [mechanism.reflections(texts([lambda _: 0.05, lambda _: 0.1], [(20, 60)] * 2, seed=seed)) for seed in range(3)]
+    told = pd.concat(parts, ignore_index=True)
+    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 200).to_dict("records")
+    by_seed = mechanism.reflection(told).pivot(index="seed", columns="phase", values="standardised")
+    changes = by_seed["last third"] - by_seed["first third"]
+    assert row["p"] == pytest.approx(stats.ttest_1samp(changes, 0).pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(stats.t.interval(0.95, 2, changes.mean(), stats.sem(changes)))
 
 
 def test_longer_texts_alone_are_no_reflection():

@@ -1,7 +1,9 @@
 """Publishing: what is copied, what is dropped, and the README's table."""
 
+import nbformat
 import pandas as pd
 import pytest
+from nbformat import v4
 
 from helpers import publish
 from helpers.files import StudyError, write_json
@@ -21,17 +23,36 @@ def study(parameters, tmp_path, monkeypatch):
     for name in ("tables/comparison.csv", "figures/plane.csv"):
         (study.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (study.folder / name).write_text("a\n1\n")
+    outputs = [
+        v4.new_output("stream", text=f"kept output of {study.folder}/eval"),
+        v4.new_output("stream", name="stderr", text="a warning"),
+    ]
+    cell = v4.new_code_cell(f"study = {str(study.file)!r}", outputs=outputs, metadata={"papermill": {"duration": 1}})
+    notebook = v4.new_notebook(cells=[cell], metadata={"papermill": {"output_path": str(study.folder)}})
+    study.path("notebooks").mkdir()
+    nbformat.write(notebook, study.path("notebooks", "05_analysis.ipynb"))
     return study
 
 
 def test_scores_are_published_without_the_models_texts(study, tmp_path):
     publish.publish(study, tmp_path / "out")
-    assert {"comparison.csv", "plane.csv", "provenance.json", "data"} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"comparison.csv", "plane.csv", "provenance.json", "05_analysis.ipynb", "data"} == {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
     scores = pd.read_parquet(tmp_path / "out/data/eval/untrained/scores.parquet")
     assert list(scores) == ["item_id", "correct", "response"]
     assert scores["response"].isna().tolist() == [False, True]
     assert "a long text" not in scores["response"].tolist()
     assert (tmp_path / "out/data/eval/untrained/scores.json").exists()
+
+
+def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("old.png", "old.csv", "measured.csv"):
+        (tmp_path / "out" / name).write_text("x")
+    publish.publish(study, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("old.*"))
+    assert (tmp_path / "out/measured.csv").exists()
 
 
 def test_a_study_without_an_analysis_is_refused(study, tmp_path):
@@ -42,28 +63,64 @@ def test_a_study_without_an_analysis_is_refused(study, tmp_path):
         publish.rebuild(study, tmp_path)
 
 
+def published(folder, low=-0.001):
+    """Published tables of one real study."""
+    rows = [("self", "specialisation", 0.012, low, 0.025), ("self", "robustness", -0.004, -0.02, 0.012)]
+    (folder / "small").mkdir()
+    (folder / "somebody_elses").mkdir()
+    (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
+    groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
+    groups.to_csv(folder / "small/groups.csv", index=False)
+    claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
+    pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
+
+
 def test_the_readmes_table_comes_from_the_published_files(tmp_path):
-    rows = [("self", "specialisation", 0.012, -0.001, 0.025), ("self", "robustness", -0.004, -0.02, 0.012)]
-    (tmp_path / "small").mkdir()
-    pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3).to_csv(
-        tmp_path / "small/groups.csv", index=False
-    )
+    published(tmp_path)
     note = {"pool": {"source": "openai/gsm8k", "config": "main", "split": "train", "from": "offline mirror", "rows": 40,
                      "duplicates": 0, "refused": 0}}  # fmt: skip
     for arm in ("random", "self"):
         write_json(note, tmp_path / "small/data/split" / arm / "train.json")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    assert not publish.up_to_date(readme.read_text(), tmp_path)
     assert publish.update_readme(readme, tmp_path)
     told = readme.read_text()
+    assert publish.up_to_date(told, tmp_path)
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
     assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
+    assert "| Filtering pays | – | – | small |" in told
+    assert "A larger one" not in told
     assert "old" not in told
     assert told.startswith("before\n")
     assert told.endswith("after\n")
 
 
+def test_a_number_that_is_not_in_the_files_is_seen(tmp_path):
+    published(tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- results -->\n<!-- /results -->\n")
+    publish.update_readme(readme, tmp_path)
+    assert not publish.up_to_date(readme.read_text().replace("+1.2 [-0.1", "+1.3 [-0.1"), tmp_path)
+    assert not publish.up_to_date("a README without markers\n", tmp_path)
+
+
 def test_the_readme_is_up_to_date():
-    found = publish.BLOCK.search((REPOSITORY / "README.md").read_text())
-    if found:
-        assert found[0] == f"{found[1]}{publish.results_table()}{found[2]}"
+    assert publish.up_to_date((REPOSITORY / "README.md").read_text()), "run make publish, or write publish.results_table() there"
+
+
+def test_the_published_notebook_tells_no_paths_of_a_machine(study, tmp_path):
+    publish.publish(study, tmp_path / "out")
+    text = (tmp_path / "out/05_analysis.ipynb").read_text()
+    assert "papermill" not in text
+    assert str(tmp_path) not in text
+    assert "kept output" in text
+    assert "a warning" not in text
+
+
+def test_a_rebuilt_table_that_differs_is_named(study, tmp_path):
+    publish.publish(study, tmp_path / "out")
+    assert publish.differing(study, tmp_path / "out") == []
+    study.path("tables", "comparison.csv").write_text("a\n2\n")
+    study.path("figures", "plane.csv").unlink()
+    assert publish.differing(study, tmp_path / "out") == ["comparison.csv", "plane.csv"]

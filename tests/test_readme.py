@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from helpers.intervals import inside
 from helpers.study import open_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -18,6 +19,18 @@ def test_measured_times_and_memory():
         assert f"{row.value:g} {row.unit}" in README, row.what
 
 
+def test_every_number_with_a_unit_is_known():
+    """Outside the results, whose test is in test_publish.py: what was measured, what is asked of a machine, what the tables say."""
+    text = re.sub(r"<!-- results -->.*?<!-- /results -->|```.*?```", "", README, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text)
+    measured = {f"{row.value:g} {row.unit}" for row in pd.read_csv(RESULTS / "measured.csv").itertuples()}
+    machines = {"8 GB", "24 GB", "80 GB"}
+    (told,) = re.findall(r"<!-- quickstart:detectable -->(\d+)<!--", README)
+    chosen = {f"{told} points", "95 %"}
+    found = set(re.findall(r"\d[\d.,]*\s(?:minutes?|hours?|seconds?|GB|points?|%)", text.replace("\n", " ")))
+    assert found <= measured | machines | chosen, found - measured - machines - chosen
+
+
 def test_the_smallest_detectable_change():
     (told,) = re.findall(r"<!-- quickstart:detectable -->(\d+)<!--", README)
     table = pd.read_csv(RESULTS / "comparison.csv")
@@ -26,9 +39,11 @@ def test_the_smallest_detectable_change():
 
 
 def test_what_the_caption_says_of_the_plane():
-    plane = pd.read_csv(RESULTS / "plane.csv")
-    assert ((plane["low"] <= 0) & (plane["high"] >= 0)).all()
-    assert set(plane["arm"]) == set(open_study("quickstart").arms)
+    groups, plane = pd.read_csv(RESULTS / "groups.csv"), pd.read_csv(RESULTS / "plane.csv")
+    assert ((groups["low"] <= 0) & (groups["high"] >= 0)).all()
+    assert set(groups["arm"]) == set(plane["arm"]) == set(open_study("quickstart").arms)
+    for row in plane.itertuples() if "tilt" in plane else ():
+        assert inside((0, 0), (row.centre_x, row.centre_y), (row.half_x, row.half_y, row.tilt)), row.arm
 
 
 def test_the_sizes_in_the_hardware_table():

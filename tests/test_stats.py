@@ -1,5 +1,7 @@
 """Statistics against cases worked by hand or by another library."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +112,19 @@ def test_hierarchical_bootstrap_draws_seeds_once_for_all_groups():
     assert (draws[:, 0] == draws[:, 1]).all()
 
 
+def test_hierarchical_bootstrap_against_every_draw():
+    # two seeds, three items: all 4 draws of seeds × 27 draws of items, by hand
+    before, after = rows([0, 1, 0]), rows([1, 1, 0], [0, 0, 0])
+    exact = [
+        np.mean([after[k][list(items)].mean() for k in seeds]) - before[0][list(items)].mean()
+        for seeds in product(range(2), repeat=2) for items in product(range(3), repeat=3)
+    ]  # fmt: skip
+    draws = intervals.hierarchical_bootstrap([([before], [after])], np.random.default_rng(0), 100_000)[:, 0]
+    for value in np.unique(np.round(exact, 9)):
+        assert np.isclose(draws, value).mean() == pytest.approx(np.isclose(exact, value).mean(), abs=0.006)
+    assert np.quantile(draws, [0.025, 0.975]) == pytest.approx(np.quantile(exact, [0.025, 0.975], method="inverted_cdf"))
+
+
 def test_region_of_one_run_is_the_chi_squared_ellipse():
     e = intervals.Estimate(0.0, 0.0, 0.01**2, 0.0, 0.0)
     draws = np.random.default_rng(0).standard_normal((5000, 2))
@@ -117,6 +132,46 @@ def test_region_of_one_run_is_the_chi_squared_ellipse():
     assert half_x == pytest.approx(0.01 * np.sqrt(scipy_stats.chi2.isf(0.05, 2)))
     assert intervals.inside((0.9 * half_x, 0), (0, 0), (half_x, half_y, 0))
     assert not intervals.inside((0.9 * half_x, 0.9 * half_y), (0, 0), (half_x, half_y, 0))
+
+
+def test_a_tilted_region_is_mahalanobis_distance():
+    half_x, half_y, tilt = 0.03, 0.02, 0.6
+    shape = np.array([[half_x**2, tilt * half_x * half_y], [tilt * half_x * half_y, half_y**2]])  # its edge: distance 1
+    rng = np.random.default_rng(0)
+    for point in rng.normal(0, 0.02, (200, 2)):
+        assert intervals.inside(point, (0, 0), (half_x, half_y, tilt)) == (point @ np.linalg.inv(shape) @ point <= 1)
+    assert intervals.inside((0.02, 0.012), (0, 0), (half_x, half_y, tilt))
+    assert not intervals.inside((0.02, -0.012), (0, 0), (half_x, half_y, tilt))
+
+
+def test_two_arms_of_several_seeds_are_welchs_test():
+    # each run is right on a share of the items: where items carry no variance, Welch's t test of the runs' means is left
+    shares = [0.50, 0.53, 0.51], [0.56, 0.55, 0.60, 0.58]
+    first, second = (np.array([np.arange(20_000) < 20_000 * share for share in side], float) for side in shares)
+    e = intervals.estimate([first], [second])._replace(items=0.0)
+    welch = scipy_stats.ttest_ind(shares[1], shares[0], equal_var=False)
+    assert e.df == pytest.approx(welch.df, rel=1e-3)
+    assert intervals.p_value(e) == pytest.approx(welch.pvalue, rel=2e-2)
+
+
+def test_critical_value_by_hand():
+    # Cochran and Cox: (1 · 1.959964 + 3 · 4.302653) / 4 with a quarter of the variance from items and two degrees of freedom
+    assert intervals.critical(intervals.Estimate(0, 0, 1.0, 3.0, 2), 0.025) == pytest.approx(
+        (1.959964 + 3 * 4.302653) / 4, abs=1e-5
+    )
+
+
+def test_kappa_and_mcnemar_agree_with_other_code():
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(0)
+    kinds = [rng.random(200) < 0.4, rng.random(200) < 0.5]
+    first, second = (pd.DataFrame({"question_id": np.arange(200).astype(str), "sample": 0, "correct": easy, "predicted": "A",
+                                   "label": np.where(easy, "easy", "hard")}) for easy in kinds)  # fmt: skip
+    assert difficulty.agreement(first, second)["kappa"] == pytest.approx(cohen_kappa_score(*kinds))
+    gains, losses = int((kinds[1] & ~kinds[0]).sum()), int((kinds[0] & ~kinds[1]).sum())
+    tail = scipy_stats.binom.cdf(min(gains, losses), gains + losses, 0.5)
+    assert intervals.paired_p(rows(kinds[0]), rows(kinds[1])) == pytest.approx(min(1, 2 * tail))
 
 
 def test_chance():
@@ -146,6 +201,51 @@ def test_smallest_detectable_difference_is_found_with_the_promised_power(items, 
     p = {pair: scipy_stats.binomtest(pair[0], sum(pair)).pvalue if sum(pair) else 1.0 for pair in {(a, b) for a, b, _ in draws}}
     found = np.mean([p[a, b] < 0.05 for a, b, _ in draws])
     assert found == pytest.approx(0.8, abs=0.03)
+
+
+def test_power_against_every_outcome():
+    # 12 items, 40 % change, true difference 0.3: the probability of every (gains, losses) with p < 0.05
+    chances = scipy_stats.multinomial(12, [0.35, 0.05, 0.6])
+    found = sum(
+        chances.pmf([gains, losses, 12 - gains - losses])
+        for gains in range(13) for losses in range(13 - gains)
+        if gains + losses and scipy_stats.binomtest(gains, gains + losses).pvalue < 0.05
+    )  # fmt: skip
+    assert power.exact_power(12, 0.4, 0.3) == pytest.approx(found, abs=1e-6)
+
+
+def test_power_over_seeds_alone_is_that_of_a_t_test():
+    from statsmodels.stats.power import TTestIndPower, TTestPower
+
+    parts = power.Components(0.0, 0.0, 0.01)  # nothing from items
+    assert power.seeds_power(0.02, 1000, 3, parts) == pytest.approx(TTestPower().power(2.0, 3, 0.05), abs=2e-3)
+    assert power.seeds_power(0.02, 1000, 5, parts, trained=2) == pytest.approx(TTestIndPower().power(2.0, 5, 0.05), abs=2e-3)
+    assert power.seeds_needed(0.02, 1000, parts) == next(n for n in range(2, 50) if TTestPower().power(2.0, n, 0.05) >= 0.8)
+
+
+def test_variance_components_are_those_of_two_crossed_factors():
+    rng = np.random.default_rng(1)
+    after = (rng.random((4, 300)) < rng.random(300) + 0.1 * rng.random((4, 1))).astype(float)
+    before = np.zeros((1, 300))
+    grand, runs, items = after.mean(), after.mean(axis=1), after.mean(axis=0)
+    residual = ((after - runs[:, None] - items + grand) ** 2).sum() / (3 * 299)
+    parts = power.components(before, after)
+    assert parts.single == pytest.approx(residual)
+    assert parts.shared == pytest.approx(items.var(ddof=1) - residual / 4)  # (MS items − MS rest) / runs
+    assert parts.seed_sd**2 == pytest.approx(max(0, runs.var(ddof=1) - residual / 300))  # (MS runs − MS rest) / items
+
+
+def test_what_a_study_tells_of_seeds_by_hand():
+    runs = {"untrained": {-1: [1, 1, 0, 0]}, "x": {0: [1, 0, 0, 0], 1: [1, 1, 1, 0]}}
+    frame = pd.DataFrame([
+        {"benchmark": "b", "arm": arm, "seed": seed, "group": "robustness", "filter": "none", "item_id": str(i), "correct": bool(c),
+         "mode": "likelihood"} for arm, seeds in runs.items() for seed, items in seeds.items() for i, c in enumerate(items)])  # fmt: skip
+    told = stats.seed_spread(frame)
+    # each run changes one of four items; means 0.25 and 0.75 vary by 0.125, of which the runs' own scatter on items is taken
+    rest = np.array([[0.25, -0.25, -0.25, 0.25], [-0.25, 0.25, 0.25, -0.25]])
+    assert told["discordant"] == 0.25
+    assert told["seed_sd"] == pytest.approx(np.sqrt(0.125 - (rest**2).sum() / 3 / 4))
+    assert np.isnan(stats.seed_spread(frame.assign(mode="reasoning"))["discordant"])
 
 
 def test_nothing_is_detectable_with_five_items():

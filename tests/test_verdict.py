@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers import verdict
+from helpers.study import open_study
 from helpers.verdict import Role
 
 ARMS = {
@@ -144,6 +145,43 @@ def test_the_paragraph_says_what_the_table_says():
     assert "one seed" in words
 
 
+def control_tables(change, p, held_out=False):
+    """Tables of a control with one arm: on its index, or on the held-out part of its pool."""
+    ends = {"": change, "_low": change - 0.03, "_high": change + 0.03, "_p": p, "_p_equal": 0.9}
+    name = verdict.HELD_OUT if held_out else "gsm8k"
+    rows = pd.DataFrame([{"benchmark": name, "arm": "random", "seeds": 3} | {f"vs_untrained{end}": value for end, value in ends.items()},
+                         {"benchmark": name, "arm": "untrained", "seeds": 0}])  # fmt: skip
+    flat = (
+        {"change": 0.0, "low": -0.1, "high": 0.1, "p": 0.9}
+        if held_out
+        else {"change": change, "low": change, "high": change, "p": p}
+    )
+    groups = pd.DataFrame([{"arm": "random", "group": "specialisation", "seeds": 3, "p_equal": 0.9} | flat])
+    return rows, groups
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize(("change", "p", "works"), [(0.05, 0.001, True), (0.05, 0.2, False), (-0.05, 0.001, False)])
+def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, held_out):
+    control = verdict.control("control", *control_tables(change, p, held_out))
+    assert control.works is works
+    pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
+    found = verdict.verdict(pairs, chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, 0.05, control)
+    asked = found[found["outcome"] != "not asked"]
+    assert set(asked["outcome"]) == ({"supports", "contradicts", "cannot tell"} if works else {"cannot tell"})
+    assert asked["evidence"].str.startswith(verdict.UNPROVEN).all() == (not works)
+    words = verdict.in_words(found, "a model", 3, 0.01, control)
+    assert ("does not show that training works" in words) == (not works)
+    assert ("It supports" in words) == works
+
+
+def test_no_control_is_a_limit_that_is_told():
+    found = verdict.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05, verdict.no_control(None))
+    words = verdict.in_words(found, "a model", 3, 0.01, verdict.no_control(None))
+    assert "No positive control stands beside this study (none is named in analysis.control)" in words
+    assert "control has not been run" in verdict.no_control("control").told
+
+
 def test_one_arm_of_two_that_is_equal_is_not_enough():
     arms = ARMS | {"self-20": Role("self")}
     pairs = table(("untrained", "self", "robustness", EQUAL))
@@ -159,6 +197,21 @@ def test_relations_of_filters():
     assert verdict.relation(base, names[1]) == "smaller"
 
 
-def test_twins_differ_by_method_alone():
-    found = verdict.roles({"a": (None, "lora", 1), "b": (None, "qlora", 1), "c": (None, "qlora", 2)}, "m")
-    assert (found["b"].twin, found["c"].twin, found["a"].twin) == ("a", None, None)
+def test_roles_of_the_studies():
+    qlora = verdict.roles(open_study("qlora"))
+    assert (qlora["random-qlora"].twin, qlora["self-qlora"].twin, qlora["self"].twin) == ("random", "self", None)
+    assert qlora["self-qlora"] == Role("self", "qlora", "self", 500)
+    assert [role.kind for role in verdict.roles(open_study("paper")).values()] == ["random", "other family", "larger", "self"]
+    assert verdict.roles(open_study("small"))["smaller"].kind == "smaller"
+    assert verdict.roles(open_study("passrate"))["half"].kind == "pass rate"
+    assert {role.method for role in verdict.roles(open_study("rewards")).values()} == {"lora", "other"}
+
+
+def test_arms_of_another_size_or_rule_are_not_compared():
+    arms = {"random": Role("random"), "self": Role("self", size=100), "larger": Role("larger"), "half": Role("pass rate")}
+    pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
+    assert verdict.filtered_beats_random(pairs, {"random": Role("random"), "self": Role("self", size=100)}).outcome == "not asked"
+    told = verdict.larger_most_robust(pairs, arms).evidence
+    assert "larger against random" in told
+    assert "self" not in told
+    assert verdict.self_specialises(pairs, {"half": Role("pass rate")}).outcome == "not asked"

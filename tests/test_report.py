@@ -1,0 +1,41 @@
+"""Pieces of the report: what is escaped, what stands where."""
+
+import pandas as pd
+
+from helpers import report
+from helpers.study import open_study
+
+
+def test_a_table_for_readers():
+    frame = pd.DataFrame(
+        {
+            "words": ["<b>bold</b>"[1:], "plain"],
+            "share": [0.123, None],
+            "change": [0.01, -0.02],
+            "size": [0.5, 0.1],
+            "p": [0.04, 1],
+        }
+    )
+    shown = report.table(frame, percent=("share",), points=("change",), sizes=("size",), digits=3).data
+    assert "12.3 %" in shown
+    assert "+1.0" in shown
+    assert "-2.0" in shown
+    assert ">50.0<" in shown
+    assert "0.040" in shown
+    assert "b&gt;bold" in shown
+    assert 'class="dataframe left1"' in shown
+
+
+def test_the_verdict_is_escaped():
+    claims = pd.DataFrame([{"claim": "A <claim>", "outcome": "cannot tell", "evidence": "<script>"}])
+    shown = report.claims(claims).data
+    assert "<b>cannot tell</b>: A &lt;claim&gt;" in shown
+    assert "<script>" not in shown
+
+
+def test_arms_in_words():
+    told = report.arms(open_study("passrate")).set_index("arm")
+    assert told.loc["random", ["questions", "chosen by"]].tolist() == ["500 at random", "chance"]
+    assert told.loc["self", "questions"] == "400 hard, 100 easy"
+    assert told.loc["half", "questions"] == "500 with a pass rate near 0.5"
+    assert report.arms(open_study("qlora")).set_index("arm").loc["self-qlora", "trained"] == "method qlora"
