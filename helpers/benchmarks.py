@@ -123,7 +123,8 @@ def members(manager: Any, name: str) -> dict[str, Any]:
         data = entry.cfg.get("dataset_path", "its data set") if entry.cfg else "its data set"
         folder = mirror()
         tried = f"OFFLINE_MIRROR={folder}" if folder else "the hub (OFFLINE_MIRROR is not set)"
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        reason = " ".join(f"{error}{cause}".split())[:300] or type(error).__name__
         raise StudyError(f"eval.tasks: {name}: {data} cannot be had from {tried}: {reason}") from error
 
 
@@ -223,6 +224,7 @@ def main() -> None:
 
     try:
         study = open_study(sys.argv[1])
+        mirror()
         pool = _checked_pool(study)
         found = questions(study)
     except StudyError as error:

