@@ -12,8 +12,9 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -202,18 +203,20 @@ class VLLM:
                 options["lora_target_modules"] = config["target_modules"]
             self.request = LoRARequest("trained", 1, str(weights.adapter))
         try:
-            self.llm = LLM(
-                model=weights.source,
-                tokenizer=models.locate(weights.model)[0],
-                dtype=str(models.dtype_of(weights.dtype)).removeprefix("torch."),
-                max_model_len=_length(weights),
-                gpu_memory_utilization=GPU_PART * float(os.environ.get("GPU_SHARE", "1")),
-                enforce_eager=not on_gpu,  # a CPU need not have a compiler
-                generation_config="vllm",  # no defaults of the model's own, such as a repetition penalty
-                seed=0,
-                disable_log_stats=True,
-                **options,
-            )
+            # A notebook's own output has no file behind it, which vLLM asks for while it loads.
+            with redirect_stdout(sys.__stdout__), redirect_stderr(sys.__stderr__):
+                self.llm = LLM(
+                    model=weights.source,
+                    tokenizer=models.locate(weights.model)[0],
+                    dtype=str(models.dtype_of(weights.dtype)).removeprefix("torch."),
+                    max_model_len=_length(weights),
+                    gpu_memory_utilization=GPU_PART * float(os.environ.get("GPU_SHARE", "1")),
+                    enforce_eager=not on_gpu,  # a CPU need not have a compiler
+                    generation_config="vllm",  # no defaults of the model's own, such as a repetition penalty
+                    seed=0,
+                    disable_log_stats=True,
+                    **options,
+                )
         except Exception as error:
             raise StudyError(f"{weights.model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from error
 

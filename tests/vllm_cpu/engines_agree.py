@@ -12,6 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 WORK = Path(__file__).with_name("work.py")
 ENGINES = ("transformers", "vllm")
+ROWS = 40  # 24 Chinese questions by likelihood, 16 in reasoning mode
 NEAR = 0.05  # two best tokens nearer than this in log-probability may change places
 DIFFERENT = 0.01  # of the answers may differ
 
@@ -127,7 +128,7 @@ def test_notebooks_01_and_04_run_on_vllm(tmp_path, adapter):
         ]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    for made, rows in (("filter/self/labels", 103), ("eval/untrained/scores", 56)):
+    for made, rows in (("filter/self/labels", 103), ("eval/untrained/scores", ROWS)):
         path = tmp_path / "runs/served" / made
         assert len(pd.read_parquet(path.with_suffix(".parquet"))) == rows
         assert json.loads(path.with_suffix(".json").read_text())["engine"] == "vllm"
@@ -141,7 +142,7 @@ def test_rollouts_of_two_steps_by_vllm_in_the_training_process(tmp_path):
 def test_scores_agree(tmp_path, adapter):
     tables = made("score", tmp_path, adapter)
     both = tables["transformers"].merge(tables["vllm"], on=["benchmark", "item_id", "filter"], suffixes=("", "_vllm"))
-    assert len(both) == 56
+    assert len(both) == ROWS
     for mode, rows in both.groupby("mode"):
         same = (rows["predicted"].fillna("") == rows["predicted_vllm"].fillna("")).mean()
         right = [rows[name].mean() for name in ("correct", "correct_vllm")]

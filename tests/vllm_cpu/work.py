@@ -25,7 +25,7 @@ train: {}
 eval:
   max_new_tokens: 32
   tasks:
-    - {name: starter_chinese_medicine, group: specialisation, limit: 40}
+    - {name: starter_chinese_medicine, group: specialisation}
     - {name: starter_medicine_reasoning, group: specialisation, limit: 16}
 """
 
