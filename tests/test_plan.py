@@ -15,6 +15,7 @@ from helpers.parameters import Lora, Train
 from helpers.study import open_study
 
 MEASURED = pd.read_csv(REPOSITORY / "figures" / "plan" / "measured_memory.csv")
+ON_A_GPU = pd.read_csv(REPOSITORY / "figures" / "plan" / "measured_memory_gpu.csv")
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
@@ -50,12 +51,16 @@ def test_parameters_and_adapter_are_those_of_a_real_model(tiny):
         assert memory.adapter_parameters(known, Lora(r=4, target_modules=targets)) == trained
 
 
-@pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['model']}-{row['completion_tokens']}")
+@pytest.mark.parametrize(
+    "row",
+    [*MEASURED.to_dict("records"), *ON_A_GPU.to_dict("records")],
+    ids=lambda row: f"{row['model']}-{row['completion_tokens']}",
+)
 def test_memory_within_a_quarter_of_what_was_measured(row):
     train = Train(
         method=row["method"], gradient_checkpointing=row["gradient_checkpointing"], batch_size=row["batch"],
         max_completion_tokens=row["completion_tokens"])  # fmt: skip
-    at = memory.precision(row["method"], BYTES[row["dtype"]], gpu=False)
+    at = memory.precision(row["method"], BYTES[row["dtype"]], gpu=row["machine"].startswith("NVIDIA"))
     parts = memory.training_bytes(shape(row["model"]), train, at, row["prompt_tokens"], row["completion_tokens"])
     assert memory.training_peak(parts) / 1e9 == pytest.approx(row["measured_gb"], rel=0.25)
     assert memory.training_peak(parts) / 1e9 == pytest.approx(row["estimated_gb"], abs=0.002), "the table is of another formula"

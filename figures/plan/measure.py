@@ -4,6 +4,7 @@ What is measured is the process's resident memory, sampled every 2 ms, at its hi
 the process held before the model was loaded. Freed memory has to go back to the system at once for that to mean anything,
 so glibc is told to map every larger block on its own (MALLOC_MMAP_THRESHOLD_). On a GPU it is what PyTorch's allocator gave out at
 once, at its highest during twenty steps; what it keeps in reserve is printed beside it. MEASURED names another table than the published one.
+A model of which all parameters are trained is loaded in float32, as in 03_grpo_train: give float32 as DTYPE.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def main() -> None:
     rows = [{"prompt": word * (words - 8 * (k % 4)), "question_id": str(k), "answer": "A", "options": ["x", "y"], "prefill": ""}
             for k in range(8)]  # fmt: skip
     method, checkpointing = sys.argv[5] if len(sys.argv) > 5 else "lora", "checkpointing" in sys.argv
+    if method == "full" and dtype != "float32":
+        sys.exit("error: all parameters train in float32 (helpers/launch.py); give float32 as DTYPE")
     steps = 20 if ON_GPU else 2
     train = Train(
         method=method, gradient_checkpointing=checkpointing, max_steps=steps, max_completion_tokens=new, save_steps=1000
