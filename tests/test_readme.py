@@ -38,6 +38,14 @@ def test_the_smallest_detectable_change():
     assert int(told) == round(100 * medicine["vs_untrained_detectable"].max())
 
 
+def test_the_questions_a_second():
+    rates = pd.read_csv(REPOSITORY / "figures/speed/generation.csv").set_index("way")["rate"]
+    for name, way in (("filter", "as the study does: 128 at once, steps recorded as CUDA graphs"),
+                      ("naive", "naive: plain generate, one question at a time")):  # fmt: skip
+        (told,) = re.findall(rf"<!-- speed:{name} -->([\d.]+)<!--", README)
+        assert float(told) == float(f"{rates[way]:.2g}")
+
+
 def test_what_the_caption_says_of_the_plane():
     groups, plane = pd.read_csv(RESULTS / "groups.csv"), pd.read_csv(RESULTS / "plane.csv")
     assert ((groups["low"] <= 0) & (groups["high"] >= 0)).all()
