@@ -1,0 +1,113 @@
+"""Engines: which one a study gets, and that a cache of fixed size changes nothing but the speed. vLLM itself: `make test-vllm`."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from helpers import engines, generate, grpo, models
+from helpers.files import StudyError
+from helpers.parameters import Prompt, Train
+
+WORDS = ["What", "is a vitamin?", "Which organ makes bile, and what is bile for?", "Name it.", "No"]
+
+
+@pytest.fixture
+def fixed(monkeypatch):
+    """Have models write as they do on a GPU, with a cache of fixed size (steps are recorded on a GPU only)."""
+    monkeypatch.setattr(models, "fixed_cache", lambda model: True)
+
+
+def answers(batch_size):
+    prompts = pd.DataFrame({"question_id": [str(i) for i in range(5)], "prompt": WORDS})
+    tokenizer = models.load_tokenizer("tiny/llama")
+    loaded = engines.Transformers(models.load_model("tiny/llama", "float32"))
+    weights = engines.Weights("tiny/llama", "float32")
+    engines._LOADED.clear()
+    engines._LOADED[(weights, "transformers")] = loaded
+    made = generate.complete(prompts, weights, tokenizer, max_new_tokens=6, batch_size=batch_size, likely=2)
+    return made, loaded
+
+
+def test_a_fixed_cache_gives_the_same_answers(tiny, monkeypatch):
+    plain, _ = answers(2)
+    monkeypatch.setattr(models, "fixed_cache", lambda model: True)
+    filled, loaded = answers(2)  # 5 prompts in batches of 2: the last one is filled up
+    assert loaded.rows == 2
+    assert filled["tokens"].tolist() == plain["tokens"].tolist()
+    assert filled["n_tokens"].tolist() == plain["n_tokens"].tolist()
+
+
+def test_the_harness_fills_its_batches_up(tiny, fixed):
+    tokenizer = models.load_tokenizer("tiny/llama")
+    seen = []
+    model = models.load_model("tiny/llama", "float32")
+    harness = engines.harness(model, tokenizer, 4)
+    plain = model.generate
+    model.generate = lambda **options: (
+        seen.append((len(options["input_ids"]), options["cache_implementation"])) or plain(**options)
+    )
+    context = tokenizer(WORDS[:3], return_tensors="pt", padding=True)
+    asked = {"max_length": context["input_ids"].shape[1] + 5, "stop": ["zzz"], "attention_mask": context["attention_mask"]}
+    made = harness._model_generate(context["input_ids"], **asked)
+    assert seen == [(4, "static")]
+    alone = plain(**context, max_new_tokens=5, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    assert len(made) == 3
+    assert torch.equal(made[:, : alone.shape[1]], alone)
+
+
+def trainer(folder: Path, **options):
+    tokenizer = models.load_tokenizer("tiny/llama")
+    rows = [
+        {"prompt": text, "question_id": str(i), "answer": "A", "options": ["x", "y"], "prefill": ""}
+        for i, text in enumerate(WORDS)
+    ]
+    train = Train(max_steps=1, max_completion_tokens=6)
+    data = grpo.Dataset.from_list(rows)
+    return grpo.make_trainer(
+        models.load_model("tiny/llama", "float32"), tokenizer, data, train, Prompt(style="plain"), 0, folder, **options
+    )
+
+
+def test_rollouts_have_a_cache_that_holds_the_longest_prompt(tiny, fixed, tmp_path):
+    made = trainer(tmp_path)
+    longest = max(len(models.load_tokenizer("tiny/llama")(text)["input_ids"]) for text in WORDS)
+    assert made.generation_config.cache_implementation == "static"
+    assert made.generation_config.disable_compile is False
+    assert made.model.get_base_model()._previous_max_cache_length == longest + 6
+
+
+def test_the_log_tells_generation_from_the_rest_of_a_step(tiny, tmp_path):
+    made = trainer(tmp_path)
+    made.train()
+    log = grpo.log_table(made.state.log_history)
+    assert (log["seconds_generation"] > 0).all()
+    assert (log["seconds_generation"] < log["seconds"]).all()
+
+
+def test_rollouts_by_vllm_are_options_of_trl(monkeypatch, tmp_path):
+    monkeypatch.setenv("GPU_SHARE", "0.5")
+    inside = grpo.config(
+        Train(max_completion_tokens=100), 0, tmp_path, **grpo.vllm_options(Train(max_completion_tokens=100), 300)
+    )
+    assert (inside.use_vllm, inside.vllm_mode, inside.vllm_max_model_length) == (True, "colocate", 400)
+    assert inside.vllm_gpu_memory_utilization == pytest.approx(0.15)
+    served = Train(vllm_server="http://node7:8000")
+    outside = grpo.config(served, 0, tmp_path, **grpo.vllm_options(served, 300))
+    assert (outside.vllm_mode, outside.vllm_server_base_url) == ("server", "http://node7:8000")
+    assert grpo.config(Train(), 0, tmp_path).use_vllm is False
+
+
+def test_which_engine(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert engines.choose("auto") == engines.choose("transformers") == "transformers"
+    with pytest.raises(StudyError, match="vllm is not installed here"):
+        engines.choose("vllm")
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: name)
+    assert engines.choose("auto") == "transformers"  # no GPU here
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert engines.choose("auto") == "vllm"
+    assert engines.choose("auto", "qlora") == "transformers"
+    with pytest.raises(StudyError, match="4-bit base"):
+        engines.choose("vllm", "qlora")
