@@ -51,6 +51,8 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
     except PapermillExecutionError as error:
         os.replace(partial, failed)
         what = error.evalue if error.ename == "StudyError" else f"{error.ename}: {error.evalue} (see {failed} and {log})"
+        if "No space left on device" in what:  # as libraries say it that write checkpoints and weights themselves
+            what = "no space left on the disk; free some and run the same command again"
         raise StudyError(f"{notebook}: {what}") from None
     except DeadKernelError:
         raise StudyError(

@@ -223,6 +223,16 @@ def test_scores_on_disk_are_not_made_again_down_to_one_task(tiny, forms, tmp_pat
     assert changed["setting"].unique().tolist() == ["0-shot", "0-shot, first 2"]
 
 
+def test_a_study_in_which_no_model_writes(tiny, forms, tmp_path):
+    values = STUDY | {"eval": {"tasks": [{"name": "mmlu_anatomy", "limit": 2}]}, "split": {}}
+    (tmp_path / "letters.yaml").write_text(yaml.safe_dump(values | {"train": STUDY["train"] | {"keep_checkpoints": False}}))
+    done = run(
+        "python", "-m", "helpers.run", "04_eval", tmp_path / "p.ipynb", f"study={tmp_path / 'letters.yaml'}", "arm=untrained"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No benchmark of this study has the model write." in (tmp_path / "p.ipynb").read_text()
+
+
 def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
     key = task_data.key
     rows = [("mmlu_anatomy", i, key(choice(i, "anatomy"))) for i in (1, 4)]

@@ -1,12 +1,16 @@
 """Every mistake a person makes ends in one line that names the file, the key and what would be right."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
+import papermill
 import pytest
 from conftest import REPOSITORY, run
+from papermill.exceptions import PapermillExecutionError
 
 from helpers import files, questions
+from helpers import run as notebooks
 from helpers.files import StudyError
 from helpers.parameters import Pool
 from helpers.study import open_study
@@ -238,6 +242,17 @@ def test_a_result_is_whole_or_absent(tmp_path):
 def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(StudyError, match="no space left on the disk"), files.atomic(tmp_path / "t.csv"):
         raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_that_a_library_met_is_one_line(tmp_path, monkeypatch):
+    def stop(_, partial, **__):
+        Path(partial).write_text("half a page")
+        raise PapermillExecutionError(1, 1, "", "SafetensorError", "I/O error: No space left on device (os error 28)", [])
+
+    monkeypatch.setattr(papermill, "execute_notebook", stop)
+    with pytest.raises(StudyError, match="^03_grpo_train: no space left on the disk; free some and run the same command again$"):
+        notebooks.run("03_grpo_train", tmp_path / "page.ipynb", {})
+    assert not (tmp_path / "page.ipynb").exists()
 
 
 def test_results_of_other_inputs_are_not_current(tmp_path):
