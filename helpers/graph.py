@@ -131,8 +131,10 @@ def _progress(log_path: Path, begun: float) -> str:
 
 
 def _reason(log_path: Path) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that says something; of a job that a cluster refused, what the cluster said."""
     lines = [line.strip() for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if refused := [line for line in lines if "sbatch: error: " in line]:
+        return refused[-1].partition("sbatch: error: ")[2].rstrip("'.")
     told = [line for line in lines if "rror" in line or "xception" in line]
     return (told or lines or ["no output"])[-1]
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 from helpers import gpus, graph
@@ -85,18 +86,62 @@ def test_the_graph_uses_all_gpus(two, parameters):
         graph._here(shared, 1)
 
 
-def test_slurm_is_told_what_each_job_needs(tmp_path, monkeypatch, parameters):
-    """The dry run of parameters/README.md, of a study that trains in two processes."""
-    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    path = parameters(lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_a_gpu=3))
-    call = [sys.executable, "-m", "snakemake", "--profile", "parameters/slurm", "--config", f"study={path}", "-n"]
+def asked_of_slurm(profile, study):
+    """{rule: what its jobs ask for}, and the table of jobs, from the dry run that the profile's first lines show."""
+    call = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--config", f"study={study}", "-n"]
     done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     jobs = [block for block in done.stdout.split("\nrule ")[1:] if "resources: " in block]
     asked = {block.split(":")[0]: block.split("resources: ")[1].splitlines()[0] for block in jobs}
+    counted = dict(line.split() for line in done.stdout.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:])
+    return asked, counted
+
+
+def test_slurm_is_told_what_each_job_needs(tmp_path, monkeypatch, parameters):
+    """Of a study that trains in two processes."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    path = parameters(lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_a_gpu=3))
+    asked, _ = asked_of_slurm("parameters/slurm", path)
     assert "mem_mb=48000" in asked["train"]
     assert "runtime=1440" in asked["train"]
     assert "gpu=2, gpu_parts=8" in asked["train"].replace("trainings=1, ", "")
     assert "gpu=1, gpu_parts=12" in asked["filter"]
     assert "gpu" not in asked["split"]
     assert "runtime=60" in asked["split"]
+
+
+def test_slurm_is_told_of_every_job_of_a_study(tmp_path, monkeypatch):
+    """The dry run that the profile shows: jobs and what they ask for."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    study = open_study("small")
+    asked, counted = asked_of_slurm("parameters/slurm", "small")
+    runs = str(len(study.arms) * len(study.seeds))
+    assert counted["train"] == counted["eval"] == runs
+    assert counted["filter"] == str(len(study.filters))
+    assert counted["split"] == str(len(study.arms))
+    assert set(asked) == set(counted) - {"total"}
+    for rule in ("filter", "train", "eval_untrained", "eval"):
+        assert "gpu=1," in asked[rule]
+        assert "mem_mb=48000" in asked[rule]
+    assert all("runtime=" in line and "nodes=1, tasks=1" in line for line in asked.values())
+
+
+def test_a_cluster_without_gpus_is_asked_for_none(tmp_path, monkeypatch):
+    """The change that the profile's comment tells of, in a copy of it."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    profile = yaml.safe_load((REPOSITORY / "parameters" / "slurm" / "config.yaml").read_text())
+    for asks in profile["set-resources"].values():
+        asks["gpu"] = 0
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(profile))
+    asked, _ = asked_of_slurm(tmp_path, "quickstart")
+    assert all("gpu=0," in asked[rule] for rule in ("filter", "train", "eval_untrained", "eval"))
+
+
+def test_what_slurm_refuses_is_told_in_its_words(tmp_path):
+    log = tmp_path / "snakemake.log"
+    log.write_text(
+        "Error in rule filter:\n    message: SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed\n"
+        "sbatch: error: Invalid generic resource (gres) specification'.\n    sbatch call:\n        sbatch --parsable\n"
+        "For further error details see the cluster/cloud log and the log files of the involved rule(s).\n"
+    )
+    assert graph._reason(log) == "Invalid generic resource (gres) specification"
