@@ -26,6 +26,7 @@ from helpers.study import REPOSITORY, Study, open_study
 
 TRIGGERS = ("mtime", "params", "input")  # not "code": a comment mended in the Snakefile should not train again
 STEPS = re.compile(r"(\d+) of (\d+) steps")
+SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM status is: '[^']+'")  # of its executor's log
 
 
 def command(study: Study, *options: str) -> list[str]:
@@ -131,10 +132,10 @@ def _progress(log_path: Path, begun: float) -> str:
 
 
 def _reason(log_path: Path) -> str:
-    """The last line of a log that says something; of a job that a cluster refused, what the cluster said."""
+    """The last line of a log that says something; of a job that Slurm refused or ended (out of time), what Slurm said."""
     lines = [line.strip() for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    if refused := [line for line in lines if "sbatch: error: " in line]:
-        return refused[-1].partition("sbatch: error: ")[2].rstrip("'.")
+    if said := [found[0] for line in lines if (found := SLURM.search(line))]:
+        return said[-1]
     told = [line for line in lines if "rror" in line or "xception" in line]
     return (told or lines or ["no output"])[-1]
 

@@ -137,11 +137,26 @@ def test_a_cluster_without_gpus_is_asked_for_none(tmp_path, monkeypatch):
     assert all("gpu=0," in asked[rule] for rule in ("filter", "train", "eval_untrained", "eval"))
 
 
-def test_what_slurm_refuses_is_told_in_its_words(tmp_path):
-    log = tmp_path / "snakemake.log"
-    log.write_text(
-        "Error in rule filter:\n    message: SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed\n"
-        "sbatch: error: Invalid generic resource (gres) specification'.\n    sbatch call:\n        sbatch --parsable\n"
-        "For further error details see the cluster/cloud log and the log files of the involved rule(s).\n"
-    )
-    assert graph._reason(log) == "Invalid generic resource (gres) specification"
+REFUSED = """Error in rule filter:
+    message: SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed
+sbatch: error: Invalid generic resource (gres) specification'.
+    sbatch call:
+        sbatch --parsable
+For further error details see the cluster/cloud log and the log files of the involved rule(s).
+"""
+ENDED = """Error in rule train:
+    message: SLURM-job '31' failed, SLURM status is: 'TIMEOUT'. Detailed failure reason unavailable.For further error details see the log
+Shutting down, this might take some time.
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (REFUSED, "Invalid generic resource (gres) specification"),
+        (ENDED, "SLURM-job '31' failed, SLURM status is: 'TIMEOUT'"),
+    ],
+)
+def test_what_slurm_says_of_a_job_is_told(tmp_path, log, told):
+    (tmp_path / "snakemake.log").write_text(log)
+    assert graph._reason(tmp_path / "snakemake.log") == told
