@@ -28,7 +28,7 @@ STUDY = {
     "filters": {"self": {"model": "tiny/llama", "max_new_tokens": 4, "samples": 2, "temperature": 1.0}},
     "arms": {
         "half": {"filter": "self", "size": 8, "pass_rate": 0.5},
-        "full": {"size": 8, "train": {"method": "full", "learning_rate": 1e-3}},
+        "full": {"size": 8, "train": {"method": "full", "learning_rate": 1e-3, "keep_checkpoints": False}},
     },
     "split": {"held_out": 3},
     "seeds": [0],
@@ -171,10 +171,7 @@ def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_pat
 
 def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):
     """Item by item, with the same arguments: `lm_eval run` on the tiny model."""
-    for task, options in (
-        ("mmlu_anatomy", ["--num_fewshot", "2"]),
-        ("gsm8k", ["--num_fewshot", "1", "--limit", "2", "--gen_kwargs", "max_gen_toks=4"]),
-    ):
+    for task, options in (("gsm8k", ["--num_fewshot", "1", "--limit", "2", "--gen_kwargs", "max_gen_toks=4"]),):
         command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--device", "cpu", "--batch_size", "8", "--log_samples",
                    "--model_args", f"pretrained={tiny / 'mirror/tiny/llama'},dtype=float32", "--tasks", task, *options,
                    "--output_path", str(tmp_path)]  # fmt: skip
