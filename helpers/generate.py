@@ -99,8 +99,3 @@ def _batch(
     if sampling.likely:
         rows = rows.assign(tokens=[one.tokens for one in made], likely=[one.likely for one in made])
     return rows.reset_index(drop=True)
-
-
-def eos_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens that end a text for this model: its generation config's and its tokenizer's."""
-    return engines.end_of_text(model.generation_config, tokenizer)

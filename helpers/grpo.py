@@ -24,9 +24,8 @@ from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
-from helpers import models, prompts, rewards
+from helpers import engines, models, prompts, rewards
 from helpers.files import StudyError, fingerprint, write_json
-from helpers.generate import eos_tokens
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
@@ -233,7 +232,9 @@ def make_trainer(
     TRL reads the tokens that end a rollout from the model's generation config. engine: what writes the rollouts.
     """
     set_seed(seed)
-    model.generation_config.eos_token_id = eos_tokens(model, tokenizer) + prompts.end_tokens(prompt, tokenizer)
+    model.generation_config.eos_token_id = engines.end_of_text(model.generation_config, tokenizer) + prompts.end_tokens(
+        prompt, tokenizer
+    )
     longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
     trainer = _Trainer(
         model=model.train(),
@@ -247,7 +248,7 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     alone = trainer.accelerator.num_processes == 1  # weights that several processes share come and go; no recording can follow
     if engine == "transformers" and models.fixed_cache(trainer.model) and alone:
-        # TRL forbids the recording of steps (CUDA graphs), without which a small model's rollouts take ten times as long.
+        # TRL forbids the recording of steps (CUDA graphs), without which a small model writes several times slower.
         trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
         models.size_cache(trainer.model, longest + train.max_completion_tokens)
     return trainer

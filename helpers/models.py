@@ -195,7 +195,7 @@ def fixed_cache(model: Any) -> bool:
 
 
 def size_cache(model: Any, length: int) -> None:
-    """Have a model's fixed cache hold `length` tokens from the first batch on: a cache that grows is recorded anew, a minute each time.
+    """Have a model's fixed cache hold `length` tokens from the first batch on, so that it never grows and steps need no new recording.
 
     transformers remembers the longest cache it has made (in 5.17 and 5.23 under this name) and never makes a shorter one.
     """

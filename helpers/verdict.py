@@ -143,6 +143,14 @@ def _family_of(rows: Sequence[pd.Series | None]) -> pd.DataFrame:
     return table.assign(better=found & (table["change"] > 0), worse=found & (table["change"] < 0), equal=table["p_equal"] < ALPHA)
 
 
+def _one_way(rows: pd.DataFrame, claimed: str, opposite: str) -> Outcome:
+    """Supported if a difference goes the claimed way and none the opposite one; contradicted if the reverse, or if all are shown to be equal."""
+    this, that = rows[claimed].any(), rows[opposite].any()
+    if this and not that:
+        return "supports"
+    return "contradicts" if (that and not this) or rows["equal"].all() else "cannot tell"
+
+
 def filtered_beats_random(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     """Supported if a filtered arm is better than a random one of its size on an index and none is worse; contradicted if one is worse
     and none is better, or if all are shown to be equal to it."""
@@ -153,11 +161,7 @@ def filtered_beats_random(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     )
     if rows.empty:
         return Claim(claim, "not asked", "This study has no random arm, or no filtered one of its size.")
-    better, worse = rows["better"].any(), rows["worse"].any()
-    outcome: Outcome = (
-        "supports" if better and not worse else "contradicts" if (worse and not better) or rows["equal"].all() else "cannot tell"
-    )
-    return Claim(claim, outcome, _told(rows))
+    return Claim(claim, _one_way(rows, "better", "worse"), _told(rows))
 
 
 def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
@@ -224,11 +228,7 @@ def qlora_worse(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     rows = _family_of([_difference(pairs, lora, arm, group) for lora, arm in twins for group in ("specialisation", "robustness")])
     if rows.empty:
         return Claim(claim, "not asked", "No arm of this study was trained in 4 bits.")
-    better, worse = rows["better"].any(), rows["worse"].any()
-    outcome: Outcome = (
-        "supports" if worse and not better else "contradicts" if (better and not worse) or rows["equal"].all() else "cannot tell"
-    )
-    return Claim(claim, outcome, _told(rows))
+    return Claim(claim, _one_way(rows, "worse", "better"), _told(rows))
 
 
 def chinese_costs(comparison: pd.DataFrame, arms: dict[str, Role]) -> Claim:
@@ -244,11 +244,7 @@ def chinese_costs(comparison: pd.DataFrame, arms: dict[str, Role]) -> Claim:
         pd.Series({"name": f"{row['arm']}, {row['benchmark']}", "change": row["vs_untrained"], "low": row["vs_untrained_low"],
                    "high": row["vs_untrained_high"], "p": row["vs_untrained_p"], "p_equal": row["vs_untrained_p_equal"],
                    "seeds": row["seeds"]}) for _, row in mine.iterrows()])  # fmt: skip
-    better, worse = rows["better"].any(), rows["worse"].any()
-    outcome: Outcome = (
-        "supports" if worse and not better else "contradicts" if (better and not worse) or rows["equal"].all() else "cannot tell"
-    )
-    return Claim(claim, outcome, _told(rows))
+    return Claim(claim, _one_way(rows, "worse", "better"), _told(rows))
 
 
 def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
