@@ -23,6 +23,8 @@ PAGES = (
 )
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
+SCORING = gpus.parts(S.eval.runs_a_gpu)
+
 def gpu(wildcards):
     return launch.processes(S, wildcards.arm)
 
@@ -42,7 +44,7 @@ rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
     priority: 1
-    resources: gpu=1, gpu_parts=gpus.PARTS
+    resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_a_gpu)
     shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
 rule split:
@@ -64,21 +66,21 @@ rule train:
 rule eval_untrained:
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
-    resources: gpu=1, gpu_parts=gpus.PARTS
+    resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
 
 rule eval:
     input: "train/{arm}/seed{seed}/log.csv"
     output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
     params: S.inputs("eval")
-    resources: gpu=1, gpu_parts=gpus.PARTS
+    resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
 rule eval_checkpoint:  # a step before the last, on the held-out part of the pool
     input: "train/{arm}/seed{seed}/log.csv"
     params: S.inputs("eval")
     output: "eval/{arm}/seed{seed}/step{step}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}-step{step}.ipynb"
-    resources: gpu=1, gpu_parts=gpus.PARTS
+    resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}} step={{wildcards.step}}"
 
 rule analysis:

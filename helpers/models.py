@@ -197,10 +197,13 @@ def fixed_cache(model: Any) -> bool:
 def size_cache(model: Any, length: int) -> None:
     """Have a model's fixed cache hold `length` tokens from the first batch on, so that it never grows and steps need no new recording.
 
-    transformers remembers the longest cache it has made (in 5.17 and 5.23 under this name) and never makes a shorter one.
+    transformers remembers the longest cache it has made (in 5.17 and 5.23 under this name) and never makes a shorter one. One
+    that is there already and holds as much, but not twice as much, is kept: its recording is, too. A longer one is a
+    cost at each token.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    base._previous_max_cache_length = length
+    if not length <= getattr(base, "_previous_max_cache_length", 0) < 2 * length:
+        base._previous_max_cache_length = length
 
 
 def _read_in_order(model: PreTrainedModel) -> None:

@@ -20,6 +20,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Sharing = Annotated[int, Field(ge=1, le=12)]  # how many jobs of a kind share one GPU
 Side = Literal["specialisation", "robustness", "shift"]
 
 _MMLU_MEDICAL = (
@@ -75,6 +76,7 @@ class Filter(Strict):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     max_new_tokens: Count = 1024
     batch_size: Count = 32
+    runs_a_gpu: Sharing = 1
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Filter:
@@ -155,7 +157,7 @@ class Train(Strict):
     keep_checkpoints: bool = False
     accelerate: str | None = None
     vllm_server: str | None = None
-    runs_a_gpu: Annotated[int, Field(ge=1, le=12)] = 1
+    runs_a_gpu: Sharing = 1
     lora: Lora = Lora()
 
     @model_validator(mode="after")
@@ -210,6 +212,7 @@ class Eval(Strict):
     tasks: Annotated[list[Task], Field(min_length=1)]
     groups: dict[Side, list[str]] = GROUPS
     batch_size: Count = 16
+    runs_a_gpu: Sharing = 1
     limit: Count | None = None
     shots: Annotated[int, Field(ge=0)] | None = None
     chat_template: bool = False

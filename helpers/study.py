@@ -46,6 +46,7 @@ SPEED_ONLY = (
     "vllm_server",
     "runs_a_gpu",
 )  # change no result of a training
+INFERENCE_ONLY = ("batch_size", "runs_a_gpu")  # change no answer and no score
 
 
 class Study(Strict):
@@ -189,7 +190,7 @@ class Study(Strict):
         """
         dump = self.model_dump(mode="json")
         if step == "filter":
-            asked = {key: value for key, value in dump["filters"][filter].items() if key != "batch_size"}
+            asked = {key: value for key, value in dump["filters"][filter].items() if key not in INFERENCE_ONLY}
             return {"pool": self._pool(), "prompt": dump["prompt"], "filter": asked, "dtype": self.model.dtype}
         if step == "split":
             names = [task.name for task in self.eval.tasks]
@@ -200,7 +201,7 @@ class Study(Strict):
             decides = {key: value for key, value in train.items() if key not in SPEED_ONLY}
             return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
         if step == "eval":
-            decides = {key: value for key, value in dump["eval"].items() if key not in ("batch_size", "groups")}
+            decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}
             drawn = {"pool": self._pool(), "split": dump["split"]} if self.split.held_out else {}
             return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
         shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}

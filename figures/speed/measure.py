@@ -1,7 +1,7 @@
 """How fast a GPU is with this study, beside the naive way: `python figures/speed/measure.py PART FOLDER [ARM …]`.
 
 PART is `filter` (answers to pool questions), `score` (benchmark items) or `train` (one GRPO run of the named arms side by side, each in a
-process of its own, on the GPU that is visible). Rows go to FOLDER/<part>.csv. The study is `small_larger`, cut short; MODEL names another base.
+process of its own, on the GPU that is visible). SIDE=4 has four processes filter or score beside each other. Rows go to FOLDER/<part>….csv. The study is `small_larger`, cut short; MODEL names another base.
 
 The naive way is one question at a time with plain `generate`, and one run after the other. Loading is not counted; the first batch, in
 which CUDA graphs are recorded, is counted apart, since a whole study pays it once a model.
@@ -23,7 +23,8 @@ from helpers import engines, generate, launch, models, prompts, questions, scori
 from helpers.files import write_result, write_table
 from helpers.study import REPOSITORY, open_study
 
-QUESTIONS, NAIVE, STEPS = (int(os.environ.get(name, value)) for name, value in (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30)))
+DEFAULTS = (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30), ("SIDE", 1))
+QUESTIONS, NAIVE, STEPS, SIDE = (int(os.environ.get(name, value)) for name, value in DEFAULTS)
 STUDY = """
 shared: {shared}
 title: "Speed"
@@ -94,7 +95,7 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     _, first = timed(lambda: generate.complete(longest, weights, tokenizer, **settings))
     ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, asked, 128)]
     rows = []
-    if loaded.name == "transformers":
+    if loaded.name == "transformers" and NAIVE:
         ways += [("plain generate, 128 at once", asked.head(256), 128), ("naive: one question at a time", asked.head(NAIVE), 1)]
     for way, some, batch in ways:
         if way.startswith(("plain", "naive")):
@@ -113,8 +114,8 @@ def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     tokenizer = models.load_tokenizer(s.model.id)
     loaded = engines.load(engines.Weights(s.model.id, s.model.dtype), engine)
     rows = []
-    for way, batch, limits in (("warm-up", 64, (64, 64)), ("as the study does, 64 at once", 64, (None, 256)),
-                               ("naive: one item at a time", 1, (64, NAIVE))):  # fmt: skip
+    ways = [("warm-up", 64, (64, 64)), ("as the study does, 64 at once", 64, (None, 256))]
+    for way, batch, limits in ways + ([("naive: one item at a time", 1, (64, NAIVE))] if NAIVE else []):
         if batch == 1:
             models.fixed_cache = lambda model: False
         for task, limit in zip(s.eval.tasks, limits, strict=True):
@@ -134,6 +135,21 @@ def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
                 )
             )
     return rows
+
+
+def beside(part: str, folder: Path, engine: str) -> list[dict[str, object]]:
+    """What `part` measures of the study's own way, in SIDE processes that begin at once: all items over the slowest one's seconds."""
+    places = [folder / f"side{number}" for number in range(SIDE)]
+    running = [
+        subprocess.Popen([sys.executable, __file__, part, str(place)], env=os.environ | {"SIDE": "1", "NAIVE": "0",
+                         "STUDY_RUNS": str(place / "runs")}, stdout=subprocess.DEVNULL) for place in places]  # fmt: skip
+    if any([process.wait() for process in running]):
+        raise SystemExit(f"one of {SIDE} processes failed")
+    told = pd.concat([pd.read_csv(place / f"{part}-{engine}.csv") for place in places])
+    return [
+        row(what, f"{way}, {SIDE} side by side", some["unit"].iloc[0], int(some["count"].sum()), float(some["seconds"].max()))
+        for (what, way), some in told.groupby(["what", "way"], sort=False)
+    ]
 
 
 def train_rates(s, folder: Path, arms: list[str]) -> list[dict[str, object]]:
@@ -203,9 +219,9 @@ def main() -> None:
     if part == "one":
         return one(s, folder, rest[0])
     engine = os.environ.get("ENGINE", "transformers")
-    rows = {"filter": lambda: filter_rates(s, folder, engine), "score": lambda: score_rates(s, folder, engine),
+    rows = beside(part, folder, engine) if SIDE > 1 else {"filter": lambda: filter_rates(s, folder, engine), "score": lambda: score_rates(s, folder, engine),
             "train": lambda: train_rates(s, folder, rest)}[part]()  # fmt: skip
-    name = f"{part}-{engine}" if part != "train" else f"train-{len(rest)}-{rest[0]}"
+    name = f"{part}-{engine}" + (f"-{SIDE}" if SIDE > 1 else "") if part != "train" else f"train-{len(rest)}-{rest[0]}"
     pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     return None
 
