@@ -28,7 +28,6 @@ from helpers.files import StudyError
 
 Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
-CACHE_STEP = 256  # the harness's caches of fixed size are so many tokens long, or a multiple
 VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
 GPU_PART = 0.85  # of a GPU's memory, or of the share that is lent, for vLLM's weights and its cache
 _LOADED: dict[Any, Engine] = {}
@@ -370,7 +369,7 @@ def _harness_of() -> Any:
                 texts = sorted((one.args[0] for one in requests), key=len)[-self.batch_size :]
                 room = max(one.args[1].get("max_gen_toks", self.max_gen_toks) for one in requests)
                 need = max(len(self.tok_encode(text)) for text in texts) + room
-                models.size_cache(self.model, -(-need // CACHE_STEP) * CACHE_STEP)  # so that tasks of about one length share one
+                models.size_cache(self.model, models.rounded(need))  # so that tasks of about one length share one
             return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
         def _model_generate(self, context: torch.Tensor, **options: Any) -> torch.Tensor:

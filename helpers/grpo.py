@@ -48,6 +48,7 @@ LOG_COLUMNS = {
     "kl": "kl",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
+    "skipped": "skipped",
     "loss": "loss",
     "step_time": "seconds",
     "generation_seconds": "seconds_generation",
@@ -173,6 +174,30 @@ class Progress(TrainerCallback):
         self.bar.close()
 
 
+class Finite(TrainerCallback):
+    """Leaves an optimiser step out if its gradient is not a finite number: one such step makes every weight NaN for good.
+
+    How often that was stands in the log, as `skipped`. Where DeepSpeed keeps the gradients, nothing is looked at.
+    """
+
+    def __init__(self, trainer: GRPOTrainer) -> None:
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        held = [parameter for parameter in self.trainer.model.parameters() if parameter.grad is not None]
+        if not held:
+            return
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in held])
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        broken = (~norm.isfinite()).float()
+        if torch.distributed.is_initialized():  # a part of the gradients each: all leave the step out, or none
+            torch.distributed.all_reduce(broken, torch.distributed.ReduceOp.MAX)
+        if broken:
+            for parameter in held:
+                parameter.grad = None
+        self.trainer._metrics["train"]["skipped"].append(float(broken))
+
+
 class _Trainer(GRPOTrainer):
     """TRL's trainer, quiet: completions go to files (TRL's own Parquet), not as rich tables into the log."""
 
@@ -245,12 +270,13 @@ def make_trainer(
         peft_config=None if train.method == "full" else lora(train),
         callbacks=[Progress()],
     )
+    trainer.add_callback(Finite(trainer))
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     alone = trainer.accelerator.num_processes == 1  # weights that several processes share come and go; no recording can follow
     if engine == "transformers" and models.fixed_cache(trainer.model) and alone:
         # TRL forbids the recording of steps (CUDA graphs), without which a small model writes several times slower.
         trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
-        models.size_cache(trainer.model, longest + train.max_completion_tokens)
+        models.size_cache(trainer.model, models.rounded(longest + train.max_completion_tokens))
     return trainer
 
 

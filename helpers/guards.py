@@ -53,12 +53,16 @@ def contamination(dropped: int, pool: int) -> list[Fired]:
 
 
 def training(log: pd.DataFrame, run: str) -> list[Fired]:
-    """Of a training's log (columns clipped_share, frac_reward_zero_std): completions cut off, no group with a spread of rewards."""
+    """Of a training's log (columns clipped_share, frac_reward_zero_std, skipped): completions cut off, no group with a spread of
+    rewards, steps left out."""
     cut = log["clipped_share"].mean()
     flat = bool((log["frac_reward_zero_std"] >= 1).all())
     long = "More than a third of a training's completions were cut off; raise train.max_completion_tokens"
     same = "In every step of a training all rollouts of every group had the same reward, so nothing was learned"
-    return ([Fired(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Fired(same, run)] if flat else [])
+    lost = int(log["skipped"].sum()) if "skipped" in log else 0
+    left = "Optimiser steps were left out, since their gradient was not a finite number"
+    found = ([Fired(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Fired(same, run)] if flat else [])
+    return found + ([Fired(left, run, f"{lost} of {len(log)}")] if lost else [])
 
 
 def trained_weights(effect: dict[str, float], model: str) -> list[Fired]:

@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from helpers.files import StudyError
 
+CACHE_STEP = 256  # caches of fixed size hold so many tokens, or a multiple
 CHECK_PROMPTS = (
     "Which vitamin prevents scurvy?",
     "User: Name the largest organ of the body.\n\nAssistant: <think>",
@@ -192,6 +193,15 @@ def fixed_cache(model: Any) -> bool:
     Plain generation launches some thousand small kernels a token and leaves a large GPU idle. A model in 4 bits cannot be recorded.
     """
     return model.device.type == "cuda" and getattr(model, "hf_quantizer", None) is None
+
+
+def rounded(length: int) -> int:
+    """The next multiple of CACHE_STEP: caches of nearly one length become one, and attention's tiles are full.
+
+    >>> rounded(1), rounded(256), rounded(257)
+    (256, 256, 512)
+    """
+    return -(-length // CACHE_STEP) * CACHE_STEP
 
 
 def size_cache(model: Any, length: int) -> None:

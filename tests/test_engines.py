@@ -1,12 +1,13 @@
 """Engines: which one a study gets, and that a cache of fixed size changes nothing but the speed. vLLM itself: `make test-vllm`."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
-from helpers import engines, generate, grpo, models
+from helpers import engines, generate, grpo, guards, models
 from helpers.files import StudyError
 from helpers.parameters import Prompt, Train
 
@@ -75,7 +76,36 @@ def test_rollouts_have_a_cache_that_holds_the_longest_prompt(tiny, fixed, tmp_pa
     longest = max(len(models.load_tokenizer("tiny/llama")(text)["input_ids"]) for text in WORDS)
     assert made.generation_config.cache_implementation == "static"
     assert made.generation_config.disable_compile is False
-    assert made.model.get_base_model()._previous_max_cache_length == longest + 6
+    assert made.model.get_base_model()._previous_max_cache_length == models.rounded(longest + 6)
+
+
+def test_a_cache_is_made_anew_only_where_it_must(tiny):
+    model = models.load_model("tiny/llama", "float32")
+    for asked, held in ((512, 512), (300, 512), (256, 256), (600, 600)):  # half as much or less: a long cache costs at each token
+        models.size_cache(model, asked)
+        assert model._previous_max_cache_length == held
+
+
+def test_the_harness_has_one_cache_for_all_requests(tiny, fixed, monkeypatch):
+    from lm_eval.models.huggingface import HFLM
+
+    harness = engines.harness(models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama"), 2)
+    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm=False: requests)
+    asked = [SimpleNamespace(args=(text, {"max_gen_toks": 300})) for text in WORDS]
+    assert harness.generate_until(asked) == asked
+    assert harness.model._previous_max_cache_length == 512
+
+
+def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):
+    made = trainer(tmp_path)
+    before = {name: value.detach().clone() for name, value in made.model.named_parameters()}
+    plain = made.compute_loss
+    made.compute_loss = lambda *args, **options: plain(*args, **options) * float("nan")
+    made.train()
+    log = grpo.log_table(made.state.log_history)
+    assert log["skipped"].tolist() == [1.0]
+    assert all(torch.equal(value, before[name]) for name, value in made.model.named_parameters())
+    assert guards.training(log.assign(clipped_share=0.0, frac_reward_zero_std=0.0), "self")[0].much == "1 of 1"
 
 
 def test_the_log_tells_generation_from_the_rest_of_a_step(tiny, tmp_path):
