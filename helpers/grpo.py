@@ -137,7 +137,8 @@ def config(train: Train, seed: int, folder: Path, **rollouts: Any) -> GRPOConfig
         shuffle_dataset=True,
         # An adapter trains in the model's own dtype, which autocast would change. All parameters train in float32, since
         # bfloat16 rounds steps of this size away; their products are computed in bfloat16 where the GPU can.
-        bf16=train.method == "full" and torch.cuda.is_available(),
+        # DeepSpeed wants to be told what its accelerate file says.
+        bf16=(train.method == "full" and torch.cuda.is_available()) or os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16",
         fp16=False,
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=train.gradient_checkpointing,
@@ -273,7 +274,8 @@ def make_trainer(
     trainer.add_callback(Finite(trainer))
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     alone = trainer.accelerator.num_processes == 1  # weights that several processes share come and go; no recording can follow
-    if engine == "transformers" and models.fixed_cache(trainer.model) and alone:
+    same = not trainer.args.bf16  # autocast makes bfloat16 keys, which do not go into a fixed cache of a float32 model
+    if engine == "transformers" and models.fixed_cache(trainer.model) and alone and same:
         # TRL forbids the recording of steps (CUDA graphs), without which a small model writes several times slower.
         trainer.generation_config.cache_implementation, trainer.generation_config.disable_compile = "static", False
         models.size_cache(trainer.model, models.rounded(longest + train.max_completion_tokens))

@@ -38,12 +38,26 @@ def test_the_smallest_detectable_change():
     assert int(told) == round(100 * medicine["vs_untrained_detectable"].max())
 
 
-def test_the_questions_a_second():
-    rates = pd.read_csv(REPOSITORY / "figures/speed/generation.csv").set_index("way")["rate"]
-    for name, way in (("filter", "as the study does: 128 at once, steps recorded as CUDA graphs"),
-                      ("naive", "naive: plain generate, one question at a time")):  # fmt: skip
-        (told,) = re.findall(rf"<!-- speed:{name} -->([\d.]+)<!--", README)
-        assert float(told) == float(f"{rates[way]:.2g}")
+def test_the_table_of_speed():
+    measured = pd.read_csv(REPOSITORY / "figures/speed/generation.csv")
+    kinds = {"filter": "filter", "likelihood": "by likelihood", "reasoning": "reasoning mode"}
+    ways = {"": "as the study does", "-four": "four such", "-naive": "naive"}
+    wanted = {
+        kind + way: measured.loc[measured["what"].str.contains(what) & measured["way"].str.startswith(begins), "rate"].item()
+        for kind, what in kinds.items()
+        for way, begins in ways.items()
+    }
+    runs = pd.read_csv(REPOSITORY / "figures/speed/training.csv").set_index("side_by_side")
+    alone = runs.loc[1]
+    wanted |= {"training": 1 / alone["step_seconds"], "training-four": (1 / runs.loc[4, "step_seconds"]).sum(), "first": alone["first_step_seconds"],
+               "step": alone["step_seconds"], "generation": alone["generation_seconds"]}  # fmt: skip
+    told = {name: float(value) for name, value in re.findall(r"<!-- speed:([\w-]+) -->([\d.]+)<!--", README)}
+    assert told == {name: float(f"{value:.2g}") for name, value in wanted.items()}
+
+
+def test_the_steps_in_two_processes():
+    steps = pd.read_csv(REPOSITORY / "figures/speed/processes.csv").groupby("processes")["step"].max()
+    assert steps.to_dict() == {"ddp": 5, "fsdp": 5, "zero3": 5}
 
 
 def test_what_the_caption_says_of_the_plane():
