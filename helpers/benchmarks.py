@@ -87,14 +87,25 @@ def manager(study: Study, rendered: bool = True) -> Any:
     names = [task.name for task in study.eval.tasks]
     about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None}
     held = held_out(study).to_dict("records") if HELD_OUT in names else []
-    only_ours = all((TASKS / f"{name}.yaml").exists() for name in names)
-    found = TaskManager(include_path=str(TASKS), include_defaults=not only_ours, metadata=about | {"held_out": held})
+    about |= {"held_out": held}
+    found = TaskManager(include_path=[*_folders(names), TASKS], include_defaults=False, metadata=about)
+    if any(stand_in(name) not in found.task_index for name in names):
+        found = TaskManager(include_path=TASKS, metadata=about)
     for name in names:
         if stand_in(name) not in found.task_index:
             raise StudyError(
                 f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{_nearest(name, found.task_index)}"
             )
     return found
+
+
+def _folders(names: list[str]) -> list[Path]:
+    """The harness's folders from whose name those of the tasks begin, as most do: all its files take many seconds to read."""
+    import lm_eval.tasks
+
+    wanted = [stand_in(name) for name in names]
+    folders = [path for path in Path(lm_eval.tasks.__file__).parent.iterdir() if path.is_dir()]
+    return sorted(path for path in folders if any(f"{name}_".startswith(f"{path.name}_") for name in wanted))
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import pandas as pd
 from tqdm import tqdm
@@ -135,15 +136,16 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
 
 def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any]) -> pd.DataFrame:
     """Have the harness score the given documents as they stand; one row an item and answer filter."""
-    from lm_eval import simple_evaluate
+    from lm_eval import evaluator
 
     for one in asked:
         source = "test_docs" if one.task.has_test_docs() else "validation_docs"
         setattr(one.task, source, lambda documents=one.documents: documents)
     writes = any(_writes(one.task) for one in asked)
     tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
-    with in_mirror():
-        result = simple_evaluate(
+    # At each call the harness asks the system for its programs' versions, which takes a second; a result's note has those that count.
+    with in_mirror(), patch.object(evaluator, "add_env_info", lambda told: None):
+        result = evaluator.simple_evaluate(
             model=harness,
             tasks=[one.task for one in asked],
             task_manager=manager,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import datasets
+import inprocess
 import pandas as pd
 import pytest
 import yaml
@@ -88,9 +89,7 @@ def forms(tiny) -> Path:
 
 @pytest.fixture(scope="module")
 def made(forms, tiny) -> Path:
-    done = run("make", "study", f"STUDY={forms}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return tiny / "runs" / "forms"
+    return inprocess.whole(open_study(str(forms)))
 
 
 def test_all_forms_end_to_end(made):
@@ -109,8 +108,8 @@ def test_all_forms_end_to_end(made):
     duration = pd.read_csv(made / "tables/duration.csv")
     assert duration.loc[duration["arm"] == "half", "step"].tolist() == [0, 1, 2]
     assert {p.name for p in (made / "train/full/seed0/adapter").glob("*.safetensors")} == {"model.safetensors"}
-    for part in ("Guard:", "members of suites", "One letter whatever is asked?", "2 of 40 pool questions occur"):
-        assert part in report or part == "members of suites"
+    for part in ("Guard:", "One letter whatever is asked?", "2 of 40 pool questions occur"):
+        assert part in report, part
     note = json.loads((made / "filter/self/labels.json").read_text())
     assert note["pool"]["from"] == "offline mirror"
     assert note["pool"]["rows"] == 40
@@ -158,9 +157,8 @@ def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_pat
     other = tiny / "second.yaml"
     other.write_text(yaml.safe_dump({"shared": "forms.yaml", "title": "Second", "arms": {"same": STUDY["arms"]["full"]}}))
     for notebook in ("02_split", "03_grpo_train", "04_eval"):
-        asked = [f"study={other}", "arm=same", *([] if notebook == "02_split" else ["seed=0"])]
-        done = run("python", "-m", "helpers.run", notebook, tmp_path / f"{notebook}.ipynb", *asked)
-        assert done.returncode == 0, done.stdout + done.stderr
+        seed = {} if notebook == "02_split" else {"seed": 0}
+        inprocess.execute(notebook, tmp_path / f"{notebook}.ipynb", study=str(other), arm="same", **seed)
     second = tiny / "runs/second"
     assert (made / "train/full/seed0/log.json").read_text() == (second / "train/same/seed0/log.json").read_text()
     assert not (second / "train/same/seed0/checkpoints").exists()
@@ -223,10 +221,7 @@ def test_scores_on_disk_are_not_made_again_down_to_one_task(tiny, forms, tmp_pat
 def test_a_study_in_which_no_model_writes(tiny, forms, tmp_path):
     values = STUDY | {"eval": {"tasks": [{"name": "mmlu_anatomy", "limit": 2}]}, "split": {}}
     (tmp_path / "letters.yaml").write_text(yaml.safe_dump(values | {"train": STUDY["train"] | {"keep_checkpoints": False}}))
-    done = run(
-        "python", "-m", "helpers.run", "04_eval", tmp_path / "p.ipynb", f"study={tmp_path / 'letters.yaml'}", "arm=untrained"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    inprocess.execute("04_eval", tmp_path / "p.ipynb", study=str(tmp_path / "letters.yaml"), arm="untrained")
     assert "No benchmark of this study has the model write." in (tmp_path / "p.ipynb").read_text()
 
 
