@@ -342,14 +342,17 @@ def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(dict.fromkeys(token for token in [*many, tokenizer.eos_token_id] if token is not None))
 
 
-def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int) -> Any:
+def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, written_at_once: int | None = None) -> Any:
     """lm-evaluation-harness's model class around an engine, or a transformers model, that is already loaded.
 
-    vLLM is asked with its adapter.
+    batch_size: prompts read at once for their likelihoods. written_at_once: answers written at once, if another number.
+    vLLM is asked with its adapter, and fills its own batches.
     """
     if not isinstance(engine, VLLM):
         model = engine.model if isinstance(engine, Transformers) else engine
-        return _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+        made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+        made.written_at_once = written_at_once or batch_size
+        return made
     with _version_of_vllm():
         from lm_eval.models import vllm_causallms
     # The class makes an engine of its own from a name; it is handed the one that is here.
@@ -365,6 +368,10 @@ def _harness_of() -> Any:
 
     class Filled(HFLM):
         def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            with patch.object(self, "batch_size_per_gpu", self.written_at_once):
+                return self._generate_until(requests, disable_tqdm)
+
+        def _generate_until(self, requests: list[Any], disable_tqdm: bool) -> list[str]:
             if models.fixed_cache(self.model):
                 texts = sorted((one.args[0] for one in requests), key=len)[-self.batch_size :]
                 room = max(one.args[1].get("max_gen_toks", self.max_gen_toks) for one in requests)

@@ -23,8 +23,11 @@ from helpers.parameters import Train
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # Seconds a layer takes to start its kernels: one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
-# layers), and forward and backward of a batch (the same: 0.35 s for four).
-START_STEP, START_UPDATE = 0.5e-3, 3.5e-3
+# layers), and forward and backward of a batch (the same, figures/speed/training.csv: 0.99 s for four).
+START_STEP, START_UPDATE = 0.5e-3, 10e-3
+SHARED = (
+    0.63  # so many jobs to this power are done at once by jobs that share a GPU: four did 2.4 trainings' work (the same file)
+)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from math import ceil
 
 from helpers import memory
-from helpers.machine import Machine, Speed, gpu, width
+from helpers.machine import SHARED, Machine, Speed, gpu, width
 from helpers.memory import GIB, Shape
 from helpers.parameters import HELD_OUT, Filter, Train
 from helpers.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
 from helpers.study import Study
 
 CARDS = (16, 24, 32, 40, 48, 80, 96, 141, 180)  # GiB of GPUs to be had
-DECIDES = {"method", "batch_size", "gradient_accumulation", "max_completion_tokens", "lora", "gradient_checkpointing"}
+DECIDES = {
+    "method",
+    "batch_size",
+    "gradient_accumulation",
+    "max_completion_tokens",
+    "lora",
+    "gradient_checkpointing",
+    "runs_a_gpu",
+}
 PARTS = {"weights": "weights", "optimiser": "optimiser", "update": "activations and logits", "rollouts": "rollouts"}
 
 
@@ -38,14 +46,25 @@ def needs(study: Study, on: Machine) -> list[Need]:
     found, (_, _, longest) = [], pool_facts(study)
     prompt, size = prompt_tokens(study, longest), width(study.model.dtype, on)
     for name, spec in study.filters.items():
-        found.append(_filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model)))
+        one = _filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model))
+        found.append(_sharing(one, f"filters.{name}.runs_a_gpu", spec.runs_a_gpu, on))
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
-        found.append(_training_need(f"03 train {_some(arms)}", model, train, prompt, size, on))
-    found.append(_eval_need("04 eval", study, model, memory.precision("", size, on.gpu)))
+        one = _training_need(f"03 train {_some(arms)}", model, train, prompt, size, on)
+        found.append(_sharing(one, "train.runs_a_gpu", train.runs_a_gpu, on))
+    scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu))]
     if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
-        found.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu)))
-    return found
+        scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu)))
+    return found + [_sharing(one, "eval.runs_a_gpu", study.eval.runs_a_gpu, on) for one in scored]
+
+
+def _sharing(need: Need, key: str, runs: int, on: Machine) -> Need:
+    """What jobs that share a GPU need together; fewer of them is the first way to need less."""
+    if runs == 1 or need.total is None or not on.gpu:
+        return need
+    fewer = [(f"{key}: {some}", some * need.total) for some in (6, 4, 3, 2, 1) if some < runs]
+    alone = [(f"{key}: 1, {words}", total) for words, total in need.ways]
+    return Need(need.step, runs * need.total, f"{runs} side by side, each {need.parts}", (*fewer, *alone))
 
 
 def _trainings(study: Study) -> list[tuple[Train, list[str]]]:
@@ -118,11 +137,19 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
 
     def most(batch: int) -> tuple[float, str]:
         known = [(task.name, asked(study, task)) for task in study.eval.tasks]
-        return max([(_scoring_bytes(model, at, how, batch), name) for name, how in known if how], default=(0.0, "tasks unknown"))
+        sizes = [(_scoring_bytes(model, at, how, min(batch, _at_a_time(study, how))), name) for name, how in known if how]
+        return max(sizes, default=(0.0, "tasks unknown"))
 
-    rest, name = most(study.eval.batch_size)
-    told = f"weights {gib(weights)} + {name} in batches of {study.eval.batch_size} {gib(rest)}"
-    return Need(step, weights + rest, told, _smaller("eval.batch_size", study.eval.batch_size, lambda b: weights + most(b)[0]))
+    largest = max(study.eval.batch_size, study.eval.written_at_once)
+    rest, name = most(largest)
+    batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
+    told = f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}"
+    return Need(step, weights + rest, told, _smaller("eval.batch_size", largest, lambda b: weights + most(b)[0]))
+
+
+def _at_a_time(study: Study, how: Asked) -> int:
+    """Items of a task that one batch holds."""
+    return study.eval.written_at_once if how.writes else study.eval.batch_size
 
 
 def _scoring_bytes(model: Shape, at: memory.Precision, how: Asked, batch: int) -> float:
@@ -163,12 +190,17 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
         steps = train.steps(spec.wanted) * len(study.seeds)
         written += steps * train.completions_a_step * train.max_completion_tokens
         if speed:
-            seconds += steps * speed.writing(
-                train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens
-            )
-            seconds += steps * speed.updating(train, prompt + train.max_completion_tokens)
+            once = speed.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
+            once += speed.updating(train, prompt + train.max_completion_tokens)
+            seconds += steps * once / _at_once(train.runs_a_gpu, on)
     rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if speed else None))
-    return [*rows, _eval_hours(study, speed)]
+    step, jobs, tokens, each = _eval_hours(study, speed)
+    return [*rows, (step, jobs, tokens, each and each / _at_once(study.eval.runs_a_gpu, on))]
+
+
+def _at_once(runs: int, on: Machine) -> float:
+    """How many jobs' work is done at once where `runs` share a GPU."""
+    return runs**SHARED if on.gpu else 1.0
 
 
 def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float | None]:
@@ -180,7 +212,7 @@ def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float
         if how is None or speed is None:
             return "04 eval", len(scored), 0, None
         written += times * how.passes * how.writes
-        batch = min(study.eval.batch_size, how.passes)
+        batch = min(_at_a_time(study, how), how.passes)
         if how.writes:
             seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
         else:

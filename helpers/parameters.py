@@ -212,6 +212,7 @@ class Eval(Strict):
     tasks: Annotated[list[Task], Field(min_length=1)]
     groups: dict[Side, list[str]] = GROUPS
     batch_size: Count = 16
+    generation_batch_size: Count | None = None
     runs_a_gpu: Sharing = 1
     limit: Count | None = None
     shots: Annotated[int, Field(ge=0)] | None = None
@@ -227,6 +228,11 @@ class Eval(Strict):
         if twice:
             raise ValueError(f"{twice[0]!r} stands twice; score each task once")
         return tasks
+
+    @property
+    def written_at_once(self) -> int:
+        """Answers that a model writes at once; likelihoods need more memory each, since the logits of whole prompts are kept."""
+        return self.generation_batch_size or self.batch_size
 
     def side(self, task: Task, benchmark: str) -> str:
         """The side of the report on which a benchmark of a task stands: the task's own, else the first that names it."""

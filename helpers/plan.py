@@ -86,7 +86,7 @@ def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
     assumed = (
         f"On {on.name}: {gib(on.memory)}, of which {gib(on.reserve)} are kept for {kept} and for fragmentation. Assumed: training "
         f"prompts of {prompt_tokens(study, longest)} tokens for the longest question ({prompt_tokens(study, mean)} for the mean "
-        "one), completions as long as allowed, one job at a time."
+        "one), completions as long as allowed, one job at a time unless said."
     )
     strange = [task.name for task in study.eval.tasks if asked(study, task) is None]
     left_out = _wrap(f"Not counted, since nothing is known of them: {', '.join(strange)}") if strange else []
@@ -114,7 +114,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * START_STEP:g} ms a layer and token ({1e3 * START_UPDATE:g} ms "
-        f"a layer and update), {on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s. RATE=<tokens per "
+        f"a layer and batch of an update), {on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s. RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]

@@ -72,7 +72,8 @@ class _Work:
             path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
             if not is_current(path, mark):
                 if self.harness is None:
-                    self.harness = engines.harness(self.model(), self.tokenizer, self.study.eval.batch_size)
+                    how = self.study.eval
+                    self.harness = engines.harness(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
                 turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
             parts.append(pd.read_parquet(path))

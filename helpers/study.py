@@ -46,7 +46,7 @@ SPEED_ONLY = (
     "vllm_server",
     "runs_a_gpu",
 )  # change no result of a training
-INFERENCE_ONLY = ("batch_size", "runs_a_gpu")  # change no answer and no score
+INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_a_gpu")  # change no answer and no score
 
 
 class Study(Strict):

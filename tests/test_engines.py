@@ -96,6 +96,20 @@ def test_the_harness_has_one_cache_for_all_requests(tiny, fixed, monkeypatch):
     assert harness.model._previous_max_cache_length == 512
 
 
+def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
+    from lm_eval.models.huggingface import HFLM
+
+    model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
+    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm=False: self.batch_size)
+    monkeypatch.setattr(HFLM, "loglikelihood", lambda self, requests, disable_tqdm=False: self.batch_size)
+    for harness, sizes in ((engines.harness(model, tokenizer, 2, 7), (2, 7)), (engines.harness(model, tokenizer, 2), (2, 2))):
+        assert (harness.loglikelihood([]), harness.generate_until([]), harness.loglikelihood([])) == (
+            sizes[0],
+            sizes[1],
+            sizes[0],
+        )
+
+
 def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):
     made = trainer(tmp_path)
     before = {name: value.detach().clone() for name, value in made.model.named_parameters()}

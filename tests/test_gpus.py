@@ -100,12 +100,15 @@ def asked_of_slurm(profile, study):
 def test_slurm_is_told_what_each_job_needs(tmp_path, monkeypatch, parameters):
     """Of a study that trains in two processes."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
-    path = parameters(lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_a_gpu=3))
+    path = parameters(
+        lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_a_gpu=3) or p["eval"].update(runs_a_gpu=2)
+    )
     asked, _ = asked_of_slurm("parameters/slurm", path)
     assert "mem_mb=48000" in asked["train"]
     assert "runtime=1440" in asked["train"]
     assert "gpu=2, gpu_parts=8" in asked["train"].replace("trainings=1, ", "")
     assert "gpu=1, gpu_parts=12" in asked["filter"]
+    assert "gpu=1, gpu_parts=6" in asked["eval"]
     assert "gpu" not in asked["split"]
     assert "runtime=60" in asked["split"]
 

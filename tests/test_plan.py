@@ -135,8 +135,11 @@ def test_small_on_80_gb_fits():
 
 
 def test_the_hardware_that_the_readme_asks_for():
-    """80 GB for every study; 24 GB for the small ones in smaller batches, 48 GB for the one that trains all parameters."""
-    assert "one GPU of 80 GB; of 24 GB with `eval.batch_size: 16` (`full`: 48 GB)" in (REPOSITORY / "README.md").read_text()
+    """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for the one that trains all parameters."""
+    assert (
+        "one GPU of 80 GB; of 24 GB with `runs_a_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
+        in (REPOSITORY / "README.md").read_text()
+    )
 
     def fits(study, gpu) -> bool:
         return all(needs.verdict(need, machine.machine(gpu))[0] for need in needs.needs(study, machine.machine(gpu)))
@@ -146,9 +149,12 @@ def test_the_hardware_that_the_readme_asks_for():
         assert fits(study, "80GB"), name
         if name == "paper":
             continue
-        smaller = study.model_copy(update={"eval": study.eval.model_copy(update={"batch_size": 16})})
-        assert fits(smaller, "24GB") == (name != "full"), name
-        assert fits(smaller, "48GB"), name
+        alone = {
+            "eval": study.eval.model_copy(update={"runs_a_gpu": 1}),
+            "train": study.train.model_copy(update={"runs_a_gpu": 1}),
+        }
+        assert fits(study.model_copy(update=alone), "24GB") == (name != "full"), name
+        assert fits(study.model_copy(update=alone), "48GB"), name
 
 
 @pytest.mark.parametrize("study", sorted(path.stem for path in (REPOSITORY / "parameters").glob("*.yaml")))
@@ -216,3 +222,15 @@ def test_make_plan_passes_its_values_on_and_loads_no_torch():
         subprocess.run([sys.executable, "-c", loaded], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+def test_jobs_that_share_a_gpu_need_it_together_and_are_sooner_done():
+    study = open_study("small")
+    alone = study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})})
+    on = machine.machine("80GB")
+    four, one = (next(need for need in needs.needs(each, on) if need.step.startswith("03")) for each in (study, alone))
+    assert four.total == 4 * one.total
+    assert four.parts.startswith("4 side by side, each ")
+    assert needs.verdict(four, machine.machine("48GB"))[1].count("would fit: train.runs_a_gpu: 2;") == 1
+    hours = [dict((row[0], row[3]) for row in needs.hours(each, on, None))["03 train"] for each in (study, alone)]
+    assert hours[1] / hours[0] == pytest.approx(4**machine.SHARED)
