@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported: no test asks the network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is: two workers with two threads each would wait for each other
 REPOSITORY = Path(__file__).resolve().parent.parent
 TINY = """
 title: "Tiny: every step on a model made in the test"
@@ -40,6 +41,14 @@ eval:
     - {name: starter_chinese_other, group: robustness, limit: 6}
 analysis: {resamples: 200}
 """
+
+
+LONGEST = ("test_pipeline", "test_distributed", "test_benchmarks", "test_analysis")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that no worker is left with one of them while the other has nothing more to do."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def make_tiny_model(folder: Path) -> None:
