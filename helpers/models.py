@@ -176,6 +176,9 @@ def load_model(model: str, dtype: str = "auto", trained: Path | None = None, met
 
     Raises StudyError, in one line, for a model that is not there, not granted, or has no safetensors.
     """
+    # On an H100, cuDNN's attention gives gradients that are no numbers for padded batches of some lengths, now and then (torch 2.11 to
+    # 2.13; pytorch/pytorch#196678, huggingface/trl#7181). The other kernels do not.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     whole = trained is not None and not (trained / "adapter_config.json").is_file()
     source = str(trained) if whole else locate(model)[0]
     loaded = _load(AutoModelForCausalLM, model, source, dtype=dtype_of(dtype), use_safetensors=True, **_bits(method))

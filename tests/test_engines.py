@@ -79,6 +79,12 @@ def test_rollouts_have_a_cache_that_holds_the_longest_prompt(tiny, fixed, tmp_pa
     assert made.model.get_base_model()._previous_max_cache_length == models.rounded(longest + 6)
 
 
+def test_attention_is_not_cudnns(tiny):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    models.load_model("tiny/llama", "float32")
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_a_cache_is_made_anew_only_where_it_must(tiny):
     model = models.load_model("tiny/llama", "float32")
     for asked, held in ((512, 512), (300, 512), (256, 256), (600, 600)):  # half as much or less: a long cache costs at each token
