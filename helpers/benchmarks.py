@@ -89,7 +89,7 @@ def manager(study: Study, rendered: bool = True) -> Any:
     held = held_out(study).to_dict("records") if HELD_OUT in names else []
     about |= {"held_out": held}
     found = TaskManager(include_path=[*_folders(names), TASKS], include_defaults=False, metadata=about)
-    if any(stand_in(name) not in found.task_index for name in names):
+    if not all(_known(stand_in(name), found.task_index) for name in names):
         found = TaskManager(include_path=TASKS, metadata=about)
     for name in names:
         if stand_in(name) not in found.task_index:
@@ -97,6 +97,15 @@ def manager(study: Study, rendered: bool = True) -> Any:
                 f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{_nearest(name, found.task_index)}"
             )
     return found
+
+
+def _known(name: str, index: dict[str, Any]) -> bool:
+    """Whether a task, or a group and all that it holds, is in the harness's index."""
+    if name not in index:
+        return False
+    held = (index[name].cfg or {}).get("task")
+    inner = [one if isinstance(one, str) else one.get("task") for one in held] if isinstance(held, list) else []
+    return all(_known(one, index) for one in inner if isinstance(one, str))
 
 
 def _folders(names: list[str]) -> list[Path]:

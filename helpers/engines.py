@@ -142,6 +142,8 @@ class Transformers:
         self.rows = max(self.rows, asked)
         prompts = prompts + prompts[-1:] * (self.rows - asked if fixed else 0)
         width = max(map(len, prompts))
+        if fixed:
+            models.size_cache(self.model, models.rounded(width + sampling.limit))
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=self.model.device)
         drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
@@ -342,16 +344,16 @@ def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(dict.fromkeys(token for token in [*many, tokenizer.eos_token_id] if token is not None))
 
 
-def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, written_at_once: int | None = None) -> Any:
+def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, written_at_once: int) -> Any:
     """lm-evaluation-harness's model class around an engine, or a transformers model, that is already loaded.
 
-    batch_size: prompts read at once for their likelihoods. written_at_once: answers written at once, if another number.
+    batch_size: prompts read at once for their likelihoods. written_at_once: answers written at once.
     vLLM is asked with its adapter, and fills its own batches.
     """
     if not isinstance(engine, VLLM):
         model = engine.model if isinstance(engine, Transformers) else engine
         made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
-        made.written_at_once = written_at_once or batch_size
+        made.written_at_once = written_at_once
         return made
     with _version_of_vllm():
         from lm_eval.models import vllm_causallms
@@ -365,6 +367,7 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, wr
 def _harness_of() -> Any:
     """The harness's class around a transformers model, with batches of one size where the cache has a fixed one (`Transformers`)."""
     from lm_eval.models.huggingface import HFLM
+    from lm_eval.models.utils import normalize_gen_kwargs
 
     class Filled(HFLM):
         def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
@@ -374,8 +377,8 @@ def _harness_of() -> Any:
         def _generate_until(self, requests: list[Any], disable_tqdm: bool) -> list[str]:
             if models.fixed_cache(self.model):
                 texts = sorted((one.args[0] for one in requests), key=len)[-self.batch_size :]
-                room = max(one.args[1].get("max_gen_toks", self.max_gen_toks) for one in requests)
-                need = max(len(self.tok_encode(text)) for text in texts) + room
+                room = max(normalize_gen_kwargs(one.args[1], self.max_gen_toks)["max_gen_toks"] for one in requests)
+                need = min(max(len(self.tok_encode(text)) for text in texts) + room, self.max_length)
                 models.size_cache(self.model, models.rounded(need))  # so that tasks of about one length share one
             return super().generate_until(requests, disable_tqdm=disable_tqdm)
 

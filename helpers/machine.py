@@ -23,11 +23,12 @@ from helpers.parameters import Train
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # Seconds a layer takes to start its kernels: one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
-# layers), and forward and backward of a batch (the same, figures/speed/training.csv: 0.99 s for four).
+# layers), and forward and backward of a batch (the same model on another H100, whose processor is slower: 0.99 s for four,
+# figures/speed/training.csv). There a recorded token takes as long; one that is not recorded (all parameters, 4 bits) five times as long.
 START_STEP, START_UPDATE = 0.5e-3, 10e-3
-SHARED = (
-    0.63  # so many jobs to this power are done at once by jobs that share a GPU: four did 2.4 trainings' work (the same file)
-)
+# So many jobs to this power are done at once by jobs that share a GPU: four did the work of 2.4 trainings, and of 1.7 to 2.6 evaluations.
+SHARED = 0.63
+CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Machine:
     @property
     def reserve(self) -> float:
         """Bytes that no tensor gets: the CUDA context (or Python and the system), and a share for fragmentation."""
-        return (1.0 if self.gpu else 2.5) * GIB + 0.08 * self.memory
+        return (CONTEXT if self.gpu else 2.5 * GIB) + 0.08 * self.memory
 
     @property
     def room(self) -> float:

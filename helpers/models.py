@@ -171,12 +171,13 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 def load_model(model: str, dtype: str = "auto", trained: Path | None = None, method: str = "lora") -> PreTrainedModel:
     """A model in evaluation mode on the GPU if there is one.
 
+    For the whole process, attention is then computed by other kernels than cuDNN's.
     trained: the folder that 03_grpo_train left: a LoRA adapter, or a whole model if all parameters were
     trained (`method` "full"). method "qlora" loads the base in 4 bits, which needs an NVIDIA GPU.
 
     Raises StudyError, in one line, for a model that is not there, not granted, or has no safetensors.
     """
-    # On an H100, cuDNN's attention gives gradients that are no numbers for padded batches of some lengths, now and then (torch 2.11 to
+    # On an H100 or H200, cuDNN's attention gives gradients that are no numbers for padded batches of some lengths, now and then (torch 2.11 to
     # 2.13; pytorch/pytorch#196678, huggingface/trl#7181). The other kernels do not.
     torch.backends.cuda.enable_cudnn_sdp(False)
     whole = trained is not None and not (trained / "adapter_config.json").is_file()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from helpers import memory
-from helpers.machine import SHARED, Machine, Speed, gpu, width
+from helpers.machine import CONTEXT, SHARED, Machine, Speed, gpu, width
 from helpers.memory import GIB, Shape
 from helpers.parameters import HELD_OUT, Filter, Train
 from helpers.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
@@ -59,12 +59,13 @@ def needs(study: Study, on: Machine) -> list[Need]:
 
 
 def _sharing(need: Need, key: str, runs: int, on: Machine) -> Need:
-    """What jobs that share a GPU need together; fewer of them is the first way to need less."""
+    """What jobs that share a GPU need together, a CUDA context each; fewer of them is the first way to need less."""
     if runs == 1 or need.total is None or not on.gpu:
         return need
-    fewer = [(f"{key}: {some}", some * need.total) for some in (6, 4, 3, 2, 1) if some < runs]
+    fewer = [(f"{key}: {some}", some * need.total + (some - 1) * CONTEXT) for some in (6, 4, 3, 2, 1) if some < runs]
     alone = [(f"{key}: 1, {words}", total) for words, total in need.ways]
-    return Need(need.step, runs * need.total, f"{runs} side by side, each {need.parts}", (*fewer, *alone))
+    told = f"{runs} side by side, each {need.parts}"
+    return Need(need.step, runs * need.total + (runs - 1) * CONTEXT, told, (*fewer, *alone))
 
 
 def _trainings(study: Study) -> list[tuple[Train, list[str]]]:
@@ -144,7 +145,14 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     rest, name = most(largest)
     batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
     told = f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}"
-    return Need(step, weights + rest, told, _smaller("eval.batch_size", largest, lambda b: weights + most(b)[0]))
+    halves = [largest // 2**k for k in range(1, largest.bit_length())]
+    return Need(step, weights + rest, told, tuple((_fewer_at_once(study, half), weights + most(half)[0]) for half in halves))
+
+
+def _fewer_at_once(study: Study, most: int) -> str:
+    """The keys that are to be lowered so that no batch of an evaluation holds more than `most` items."""
+    now = {"batch_size": study.eval.batch_size, "generation_batch_size": study.eval.generation_batch_size}
+    return ", ".join(f"eval.{key}: {most}" for key, value in now.items() if value and value > most)
 
 
 def _at_a_time(study: Study, how: Asked) -> int:

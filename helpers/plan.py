@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 from helpers.files import StudyError
-from helpers.machine import START_STEP, START_UPDATE, Machine, machine
+from helpers.machine import SHARED, START_STEP, START_UPDATE, Machine, machine
 from helpers.needs import disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
@@ -114,7 +114,8 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * START_STEP:g} ms a layer and token ({1e3 * START_UPDATE:g} ms "
-        f"a layer and batch of an update), {on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s. RATE=<tokens per "
+        f"a layer and batch of an update), {on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU do the work of their "
+        f"number to the power of {SHARED:g}; all parameters and 4 bits, which write without recorded steps, take longer. RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]

@@ -46,7 +46,7 @@ SPEED_ONLY = (
     "vllm_server",
     "runs_a_gpu",
 )  # change no result of a training
-INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_a_gpu")  # change no answer and no score
+INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_a_gpu")  # change greedy answers and scores by rounding only
 
 
 class Study(Strict):
@@ -191,6 +191,8 @@ class Study(Strict):
         dump = self.model_dump(mode="json")
         if step == "filter":
             asked = {key: value for key, value in dump["filters"][filter].items() if key not in INFERENCE_ONLY}
+            if self.filters[filter].samples > 1:  # a whole batch is drawn from one seed
+                asked["batch_size"] = self.filters[filter].batch_size
             return {"pool": self._pool(), "prompt": dump["prompt"], "filter": asked, "dtype": self.model.dtype}
         if step == "split":
             names = [task.name for task in self.eval.tasks]

@@ -44,7 +44,7 @@ def test_the_harness_fills_its_batches_up(tiny, fixed):
     tokenizer = models.load_tokenizer("tiny/llama")
     seen = []
     model = models.load_model("tiny/llama", "float32")
-    harness = engines.harness(model, tokenizer, 4)
+    harness = engines.harness(model, tokenizer, 4, 4)
     plain = model.generate
     model.generate = lambda **options: (
         seen.append((len(options["input_ids"]), options["cache_implementation"])) or plain(**options)
@@ -95,7 +95,7 @@ def test_a_cache_is_made_anew_only_where_it_must(tiny):
 def test_the_harness_has_one_cache_for_all_requests(tiny, fixed, monkeypatch):
     from lm_eval.models.huggingface import HFLM
 
-    harness = engines.harness(models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama"), 2)
+    harness = engines.harness(models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama"), 2, 2)
     monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm=False: requests)
     asked = [SimpleNamespace(args=(text, {"max_gen_toks": 300})) for text in WORDS]
     assert harness.generate_until(asked) == asked
@@ -108,12 +108,8 @@ def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
     model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
     monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm=False: self.batch_size)
     monkeypatch.setattr(HFLM, "loglikelihood", lambda self, requests, disable_tqdm=False: self.batch_size)
-    for harness, sizes in ((engines.harness(model, tokenizer, 2, 7), (2, 7)), (engines.harness(model, tokenizer, 2), (2, 2))):
-        assert (harness.loglikelihood([]), harness.generate_until([]), harness.loglikelihood([])) == (
-            sizes[0],
-            sizes[1],
-            sizes[0],
-        )
+    harness = engines.harness(model, tokenizer, 2, 7)
+    assert (harness.loglikelihood([]), harness.generate_until([]), harness.loglikelihood([])) == (2, 7, 2)
 
 
 def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):

@@ -1,6 +1,7 @@
 """What a study needs, told before anything is downloaded: parameters counted, memory against measurement, text for a terminal."""
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -229,8 +230,18 @@ def test_jobs_that_share_a_gpu_need_it_together_and_are_sooner_done():
     alone = study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})})
     on = machine.machine("80GB")
     four, one = (next(need for need in needs.needs(each, on) if need.step.startswith("03")) for each in (study, alone))
-    assert four.total == 4 * one.total
+    assert four.total == 4 * one.total + 3 * machine.CONTEXT
     assert four.parts.startswith("4 side by side, each ")
     assert needs.verdict(four, machine.machine("48GB"))[1].count("would fit: train.runs_a_gpu: 2;") == 1
     hours = [dict((row[0], row[3]) for row in needs.hours(each, on, None))["03 train"] for each in (study, alone)]
     assert hours[1] / hours[0] == pytest.approx(4**machine.SHARED)
+
+
+def test_what_make_plan_advises_for_an_evaluation_fits():
+    """Taken at its word: the keys it names are lowered to what it says."""
+    study, on = open_study("small"), machine.machine("16GB")
+    told = needs.verdict(next(need for need in needs.needs(study, on) if need.step.startswith("04")), on)[1]
+    advice = re.findall(r"eval\.(\w+): (\d+)", told.split("would fit: ")[1].split("; or")[0])
+    assert {key for key, _ in advice} == {"runs_a_gpu", "batch_size", "generation_batch_size"}
+    changed = study.model_copy(update={"eval": study.eval.model_copy(update={key: int(value) for key, value in advice})})
+    assert needs.verdict(next(need for need in needs.needs(changed, on) if need.step.startswith("04")), on)[0]

@@ -58,6 +58,7 @@ def test_the_table_of_speed():
 def test_the_steps_in_two_processes():
     steps = pd.read_csv(REPOSITORY / "figures/speed/processes.csv").groupby("processes")["step"].max()
     assert steps.to_dict() == {"ddp": 5, "fsdp": 5, "zero3": 5}
+    assert "DDP, FSDP and ZeRO-3 took [five steps](figures/speed/processes.csv) each" in README
 
 
 def test_what_the_caption_says_of_the_plane():

@@ -1,7 +1,7 @@
 """How fast a GPU is with this study, beside the naive way: `python figures/speed/measure.py PART FOLDER [ARM …]`.
 
 PART is `filter` (answers to pool questions), `score` (benchmark items) or `train` (one GRPO run of the named arms side by side, each in a
-process of its own, on the GPU that is visible). SIDE=4 has four processes filter or score beside each other. Rows go to FOLDER/<part>….csv. The study is `small_larger`, cut short; MODEL names another base.
+process of its own, on the GPU that is visible). SIDE=4 has four processes filter or score beside each other; BATCH is how many items are scored at once (four at 64 do not fit 80 GB). Rows go to FOLDER/<part>….csv. The study is `small_larger`, cut short; MODEL names another base.
 
 The naive way is one question at a time with plain `generate`, and one run after the other. Loading is not counted; the first batch, in
 which CUDA graphs are recorded, is counted apart, since a whole study pays it once a model.
@@ -23,8 +23,8 @@ from helpers import engines, generate, launch, models, prompts, questions, scori
 from helpers.files import write_result, write_table
 from helpers.study import REPOSITORY, open_study
 
-DEFAULTS = (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30), ("SIDE", 1))
-QUESTIONS, NAIVE, STEPS, SIDE = (int(os.environ.get(name, value)) for name, value in DEFAULTS)
+DEFAULTS = (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30), ("SIDE", 1), ("BATCH", 64))
+QUESTIONS, NAIVE, STEPS, SIDE, BATCH = (int(os.environ.get(name, value)) for name, value in DEFAULTS)
 STUDY = """
 shared: {shared}
 title: "Speed"
@@ -110,17 +110,17 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
 
 
 def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
-    """Items a second of the evaluation, by likelihood and in reasoning mode: batches as the study has them, and one item at a time."""
+    """Items a second of the evaluation, by likelihood and in reasoning mode: in batches, and one item at a time."""
     tokenizer = models.load_tokenizer(s.model.id)
     loaded = engines.load(engines.Weights(s.model.id, s.model.dtype), engine)
     rows = []
-    ways = [("warm-up", 64, (64, 64)), ("as the study does, 64 at once", 64, (None, 256))]
+    ways = [("warm-up", BATCH, (64, 64)), (f"as the study does, {BATCH} at once", BATCH, (None, 256))]
     for way, batch, limits in ways + ([("naive: one item at a time", 1, (64, NAIVE))] if NAIVE else []):
         if batch == 1:
             models.fixed_cache = lambda model: False
         for task, limit in zip(s.eval.tasks, limits, strict=True):
             cut = s.model_copy(update={"eval": s.eval.model_copy(update={
-                "batch_size": batch, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
+                "batch_size": batch, "generation_batch_size": None, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
             cut._file = s.file
             place = folder / f"tasks-{engine}-{batch}-{limit}"
             made, seconds = timed(lambda cut=cut, way=way, place=place: scoring.score(lambda: loaded, tokenizer, cut, way, place))
