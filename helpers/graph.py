@@ -62,11 +62,11 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
 
 
 def _here(study: Study, jobs: int) -> list[str]:
-    """Snakemake's limits on this machine: what its GPUs hold, or, without one, half of the jobs as trainings."""
+    """Snakemake's limits on this machine: what its GPUs hold, or, without one, how many of the jobs may be trainings."""
     found = len(gpus.visible())
     if not found:
-        # Training takes most memory, so at most half of the notebooks that run side by side are trainings.
-        return ["--cores", str(jobs), "--resources", f"trainings={max(1, jobs // 2)}"]
+        # Training takes most memory: a little more than half of the notebooks that run side by side may be trainings.
+        return ["--cores", str(jobs), "--resources", f"trainings={(jobs + 2) // 2}"]
     for arm in study.arms:
         launch.enough_gpus(study, arm)
     return ["--cores", str(jobs), "--resources", f"gpu_parts={found * gpus.PARTS}"]
