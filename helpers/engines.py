@@ -29,7 +29,8 @@ from helpers.files import StudyError
 Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
 VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
-GPU_PART = 0.85  # of a GPU's memory, or of the share that is lent, for vLLM's weights and its cache
+GPU_PART, READ_PART = 0.85, 0.4  # of a GPU's memory, or of the share that is lent, for vLLM: alone, and beside transformers
+VLLM_WORK = 3 * 2**30  # bytes that vLLM needs besides: activations, recorded steps, CUDA's own
 _LOADED: dict[Any, Engine] = {}
 
 
@@ -38,6 +39,7 @@ class Weights:
     """Which weights an engine loads. trained: the folder that 03_grpo_train left, an adapter or a whole model.
 
     length: the most tokens of prompt and completion together; None: what the model and the memory allow.
+    read: likelihoods are asked for as well, which transformers reads (`harness`): vLLM leaves it room on a GPU.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Weights:
     trained: Path | None = None
     method: Literal["lora", "qlora", "full"] = "lora"
     length: int | None = None
+    read: bool = False
 
     @property
     def adapter(self) -> Path | None:
@@ -195,10 +198,12 @@ class VLLM:
         from vllm.lora.request import LoRARequest
 
         self.weights, self.request = weights, None
-        options: dict[str, Any] = {}
+        share = float(os.environ.get("GPU_SHARE", "1"))
+        part = share * (READ_PART if weights.read else GPU_PART)
+        options: dict[str, Any] = _cache_beside_others(weights, part) if on_gpu and share < 1 else {}
         if weights.adapter:
             config = json.loads((weights.adapter / "adapter_config.json").read_text())
-            options = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(config["r"])}
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(config["r"])}
             # Only the layers that the adapter has: vLLM wraps the output layer as well, and on a CPU, scoring a prompt then
             # failed there (seen in 0.28: shapes that do not fit, in punica_cpu's add_lora_logits).
             if isinstance(config["target_modules"], list):
@@ -212,7 +217,7 @@ class VLLM:
                     tokenizer=models.locate(weights.model)[0],
                     dtype=str(models.dtype_of(weights.dtype)).removeprefix("torch."),
                     max_model_len=_length(weights),
-                    gpu_memory_utilization=GPU_PART * float(os.environ.get("GPU_SHARE", "1")),
+                    gpu_memory_utilization=part,
                     enforce_eager=not on_gpu,  # a CPU need not have a compiler
                     generation_config="vllm",  # no defaults of the model's own, such as a repetition penalty
                     seed=0,
@@ -288,6 +293,23 @@ class VLLM:
         return {"largest_weight": weight, "largest_logit_change": change}
 
 
+def _cache_beside_others(weights: Weights, part: float) -> dict[str, int]:
+    """vLLM's option for a cache that fills its part of a GPU which others use as well. Of itself it takes what it measures to
+    be free, and fails where another process takes or frees memory meanwhile. Raises StudyError if no room for a cache is left.
+    """
+    from helpers import sizes  # here, since that module reads a table of models which nothing else of this one needs
+
+    shape = sizes.shape_of(weights.model)
+    if shape is None:  # not known how large it is: vLLM measures
+        return {}
+    left = int(part * torch.cuda.get_device_properties(0).total_memory - 2 * shape.parameters() - VLLM_WORK)
+    if left < 2**28:
+        raise StudyError(
+            f"{weights.model}: {part:.0%} of this GPU is too little for vLLM; a smaller runs_a_gpu gives each job more"
+        )
+    return {"kv_cache_memory_bytes": left}
+
+
 def _largest_change(weights: Weights) -> float:
     """The largest change of any parameter between the base model's files and those of a model trained as a whole."""
     from huggingface_hub import snapshot_download
@@ -348,16 +370,22 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, wr
     """lm-evaluation-harness's model class around an engine, or a transformers model, that is already loaded.
 
     batch_size: prompts read at once for their likelihoods. written_at_once: answers written at once.
-    vLLM is asked with its adapter, and fills its own batches.
+    vLLM only writes, with its adapter, in batches of its own. Likelihoods are read by transformers on the same weights: the
+    harness asks vLLM for each option of an item apart, which takes several times as long (figures/speed).
     """
-    if not isinstance(engine, VLLM):
-        model = engine.model if isinstance(engine, Transformers) else engine
-        made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
-        made.written_at_once = written_at_once
-        return made
+    model = engine.model if isinstance(engine, Transformers) else engine
+    if by_vllm := isinstance(engine, VLLM):
+        of = engine.weights
+        model = models.load_model(of.model, of.dtype, of.trained, of.method)
+    made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+    made.written_at_once, made.writer = written_at_once, _writer(engine) if by_vllm else None
+    return made
+
+
+def _writer(engine: VLLM) -> Any:
+    """The harness's class around vLLM, with the engine that is here instead of one that it would make from a name."""
     with _version_of_vllm():
         from lm_eval.models import vllm_causallms
-    # The class makes an engine of its own from a name; it is handed the one that is here.
     with patch.object(vllm_causallms, "LLM", lambda **_: engine.llm):
         made = vllm_causallms.VLLM(pretrained=models.locate(engine.weights.model)[0], batch_size="auto")
     made.lora_request = engine.request
@@ -365,12 +393,47 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, wr
 
 
 def _harness_of() -> Any:
-    """The harness's class around a transformers model, with batches of one size where the cache has a fixed one (`Transformers`)."""
+    """The harness's class around a transformers model, with two things done for speed.
+
+    The output layer is asked for logits only where answers stand: those of whole prompts take many times the memory of the
+    model (17 GB for 64 prompts of 460 tokens and 152,000 words). And batches have one size where the cache has a fixed one
+    (`Transformers`).
+    """
+    from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
     from lm_eval.models.utils import normalize_gen_kwargs
 
     class Filled(HFLM):
+        longest, ends = 0, ()  # tokens of the longest answer that is asked about; where the prompts of a batch end
+
+        def _loglikelihood_tokens(self, requests: list[Any], **options: Any) -> Any:
+            def padded(length: int, prompts: list[torch.Tensor], **how: Any) -> torch.Tensor:
+                self.ends = [len(prompt) for prompt in prompts]
+                return pad_and_concat(length, prompts, **how)
+
+            pad_and_concat = huggingface.pad_and_concat
+            self.longest = max((len(answer) for _, _, answer in requests), default=0)
+            with patch.object(huggingface, "pad_and_concat", padded):
+                return super()._loglikelihood_tokens(requests, **options)
+
+        def _model_call(self, inps: torch.Tensor, attn_mask: Any = None, labels: Any = None) -> torch.Tensor:
+            """Logits of shape (batch, longest answer, vocabulary), each row up to where its prompt and answer end."""
+            last = torch.tensor(self.ends, device=inps.device)[:, None] - self.longest
+            places = (last + torch.arange(self.longest, device=inps.device)).clamp(min=0)
+            rows = torch.arange(len(inps), device=inps.device)[:, None]
+            output_layer = self.model.get_output_embeddings()
+            hook = output_layer.register_forward_pre_hook(lambda layer, given: (given[0][rows, places],))
+            try:
+                return super()._model_call(inps, attn_mask, labels)
+            finally:
+                hook.remove()
+
+        def _select_cont_toks(self, logits: torch.Tensor, contlen: int | None = None, inplen: int | None = None) -> torch.Tensor:
+            return logits[len(logits) - contlen :]
+
         def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+            if self.writer is not None:
+                return self.writer.generate_until(requests, disable_tqdm=disable_tqdm)
             with patch.object(self, "batch_size_per_gpu", self.written_at_once):
                 return self._generate_until(requests, disable_tqdm)
 

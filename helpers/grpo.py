@@ -11,10 +11,14 @@ import json
 import math
 import os
 import shutil
+import socket
 import sys
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -24,7 +28,7 @@ from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
-from helpers import engines, models, prompts, rewards
+from helpers import engines, memory, models, prompts, rewards, sizes
 from helpers.files import StudyError, fingerprint, write_json
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -100,6 +104,28 @@ def vllm_options(train: Train, longest: int) -> dict[str, Any]:
     )  # fmt: skip
     return where | {"use_vllm": True, "vllm_importance_sampling_correction": True,
                     "vllm_importance_sampling_mode": "sequence_mask", "vllm_importance_sampling_clip_max": 3.0}  # fmt: skip
+
+
+@contextlib.contextmanager
+def vllm_cache(model: str, train: Train, longest: int) -> Iterator[None]:
+    """Within it, vLLM inside the training process gets a cache for the rollouts of one step, twice over, and no more.
+
+    Of itself it takes what it measures to be free, and fails where another run on the same GPU takes or frees memory
+    meanwhile; TRL has no option for it.
+    """
+    shape = sizes.shape_of(model)
+    if train.vllm_server or shape is None or not torch.cuda.is_available():
+        yield
+        return
+    import trl.generation.vllm_generation as module
+
+    if "LOCAL_RANK" not in os.environ:  # one process, to which vLLM speaks through a port; runs side by side need one each
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    need = memory.cache_bytes(shape, 2, train.completions_a_step, longest + train.max_completion_tokens)
+    with patch.object(module, "LLM", partial(module.LLM, kv_cache_memory_bytes=int(2 * need))):
+        yield
 
 
 def config(train: Train, seed: int, folder: Path, **rollouts: Any) -> GRPOConfig:
@@ -262,15 +288,17 @@ def make_trainer(
         prompt, tokenizer
     )
     longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
-    trainer = _Trainer(
-        model=model.train(),
-        reward_funcs=list(rewards.ALL.values()),
-        args=config(train, seed, folder, **(vllm_options(train, longest) if engine == "vllm" else {})),
-        train_dataset=data,
-        processing_class=tokenizer,
-        peft_config=None if train.method == "full" else lora(train),
-        callbacks=[Progress()],
-    )
+    by_vllm = engine == "vllm"
+    with vllm_cache(model.name_or_path, train, longest) if by_vllm else contextlib.nullcontext():
+        trainer = _Trainer(
+            model=model.train(),
+            reward_funcs=list(rewards.ALL.values()),
+            args=config(train, seed, folder, **(vllm_options(train, longest) if by_vllm else {})),
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=None if train.method == "full" else lora(train),
+            callbacks=[Progress()],
+        )
     trainer.add_callback(Finite(trainer))
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     alone = trainer.accelerator.num_processes == 1  # weights that several processes share come and go; no recording can follow

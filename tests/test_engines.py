@@ -1,5 +1,6 @@
 """Engines: which one a study gets, and that a cache of fixed size changes nothing but the speed. vLLM itself: `make test-vllm`."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import engines, generate, grpo, guards, models
+from helpers import engines, generate, grpo, guards, models, sizes
 from helpers.files import StudyError
 from helpers.parameters import Prompt, Train
 
@@ -110,6 +111,80 @@ def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
     monkeypatch.setattr(HFLM, "loglikelihood", lambda self, requests, disable_tqdm=False: self.batch_size)
     harness = engines.harness(model, tokenizer, 2, 7)
     assert (harness.loglikelihood([]), harness.generate_until([]), harness.loglikelihood([])) == (2, 7, 2)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_stand(tiny, adapted):
+    from lm_eval.models.huggingface import HFLM
+    from peft import LoraConfig, get_peft_model
+
+    model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
+    if adapted:
+        model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).eval()
+    ours = engines.harness(model, tokenizer, 3, 3)
+    plain = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3, backend="causal")
+    # Answers of one token, which share a prompt, and longer ones; prompts of all lengths; token 0, with which batches are padded.
+    asked = [
+        (("", ""), list(range(5, 5 + size)) + [0], answer)
+        for size in (1, 2, 7, 19)
+        for answer in ([3], [4], [0], [5, 0, 0], [6, 7])
+    ]
+    seen = []
+    model.get_output_embeddings().register_forward_hook(lambda layer, given, made: seen.append(tuple(made.shape[:2])))
+    found = ours._loglikelihood_tokens(asked, disable_tqdm=True)
+    assert all(places == 3 for _, places in seen)
+    seen.clear()
+    expected = plain._loglikelihood_tokens(asked, disable_tqdm=True)
+    assert max(places for _, places in seen) > 20
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-5)
+
+
+class _VLLM(engines.VLLM):
+    """The engine without vLLM behind it."""
+
+    def __init__(self, weights):
+        self.weights, self.llm, self.request = weights, None, None
+
+
+def test_vllm_writes_and_transformers_reads(tiny, monkeypatch):
+    monkeypatch.setattr(
+        engines, "_writer", lambda engine: SimpleNamespace(generate_until=lambda asked, disable_tqdm: ["written"])
+    )
+    harness = engines.harness(_VLLM(engines.Weights("tiny/llama", "float32")), models.load_tokenizer("tiny/llama"), 2, 2)
+    assert harness.generate_until([]) == ["written"]
+    ((value, _),) = harness._loglikelihood_tokens([(("", ""), [5, 6], [7])], disable_tqdm=True)
+    assert value < 0
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU of 80 GB that can be asked about, and nothing else."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * 10**9))
+
+
+def test_vllm_beside_others_does_not_measure_what_is_free(tiny, gpu):
+    weights = engines.Weights("tiny/llama")
+    size = 2 * sizes.shape_of("tiny/llama").parameters()
+    assert engines._cache_beside_others(weights, 0.25) == {"kv_cache_memory_bytes": 20 * 10**9 - size - engines.VLLM_WORK}
+    with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_a_gpu"):
+        engines._cache_beside_others(weights, 0.04)
+
+
+def test_rollouts_by_vllm_get_a_cache_for_two_steps_and_a_port_of_their_own(tiny, gpu, monkeypatch):
+    import trl.generation.vllm_generation as module
+
+    monkeypatch.setattr(module, "LLM", lambda **options: options, raising=False)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    with grpo.vllm_cache("tiny/llama", Train(max_completion_tokens=100), 300):
+        made = module.LLM(seed=0)
+    shape = sizes.shape_of("tiny/llama")
+    assert made == {"seed": 0, "kv_cache_memory_bytes": 2 * 2 * 2 * shape.layers * shape.keys * 12 * 400}
+    assert int(os.environ["MASTER_PORT"]) > 1023
+    assert "kv_cache_memory_bytes" not in module.LLM()
 
 
 def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):
