@@ -23,14 +23,13 @@ from unittest.mock import patch
 import torch
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
-from helpers import models
+from helpers import memory, models
 from helpers.files import StudyError
 
 Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
 VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
 GPU_PART, READ_PART = 0.85, 0.4  # of a GPU's memory, or of the share that is lent, for vLLM: alone, and beside transformers
-VLLM_WORK = 3 * 2**30  # bytes that vLLM needs besides: activations, recorded steps, CUDA's own
 _LOADED: dict[Any, Engine] = {}
 
 
@@ -302,7 +301,7 @@ def _cache_beside_others(weights: Weights, part: float) -> dict[str, int]:
     shape = sizes.shape_of(weights.model)
     if shape is None:  # not known how large it is: vLLM measures
         return {}
-    left = int(part * torch.cuda.get_device_properties(0).total_memory - 2 * shape.parameters() - VLLM_WORK)
+    left = int(part * torch.cuda.get_device_properties(0).total_memory - 2 * shape.parameters() - memory.VLLM_WORK)
     if left < 2**28:
         raise StudyError(
             f"{weights.model}: {part:.0%} of this GPU is too little for vLLM; a smaller runs_a_gpu gives each job more"

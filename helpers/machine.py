@@ -26,6 +26,10 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # layers), and forward and backward of a batch (the same model on another H100, whose processor is slower: 0.99 s for four,
 # figures/speed/training.csv). There a recorded token takes as long; one that is not recorded (all parameters, 4 bits) five times as long.
 START_STEP, START_UPDATE = 0.5e-3, 10e-3
+# With vLLM: a layer's part of a token, an item's work outside the GPU when its likelihoods are read, and what a job takes
+# before it works (0.5B and 1.5B on an H100 with a slow processor: 6 ms a token on 28 layers, 1,273 items in 5.4 s, 40 to 100 s).
+START_VLLM, START_ITEM, START_JOB = 0.2e-3, 4e-3, 70.0
+VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
 # So many jobs to this power are done at once by jobs that share a GPU: four did the work of 2.4 trainings, and of 1.7 to 2.6 evaluations.
 SHARED = 0.63
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
@@ -86,21 +90,23 @@ def width(dtype: str, on: Machine) -> int:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it."""
+    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it; vllm: it writes."""
 
     model: Shape
     on: Machine
     width: int
     rate: float | None
+    vllm: bool = False
 
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
         """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
         if self.rate:
             return sequences * new / self.rate
+        batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
-        moved = self.width * self.model.parameters() + 3 * cached  # the cache is read, and copied as it grows
+        moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows
         work = 2 * self.model.parameters() * batch / self.on.arithmetic
-        step = self.model.layers * START_STEP + max(moved / self.on.bandwidth, work)
+        step = self.model.layers * (START_VLLM if self.vllm else START_STEP) + max(moved / self.on.bandwidth, work)
         return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
 
     def reading(self, sequences: int, batch: int, tokens: int) -> float:

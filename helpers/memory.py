@@ -11,7 +11,8 @@ What is counted, and where each term is from:
 - KV cache: 2 · layers · kv_heads · head_dim · bytes a token of every sequence, cut off at a layer's window;
 - logits: none in training, since TRL's fused head (trl/kernels/chunked_logprob.py) passes over tiles of 32,768 words of
   the vocabulary; on a GPU at most 4,096 tokens a tile and only the completion's, elsewhere every token at once with
-  float32 copies. In generation one row a sequence; in likelihood scoring batch × length × vocabulary, twice.
+  float32 copies. In generation one row a sequence; in likelihood scoring one a token of the answer, and their log-softmax;
+- vLLM, where it writes: a copy of the weights, its own cache, and what its kernels and recorded steps take (assumed).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ FOUR_BIT = 0.5 + 4 / 64  # bytes a parameter: the weight, and its share of the b
 TILE_WORDS, TILE_TOKENS = 32768, 4096  # of TRL's fused head
 TILE_COPIES = 7.25  # float32 copies of a tile alive at once in its backward without Triton: y, z, log p, p, grad, two of the
 # one-hot minus p and its product with the gradient, and a boolean one-hot
+ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one where it is a letter)
+VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
 VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
 
 
@@ -238,16 +241,23 @@ def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, n
 
 
 def likelihood_bytes(model: Shape, at: Precision, sequences: int, length: int) -> float:
-    """Scoring by likelihood: logits of the whole batch and their log-softmax (lm-evaluation-harness, `HFLM`)."""
+    """Scoring by likelihood: a layer's activations over whole prompts, or the logits of the answers (`engines.harness`)."""
     layer = sequences * length * (3 * model.intermediate + 2 * model.hidden) * at.compute
-    return max(layer, 2 * sequences * length * model.vocab * at.compute)
+    return max(layer, 2 * sequences * ANSWER * model.vocab * at.compute)
 
 
-def training_bytes(model: Shape, train: Train, at: Precision, prompt: int, completion: int) -> dict[str, float]:
+def vllm_bytes(model: Shape, at: Precision, sequences: int, length: int, work: float = VLLM_WORK) -> float:
+    """vLLM with a cache for so many sequences at once."""
+    return model.parameters() * at.compute + cache_bytes(model, at.compute, sequences, length) + work
+
+
+def training_bytes(
+    model: Shape, train: Train, at: Precision, prompt: int, completion: int, vllm: bool = False
+) -> dict[str, float]:
     """Memory of one GRPO run by part, at its highest: prompt and completion are tokens of the longest in a batch.
 
     Rollouts of a whole step are generated at once (`steps_per_generation` is the accumulation), so either they or the
-    update is the peak.
+    update is the peak. vllm: it writes them, and keeps its copy of the weights and a cache for two steps all along.
     """
     trained = trained_parameters(model, train)
     rollouts = generation_bytes(model, at, train.completions_a_step, prompt, completion, adapter=train.method != "full")
@@ -256,10 +266,11 @@ def training_bytes(model: Shape, train: Train, at: Precision, prompt: int, compl
         "weights": weight_bytes(model, at) + reference + (0 if train.method == "full" else trained * at.trained),
         "optimiser": 3 * trained * at.trained,
         "update": update_bytes(model, train, at, prompt, completion),
-        "rollouts": rollouts,
+        "rollouts": 0.0 if vllm else rollouts,
+        "vllm": vllm_bytes(model, at, 2 * train.completions_a_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
     }
 
 
 def training_peak(parts: dict[str, float]) -> float:
     """Bytes at the highest moment of a training."""
-    return parts["weights"] + parts["optimiser"] + max(parts["update"], parts["rollouts"])
+    return parts["weights"] + parts["optimiser"] + parts["vllm"] + max(parts["update"], parts["rollouts"])

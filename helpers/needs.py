@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from helpers import memory
-from helpers.machine import CONTEXT, SHARED, Machine, Speed, gpu, width
+from helpers.machine import CONTEXT, SHARED, START_ITEM, START_JOB, Machine, Speed, gpu, width
 from helpers.memory import GIB, Shape
 from helpers.parameters import HELD_OUT, Filter, Train
 from helpers.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
@@ -28,7 +28,13 @@ DECIDES = {
     "gradient_checkpointing",
     "runs_a_gpu",
 }
-PARTS = {"weights": "weights", "optimiser": "optimiser", "update": "activations and logits", "rollouts": "rollouts"}
+PARTS = {
+    "weights": "weights",
+    "optimiser": "optimiser",
+    "update": "activations and logits",
+    "rollouts": "rollouts",
+    "vllm": "vLLM",
+}
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,24 @@ def needs(study: Study, on: Machine) -> list[Need]:
     """What each step needs: every filter, every way of training, every way of loading a model that is scored."""
     found, (_, _, longest) = [], pool_facts(study)
     prompt, size = prompt_tokens(study, longest), width(study.model.dtype, on)
+    vllm = by_vllm(study, on)
     for name, spec in study.filters.items():
-        one = _filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model))
+        one = _filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model), vllm)
         found.append(_sharing(one, f"filters.{name}.runs_a_gpu", spec.runs_a_gpu, on))
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
-        one = _training_need(f"03 train {_some(arms)}", model, train, prompt, size, on)
+        writes = vllm and train.method != "qlora" and not train.vllm_server
+        one = _training_need(f"03 train {_some(arms)}", model, train, prompt, size, on, writes)
         found.append(_sharing(one, "train.runs_a_gpu", train.runs_a_gpu, on))
-    scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu))]
+    scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu), vllm)]
     if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
-        scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu)))
+        scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu), False))
     return found + [_sharing(one, "eval.runs_a_gpu", study.eval.runs_a_gpu, on) for one in scored]
+
+
+def by_vllm(study: Study, on: Machine) -> bool:
+    """Whether vLLM writes there: it does where a GPU is, with all that the study's requirements install (`engines.choose`)."""
+    return on.gpu and study.engine != "transformers"
 
 
 def _sharing(need: Need, key: str, runs: int, on: Machine) -> Need:
@@ -83,10 +96,13 @@ def _some(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, model: Shape | None) -> Need:
+def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, model: Shape | None, vllm: bool) -> Need:
     if model is None:
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)
+    if vllm:
+        least = memory.vllm_bytes(model, at, 1, prompt + spec.max_new_tokens)
+        return Need(step, least, f"weights {gib(weights)} + vLLM {gib(least - weights)}, which takes what is left for its cache")
 
     def with_batch(batch: int) -> float:
         return weights + memory.generation_bytes(model, at, batch, prompt, spec.max_new_tokens)
@@ -102,18 +118,21 @@ def _smaller(key: str, batch: int, total: Callable[[int], float]) -> tuple[tuple
     return tuple((f"{key}: {half}", total(half)) for half in halves)
 
 
-def _training_need(step: str, model: Shape | None, train: Train, prompt: int, size: int, on: Machine) -> Need:
+def _training_need(step: str, model: Shape | None, train: Train, prompt: int, size: int, on: Machine, vllm: bool) -> Need:
     if model is None or (train.method == "qlora" and not on.gpu):
         return Need(step, None, "qlora needs an NVIDIA GPU" if model else "size unknown")
 
-    def parts(changed: Train) -> dict[str, float]:
+    def parts(changed: Train, by: bool) -> dict[str, float]:
         at = memory.precision(changed.method, size, on.gpu)
-        return memory.training_bytes(model, changed, at, prompt, changed.max_completion_tokens)
+        return memory.training_bytes(model, changed, at, prompt, changed.max_completion_tokens, by and changed.method != "qlora")
 
-    now = parts(train)
+    now = parts(train, vllm)
     peak = ("update", "rollouts")[now["rollouts"] > now["update"]]
-    told = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak))
-    ways = [(words, memory.training_peak(parts(changed))) for words, changed in _changes(train, on)]
+    told = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vllm") if now[name])
+    ways = [(words, memory.training_peak(parts(changed, vllm))) for words, changed in _changes(train, on)]
+    if vllm:  # without vLLM first: slower, and else the same
+        others = [("", train), *((f", {words}", changed) for words, changed in _changes(train, on))]
+        ways = [(f"engine: transformers{words}", memory.training_peak(parts(changed, False))) for words, changed in others] + ways
     return Need(step, memory.training_peak(now), told, tuple(ways))
 
 
@@ -129,8 +148,11 @@ def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
             yield ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items()), train.model_copy(update=change)
 
 
-def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision) -> Need:
-    """The benchmark that needs most, since all are scored by one process; a fully trained model is loaded as the base is."""
+def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision, vllm: bool) -> Need:
+    """The benchmark that needs most, since all are scored by one process; a fully trained model is loaded as the base is.
+
+    vllm: it writes, with a cache that fits, beside the model that reads likelihoods.
+    """
     if model is None:
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)
@@ -138,13 +160,20 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
 
     def most(batch: int) -> tuple[float, str]:
         known = [(task.name, asked(study, task)) for task in study.eval.tasks]
-        sizes = [(_scoring_bytes(model, at, how, min(batch, _at_a_time(study, how))), name) for name, how in known if how]
+        sizes = [(_scoring_bytes(model, at, how, min(batch, _at_a_time(study, how))), name) for name, how in known
+                 if how and not (vllm and how.writes)]  # fmt: skip
         return max(sizes, default=(0.0, "tasks unknown"))
 
     largest = max(study.eval.batch_size, study.eval.written_at_once)
     rest, name = most(largest)
     batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
-    told = f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}"
+    told = f"weights {gib(weights)}" + (f" + {name} in batches of {batch} {gib(rest)}" if rest or not vllm else "")
+    if vllm:
+        longest = max(
+            (how.longest + how.writes for task in study.eval.tasks if (how := asked(study, task)) and how.writes), default=0
+        )
+        own = memory.vllm_bytes(model, at, 1, longest) if longest else 0.0
+        weights, told = weights + own, f"{told} + vLLM {gib(own)}"
     halves = [largest // 2**k for k in range(1, largest.bit_length())]
     return Need(step, weights + rest, told, tuple((_fewer_at_once(study, half), weights + most(half)[0]) for half in halves))
 
@@ -188,10 +217,11 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
     for name, spec in study.filters.items():
         model, answers = shape_of(spec.model), (count or 0) * spec.samples
         told = model is not None and count is not None
-        seconds = Speed(model, on, size, rate).writing(answers, spec.batch_size, prompt, spec.max_new_tokens) if told else None
+        speed = Speed(model, on, size, rate, by_vllm(study, on)) if told else None
+        seconds = (START_JOB * on.gpu + speed.writing(answers, spec.batch_size, prompt, spec.max_new_tokens)) if speed else None
         rows.append((f"01 filter {name}", 1, answers * spec.max_new_tokens, seconds and seconds / 3600))
     model = shape_of(study.model.id)
-    speed = Speed(model, on, size, rate) if model else None
+    speed = Speed(model, on, size, rate, by_vllm(study, on)) if model else None
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
         train = study.training(arm)
@@ -200,10 +230,16 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
         if speed:
             once = speed.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
             once += speed.updating(train, prompt + train.max_completion_tokens)
-            seconds += steps * once / _at_once(train.runs_a_gpu, on)
+            seconds += steps * once / _at_once(train.runs_a_gpu, on) + len(study.seeds) * _starting(train.runs_a_gpu, on)
     rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if speed else None))
     step, jobs, tokens, each = _eval_hours(study, speed)
-    return [*rows, (step, jobs, tokens, each and each / _at_once(study.eval.runs_a_gpu, on))]
+    runs = study.eval.runs_a_gpu
+    return [*rows, (step, jobs, tokens, each and each / _at_once(runs, on) + jobs * _starting(runs, on) / 3600)]
+
+
+def _starting(runs: int, on: Machine) -> float:
+    """Seconds of a GPU until a job that shares it with others works: loading and recording, which they do at the same time."""
+    return START_JOB / runs if on.gpu else 0.0
 
 
 def _at_once(runs: int, on: Machine) -> float:
@@ -224,7 +260,7 @@ def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float
         if how.writes:
             seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
         else:
-            seconds += times * speed.reading(how.passes, batch, how.tokens)
+            seconds += times * (speed.reading(how.passes, batch, how.tokens) + how.passes * START_ITEM)
     return "04 eval", len(scored), written, seconds / 3600
 
 

@@ -12,8 +12,8 @@ import sys
 import textwrap
 
 from helpers.files import StudyError
-from helpers.machine import SHARED, START_STEP, START_UPDATE, Machine, machine
-from helpers.needs import disk, gib, hours, needs, verdict
+from helpers.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.needs import by_vllm, disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
 
@@ -112,10 +112,14 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     rows += [(step, str(jobs), _number(tokens / 1e6, " M", 2), _number(value, "", 2), "") for step, jobs, tokens, value in times]
     whole = None if None in [row[3] for row in times] else sum(row[3] for row in times)
     written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
+    vllm = by_vllm(study, on)
+    token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
+    starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
+    slower = "" if vllm else "all parameters and 4 bits, which write without recorded steps, take longer. "
     assumed = (
-        f"Assumed: every completion as long as allowed; {written} {1e3 * START_STEP:g} ms a layer and token ({1e3 * START_UPDATE:g} ms "
-        f"a layer and batch of an update), {on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU do the work of their "
-        f"number to the power of {SHARED:g}; all parameters and 4 bits, which write without recorded steps, take longer. RATE=<tokens per "
+        f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
+        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read{starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
+        f"and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU do the work of their number to the power of {SHARED:g}. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]

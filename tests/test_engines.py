@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import engines, generate, grpo, guards, models, sizes
+from helpers import engines, generate, grpo, guards, memory, models, sizes
 from helpers.files import StudyError
 from helpers.parameters import Prompt, Train
 
@@ -167,7 +167,7 @@ def gpu(monkeypatch):
 def test_vllm_beside_others_does_not_measure_what_is_free(tiny, gpu):
     weights = engines.Weights("tiny/llama")
     size = 2 * sizes.shape_of("tiny/llama").parameters()
-    assert engines._cache_beside_others(weights, 0.25) == {"kv_cache_memory_bytes": 20 * 10**9 - size - engines.VLLM_WORK}
+    assert engines._cache_beside_others(weights, 0.25) == {"kv_cache_memory_bytes": 20 * 10**9 - size - memory.VLLM_WORK}
     with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_a_gpu"):
         engines._cache_beside_others(weights, 0.04)
 

@@ -138,7 +138,7 @@ def test_small_on_80_gb_fits():
 def test_the_hardware_that_the_readme_asks_for():
     """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for the one that trains all parameters."""
     assert (
-        "one GPU of 80 GB; of 24 GB with `runs_a_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
+        "one GPU of 80 GB; of 24 GB with `engine: transformers`, and `runs_a_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
         in (REPOSITORY / "README.md").read_text()
     )
 
@@ -151,6 +151,7 @@ def test_the_hardware_that_the_readme_asks_for():
         if name == "paper":
             continue
         alone = {
+            "engine": "transformers",
             "eval": study.eval.model_copy(update={"runs_a_gpu": 1}),
             "train": study.train.model_copy(update={"runs_a_gpu": 1}),
         }
@@ -196,8 +197,9 @@ def test_limits_samples_and_rotations_are_counted(parameters, tmp_path):
 def test_a_stated_rate_decides_the_hours():
     study, on = open_study("duration"), machine.machine("80GB")
     slow, fast = (needs.hours(study, on, rate)[0] for rate in (100.0, 1000.0))
-    assert slow[3] == pytest.approx(10 * fast[3])
-    assert slow[3] == pytest.approx(slow[2] / 100 / 3600)
+    start = machine.START_JOB / 3600
+    assert slow[3] - start == pytest.approx(10 * (fast[3] - start))
+    assert slow[3] - start == pytest.approx(slow[2] / 100 / 3600)
 
 
 @pytest.mark.parametrize(
@@ -229,17 +231,38 @@ def test_jobs_that_share_a_gpu_need_it_together_and_are_sooner_done():
     study = open_study("small")
     alone = study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})})
     on = machine.machine("80GB")
-    four, one = (next(need for need in needs.needs(each, on) if need.step.startswith("03")) for each in (study, alone))
-    assert four.total == 4 * one.total + 3 * machine.CONTEXT
-    assert four.parts.startswith("4 side by side, each ")
-    assert needs.verdict(four, machine.machine("48GB"))[1].count("would fit: train.runs_a_gpu: 2;") == 1
+    three, one = (next(need for need in needs.needs(each, on) if need.step.startswith("03")) for each in (study, alone))
+    assert three.total == 3 * one.total + 2 * machine.CONTEXT
+    assert three.parts.startswith("3 side by side, each ")
+    assert needs.verdict(three, machine.machine("60GB"))[1].count("would fit: train.runs_a_gpu: 2;") == 1
     hours = [dict((row[0], row[3]) for row in needs.hours(each, on, None))["03 train"] for each in (study, alone)]
-    assert hours[1] / hours[0] == pytest.approx(4**machine.SHARED)
+    started = [12 * machine.START_JOB / runs / 3600 for runs in (3, 1)]
+    assert (hours[1] - started[1]) / (hours[0] - started[0]) == pytest.approx(3**machine.SHARED)
+
+
+def test_vllm_is_planned_with_where_a_gpu_is_and_can_be_done_without():
+    """Its copy of the weights and its cache take memory in each step, and it writes sooner."""
+    study, on = open_study("small"), machine.machine("80GB")
+    without = study.model_copy(update={"engine": "transformers"})
+    with_it, plain = ({need.step[:8]: need for need in needs.needs(each, on)} for each in (study, without))
+    assert all("vLLM" in need.parts for need in with_it.values())
+    assert not any("vLLM" in need.parts for need in plain.values())
+    more = with_it["03 train"].total - plain["03 train"].total
+    model = sizes.shape_of(study.model.id)
+    cache = memory.cache_bytes(model, 2, 24, sizes.prompt_tokens(study, sizes.pool_facts(study)[2]) + 256)
+    assert more == pytest.approx(3 * (2 * model.parameters() + cache + memory.VLLM_ROLLOUTS))
+    ((words, total), *_) = needs.needs(study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})}), on)[
+        3
+    ].ways
+    assert (words, total) == ("engine: transformers", plain["03 train"].total / 3 - 2 * machine.CONTEXT / 3)
+    sooner = [sum(row[3] for row in needs.hours(each, on, None)) for each in (study, without)]
+    assert sooner[0] < 0.7 * sooner[1]
+    assert not needs.by_vllm(study, machine.machine(None))
 
 
 def test_what_make_plan_advises_for_an_evaluation_fits():
     """Taken at its word: the keys it names are lowered to what it says."""
-    study, on = open_study("small"), machine.machine("16GB")
+    study, on = open_study("small").model_copy(update={"engine": "transformers"}), machine.machine("16GB")
     told = needs.verdict(next(need for need in needs.needs(study, on) if need.step.startswith("04")), on)[1]
     advice = re.findall(r"eval\.(\w+): (\d+)", told.split("would fit: ")[1].split("; or")[0])
     assert {key for key, _ in advice} == {"runs_a_gpu", "batch_size", "generation_batch_size"}
