@@ -30,6 +30,7 @@ Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
 VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
 GPU_PART, READ_PART = 0.85, 0.4  # of a GPU's memory, or of the share that is lent, for vLLM: alone, and beside transformers
+SHORT = 4  # tokens of an answer, such as a letter, whose logits are few enough to leave the GPU
 _LOADED: dict[Any, Engine] = {}
 
 
@@ -412,18 +413,21 @@ def _harness_of() -> Any:
 
             pad_and_concat = huggingface.pad_and_concat
             self.longest = max((len(answer) for _, _, answer in requests), default=0)
-            with patch.object(huggingface, "pad_and_concat", padded):
+            # Of each option the harness asks for two numbers by themselves: a wait for the GPU each, if the logits are there.
+            where = torch.device("cpu") if self.longest <= SHORT else self._device
+            with patch.object(huggingface, "pad_and_concat", padded), patch.object(self, "_device", where):
                 return super()._loglikelihood_tokens(requests, **options)
 
         def _model_call(self, inps: torch.Tensor, attn_mask: Any = None, labels: Any = None) -> torch.Tensor:
             """Logits of shape (batch, longest answer, vocabulary), each row up to where its prompt and answer end."""
+            inps = inps.to(self.model.device)
             last = torch.tensor(self.ends, device=inps.device)[:, None] - self.longest
             places = (last + torch.arange(self.longest, device=inps.device)).clamp(min=0)
             rows = torch.arange(len(inps), device=inps.device)[:, None]
             output_layer = self.model.get_output_embeddings()
             hook = output_layer.register_forward_pre_hook(lambda layer, given: (given[0][rows, places],))
             try:
-                return super()._model_call(inps, attn_mask, labels)
+                return super()._model_call(inps, attn_mask, labels).to(self.device)
             finally:
                 hook.remove()
 

@@ -140,6 +140,17 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
     assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-5)
 
 
+def test_logits_of_letters_leave_the_gpu_and_those_of_texts_do_not(tiny, monkeypatch):
+    from lm_eval.models.huggingface import HFLM
+
+    harness = engines.harness(models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama"), 2, 2)
+    harness._device = torch.device("cuda", 0)
+    monkeypatch.setattr(HFLM, "_loglikelihood_tokens", lambda self, requests, **options: self.device.type)
+    asked = [(("", ""), [5, 6], [7] * size) for size in (1, engines.SHORT, engines.SHORT + 1)]
+    assert [harness._loglikelihood_tokens(asked[: k + 1]) for k in range(3)] == ["cpu", "cpu", "cuda"]
+    assert harness.device.type == "cuda"
+
+
 class _VLLM(engines.VLLM):
     """The engine without vLLM behind it."""
 
