@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 from unittest.mock import patch
@@ -23,14 +24,14 @@ from unittest.mock import patch
 import torch
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
-from helpers import memory, models
+from helpers import gpus, memory, models
 from helpers.files import StudyError
 
 Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
 VLLM_AT_ONCE = 1024  # prompts handed to vLLM at once: it fills its own batches, so this is only what a kill may cost
-GPU_PART, READ_PART = 0.85, 0.4  # of a GPU's memory, or of the share that is lent, for vLLM: alone, and beside transformers
 SHORT = 4  # tokens of an answer, such as a letter, whose logits are few enough to leave the GPU
+LEAST_CACHE = 2**28  # bytes below which vLLM could hardly write one answer at a time
 _LOADED: dict[Any, Engine] = {}
 
 
@@ -39,7 +40,7 @@ class Weights:
     """Which weights an engine loads. trained: the folder that 03_grpo_train left, an adapter or a whole model.
 
     length: the most tokens of prompt and completion together; None: what the model and the memory allow.
-    read: likelihoods are asked for as well, which transformers reads (`harness`): vLLM leaves it room on a GPU.
+    read: likelihoods are asked for as well, which transformers reads beside vLLM if there is room for both (`harness`).
     """
 
     model: str
@@ -80,9 +81,13 @@ class Made(NamedTuple):
 
 
 class Engine(Protocol):
-    """What makes completions: the tokens that end a text for its model, completions of prompts, and what training changed."""
+    """What makes completions: the tokens that end a text for its model, completions of prompts, and what training changed.
+
+    reads: which library reads likelihoods.
+    """
 
     name: str
+    reads: str
 
     def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]: ...
 
@@ -124,7 +129,7 @@ class Transformers:
     replays it (a CUDA graph). That asks for batches of one size: a smaller one is filled up with copies of its last prompt.
     """
 
-    name = "transformers"
+    name = reads = "transformers"
 
     def __init__(self, model: Any, weights: Weights | None = None) -> None:
         self.model, self.weights, self.rows = model, weights, 1
@@ -198,9 +203,8 @@ class VLLM:
         from vllm.lora.request import LoRARequest
 
         self.weights, self.request = weights, None
-        share = float(os.environ.get("GPU_SHARE", "1"))
-        part = share * (READ_PART if weights.read else GPU_PART)
-        options: dict[str, Any] = _cache_beside_others(weights, part) if on_gpu and share < 1 else {}
+        both, part, options = _division(weights) if on_gpu else (weights.read, 1.0, {})
+        self.reads = "transformers" if both else "vllm"
         if weights.adapter:
             config = json.loads((weights.adapter / "adapter_config.json").read_text())
             options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(config["r"])}
@@ -226,6 +230,11 @@ class VLLM:
                 )
         except Exception as error:
             raise StudyError(f"{weights.model}: vLLM cannot load it: {' '.join(str(error).split())[:300]}") from error
+
+    @cached_property
+    def reader(self) -> Any:
+        """The same weights in transformers, loaded when likelihoods are first asked for."""
+        return models.load_model(self.weights.model, self.weights.dtype, self.weights.trained, self.weights.method)
 
     def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         try:
@@ -259,14 +268,17 @@ class VLLM:
         return [Made(list(one.outputs[0].token_ids), _told(one.outputs[0].logprobs)) for one in done]
 
     def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-        """`models.training_effect` for an adapter in vLLM: its largest weight, and the largest change of a log-probability.
+        """`models.training_effect` of all that will be asked: of the model that reads, if there is one, and of vLLM's adapter.
 
-        The tokens of fixed prompts are scored with the adapter and without. Raises StudyError if its weights are not zero
-        and nothing changes. A model that was trained as a whole is compared file by file: there is no other it could be
-        mistaken for, since vLLM has loaded it from the folder of the trained one; of its logits nothing is said (NaN).
+        vLLM scores the tokens of fixed prompts with the adapter and without, and its largest change of a log-probability is
+        told. Raises StudyError if weights are not zero and nothing changes. A model that was trained as a whole is compared
+        file by file where vLLM does all: there is no other it could be mistaken for, since it is loaded from the folder of the
+        trained one; of its logits nothing is said then (NaN).
         """
+        base = lambda: models.load_model(self.weights.model, self.weights.dtype)  # noqa: E731
+        read = models.training_effect(self.reader, tokenizer, base) if self.reads == "transformers" else None
         if self.request is None:
-            return {"largest_weight": _largest_change(self.weights), "largest_logit_change": float("nan")}
+            return read or {"largest_weight": _largest_change(self.weights), "largest_logit_change": float("nan")}
         from safetensors.torch import load_file
         from vllm import SamplingParams
 
@@ -293,21 +305,34 @@ class VLLM:
         return {"largest_weight": weight, "largest_logit_change": change}
 
 
-def _cache_beside_others(weights: Weights, part: float) -> dict[str, int]:
-    """vLLM's option for a cache that fills its part of a GPU which others use as well. Of itself it takes what it measures to
-    be free, and fails where another process takes or frees memory meanwhile. Raises StudyError if no room for a cache is left.
+def _division(weights: Weights) -> tuple[bool, float, dict[str, int]]:
+    """How vLLM divides a GPU, or its share of one: (transformers reads beside it, the part it takes, its options).
+
+    Where both fit, transformers gets its copy of the weights and `memory.READ_WORK`. A GPU that other processes use as well
+    gets a cache of a stated size: of itself vLLM takes what it measures to be free, and fails where another takes or frees
+    memory meanwhile. Raises StudyError if a share leaves no room for a cache.
     """
+    whole, share, size = torch.cuda.get_device_properties(0).total_memory, gpus.share(), weight_bytes(weights)
+    if size is None:  # not known how large it is: vLLM does all, and measures
+        return False, memory.GPU_PART * share, {}
+    mine = memory.GPU_PART * share * whole
+    beside = mine - size - memory.READ_WORK
+    both = weights.read and beside - size - memory.VLLM_WORK >= LEAST_CACHE
+    mine = beside if both else mine
+    left = int(mine - size - memory.VLLM_WORK)
+    if share < 1 and left < LEAST_CACHE:
+        raise StudyError(
+            f"{weights.model}: {share:.0%} of this GPU is too little for vLLM; a smaller runs_a_gpu gives each job more"
+        )
+    return both, mine / whole, {"kv_cache_memory_bytes": left} if share < 1 else {}
+
+
+def weight_bytes(weights: Weights) -> int | None:
+    """Bytes of the weights in memory; None for a model whose shape is not known."""
     from helpers import sizes  # here, since that module reads a table of models which nothing else of this one needs
 
     shape = sizes.shape_of(weights.model)
-    if shape is None:  # not known how large it is: vLLM measures
-        return {}
-    left = int(part * torch.cuda.get_device_properties(0).total_memory - 2 * shape.parameters() - memory.VLLM_WORK)
-    if left < 2**28:
-        raise StudyError(
-            f"{weights.model}: {part:.0%} of this GPU is too little for vLLM; a smaller runs_a_gpu gives each job more"
-        )
-    return {"kv_cache_memory_bytes": left}
+    return shape and shape.parameters() * models.dtype_of(weights.dtype).itemsize
 
 
 def _largest_change(weights: Weights) -> float:
@@ -370,15 +395,15 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, wr
     """lm-evaluation-harness's model class around an engine, or a transformers model, that is already loaded.
 
     batch_size: prompts read at once for their likelihoods. written_at_once: answers written at once.
-    vLLM only writes, with its adapter, in batches of its own. Likelihoods are read by transformers on the same weights: the
-    harness asks vLLM for each option of an item apart, which takes several times as long (figures/speed).
+    vLLM writes, with its adapter, in batches of its own. Of likelihoods it would read each option of an item apart, so
+    transformers reads them where there is room for both (`VLLM.reads`).
     """
-    model = engine.model if isinstance(engine, Transformers) else engine
-    if by_vllm := isinstance(engine, VLLM):
-        of = engine.weights
-        model = models.load_model(of.model, of.dtype, of.trained, of.method)
+    writer = _writer(engine) if isinstance(engine, VLLM) else None
+    if writer and engine.reads == "vllm":
+        return writer
+    model = engine.reader if writer else engine.model if isinstance(engine, Transformers) else engine
     made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
-    made.written_at_once, made.writer = written_at_once, _writer(engine) if by_vllm else None
+    made.written_at_once, made.writer = written_at_once, writer
     return made
 
 
@@ -393,11 +418,11 @@ def _writer(engine: VLLM) -> Any:
 
 
 def _harness_of() -> Any:
-    """The harness's class around a transformers model, with two things done for speed.
+    """The harness's class around a transformers model, with three things done for speed.
 
     The output layer is asked for logits only where answers stand: those of whole prompts take many times the memory of the
-    model (17 GB for 64 prompts of 460 tokens and 152,000 words). And batches have one size where the cache has a fixed one
-    (`Transformers`).
+    model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short answers leave the GPU at once. And batches
+    have one size where the cache has a fixed one (`Transformers`).
     """
     from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
@@ -425,6 +450,8 @@ def _harness_of() -> Any:
             places = (last + torch.arange(self.longest, device=inps.device)).clamp(min=0)
             rows = torch.arange(len(inps), device=inps.device)[:, None]
             output_layer = self.model.get_output_embeddings()
+            if output_layer is None:
+                return super()._model_call(inps, attn_mask, labels)[rows, places].to(self.device)
             hook = output_layer.register_forward_pre_hook(lambda layer, given: (given[0][rows, places],))
             try:
                 return super()._model_call(inps, attn_mask, labels).to(self.device)

@@ -33,6 +33,11 @@ def visible() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
+def share() -> float:
+    """The part of a GPU that is lent to this process (`lend`); 1 where nobody has said."""
+    return float(os.environ.get("GPU_SHARE", "1"))
+
+
 def parts(runs_a_gpu: int) -> int:
     """Twelfths of a GPU that one of `runs_a_gpu` jobs takes.
 

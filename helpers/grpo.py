@@ -28,7 +28,7 @@ from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
-from helpers import engines, memory, models, prompts, rewards, sizes
+from helpers import engines, gpus, memory, models, prompts, rewards, sizes
 from helpers.files import StudyError, fingerprint, write_json
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -99,7 +99,7 @@ def vllm_options(train: Train, longest: int) -> dict[str, Any]:
     where = (
         {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server}
         if train.vllm_server
-        else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * float(os.environ.get("GPU_SHARE", "1")),
+        else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * gpus.share(),
               "vllm_max_model_length": longest + train.max_completion_tokens}
     )  # fmt: skip
     return where | {"use_vllm": True, "vllm_importance_sampling_correction": True,
@@ -107,24 +107,27 @@ def vllm_options(train: Train, longest: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def vllm_cache(model: str, train: Train, longest: int) -> Iterator[None]:
-    """Within it, vLLM inside the training process gets a cache for the rollouts of one step, twice over, and no more.
+def vllm_inside(model: str, train: Train, longest: int) -> Iterator[None]:
+    """Within it, vLLM starts inside the training process as runs side by side need it, which TRL has no options for.
 
-    Of itself it takes what it measures to be free, and fails where another run on the same GPU takes or frees memory
-    meanwhile; TRL has no option for it.
+    Each run gets a port of its own, through which the process speaks to its vLLM (TRL tries 29500 first), and a cache for
+    the rollouts of one step, twice over: of itself vLLM takes what it measures to be free (`engines._division`).
     """
-    shape = sizes.shape_of(model)
-    if train.vllm_server or shape is None or not torch.cuda.is_available():
+    if train.vllm_server or not torch.cuda.is_available():
         yield
         return
     import trl.generation.vllm_generation as module
 
-    if "LOCAL_RANK" not in os.environ:  # one process, to which vLLM speaks through a port; runs side by side need one each
+    if "LOCAL_RANK" not in os.environ:  # accelerate has given its processes a port
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    need = memory.cache_bytes(shape, 2, train.completions_a_step, longest + train.max_completion_tokens)
-    with patch.object(module, "LLM", partial(module.LLM, kv_cache_memory_bytes=int(2 * need))):
+    shape, options = sizes.shape_of(model), {}
+    if shape:
+        batch_size, accumulation = share(train, int(os.environ.get("WORLD_SIZE", "1")))
+        need = memory.cache_bytes(shape, 2, batch_size * accumulation, longest + train.max_completion_tokens)
+        options = {"kv_cache_memory_bytes": int(2 * need)}
+    with patch.object(module, "LLM", partial(module.LLM, **options)):
         yield
 
 
@@ -289,7 +292,7 @@ def make_trainer(
     )
     longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
     by_vllm = engine == "vllm"
-    with vllm_cache(model.name_or_path, train, longest) if by_vllm else contextlib.nullcontext():
+    with vllm_inside(model.name_or_path, train, longest) if by_vllm else contextlib.nullcontext():
         trainer = _Trainer(
             model=model.train(),
             reward_funcs=list(rewards.ALL.values()),

@@ -29,7 +29,9 @@ TILE_WORDS, TILE_TOKENS = 32768, 4096  # of TRL's fused head
 TILE_COPIES = 7.25  # float32 copies of a tile alive at once in its backward without Triton: y, z, log p, p, grad, two of the
 # one-hot minus p and its product with the gradient, and a boolean one-hot
 ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one where it is a letter)
+GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
 VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
+READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
 VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
 
 

@@ -7,7 +7,7 @@ completion is taken to end at its limit.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -57,18 +57,22 @@ def needs(study: Study, on: Machine) -> list[Need]:
         found.append(_sharing(one, f"filters.{name}.runs_a_gpu", spec.runs_a_gpu, on))
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
-        writes = vllm and train.method != "qlora" and not train.vllm_server
+        writes = by_vllm(study, on, train.method) and not train.vllm_server
         one = _training_need(f"03 train {_some(arms)}", model, train, prompt, size, on, writes)
         found.append(_sharing(one, "train.runs_a_gpu", train.runs_a_gpu, on))
-    scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu), vllm)]
+    scored = [
+        _eval_need(
+            "04 eval", study, model, memory.precision("", size, on.gpu), vllm, memory.GPU_PART * on.memory / study.eval.runs_a_gpu
+        )
+    ]
     if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
-        scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu), False))
+        scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu), False, 0.0))
     return found + [_sharing(one, "eval.runs_a_gpu", study.eval.runs_a_gpu, on) for one in scored]
 
 
-def by_vllm(study: Study, on: Machine) -> bool:
+def by_vllm(study: Study, on: Machine, method: str = "lora") -> bool:
     """Whether vLLM writes there: it does where a GPU is, with all that the study's requirements install (`engines.choose`)."""
-    return on.gpu and study.engine != "transformers"
+    return on.gpu and study.engine != "transformers" and method != "qlora"
 
 
 def _sharing(need: Need, key: str, runs: int, on: Machine) -> Need:
@@ -100,16 +104,22 @@ def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, mod
     if model is None:
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)
-    if vllm:
-        least = memory.vllm_bytes(model, at, 1, prompt + spec.max_new_tokens)
-        return Need(step, least, f"weights {gib(weights)} + vLLM {gib(least - weights)}, which takes what is left for its cache")
 
     def with_batch(batch: int) -> float:
         return weights + memory.generation_bytes(model, at, batch, prompt, spec.max_new_tokens)
 
     rest = with_batch(spec.batch_size) - weights
-    return Need(step, weights + rest, f"weights {gib(weights)} + {spec.batch_size} answers at once {gib(rest)}",
-                _smaller(f"filters.{step.split()[-1]}.batch_size", spec.batch_size, with_batch))  # fmt: skip
+    ways = _smaller(f"filters.{step.split()[-1]}.batch_size", spec.batch_size, with_batch)
+    if vllm:
+        least = memory.vllm_bytes(model, at, 1, prompt + spec.max_new_tokens)
+        told = f"weights {gib(weights)} + vLLM {gib(least - weights)}, which takes what is left for its cache"
+        return Need(step, least, told, _without_vllm([("", weights + rest), *ways]))
+    return Need(step, weights + rest, f"weights {gib(weights)} + {spec.batch_size} answers at once {gib(rest)}", ways)
+
+
+def _without_vllm(ways: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """The same ways to need less, with transformers in place of vLLM: slower, and else the same."""
+    return tuple((f"engine: transformers, {words}".rstrip(", "), total) for words, total in ways)
 
 
 def _smaller(key: str, batch: int, total: Callable[[int], float]) -> tuple[tuple[str, float], ...]:
@@ -130,9 +140,9 @@ def _training_need(step: str, model: Shape | None, train: Train, prompt: int, si
     peak = ("update", "rollouts")[now["rollouts"] > now["update"]]
     told = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vllm") if now[name])
     ways = [(words, memory.training_peak(parts(changed, vllm))) for words, changed in _changes(train, on)]
-    if vllm:  # without vLLM first: slower, and else the same
-        others = [("", train), *((f", {words}", changed) for words, changed in _changes(train, on))]
-        ways = [(f"engine: transformers{words}", memory.training_peak(parts(changed, False))) for words, changed in others] + ways
+    if vllm:
+        others = [("", train), *_changes(train, on)]
+        ways = [*_without_vllm((words, memory.training_peak(parts(changed, False))) for words, changed in others), *ways]
     return Need(step, memory.training_peak(now), told, tuple(ways))
 
 
@@ -148,10 +158,10 @@ def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
             yield ", ".join(f"{key}: {str(value).lower()}" for key, value in change.items()), train.model_copy(update=change)
 
 
-def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision, vllm: bool) -> Need:
+def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision, vllm: bool, room: float) -> Need:
     """The benchmark that needs most, since all are scored by one process; a fully trained model is loaded as the base is.
 
-    vllm: it writes, with a cache that fits, beside the model that reads likelihoods.
+    vllm: it writes, and where `room` is enough for both (`engines._division`), transformers reads beside it.
     """
     if model is None:
         return Need(step, None, "size unknown")
@@ -160,22 +170,22 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
 
     def most(batch: int) -> tuple[float, str]:
         known = [(task.name, asked(study, task)) for task in study.eval.tasks]
-        sizes = [(_scoring_bytes(model, at, how, min(batch, _at_a_time(study, how))), name) for name, how in known
-                 if how and not (vllm and how.writes)]  # fmt: skip
+        sizes = [(_scoring_bytes(model, at, how, min(batch, _at_a_time(study, how))), name) for name, how in known if how]
         return max(sizes, default=(0.0, "tasks unknown"))
 
     largest = max(study.eval.batch_size, study.eval.written_at_once)
     rest, name = most(largest)
-    batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
-    told = f"weights {gib(weights)}" + (f" + {name} in batches of {batch} {gib(rest)}" if rest or not vllm else "")
-    if vllm:
-        longest = max(
-            (how.longest + how.writes for task in study.eval.tasks if (how := asked(study, task)) and how.writes), default=0
-        )
-        own = memory.vllm_bytes(model, at, 1, longest) if longest else 0.0
-        weights, told = weights + own, f"{told} + vLLM {gib(own)}"
     halves = [largest // 2**k for k in range(1, largest.bit_length())]
-    return Need(step, weights + rest, told, tuple((_fewer_at_once(study, half), weights + most(half)[0]) for half in halves))
+    ways = tuple((_fewer_at_once(study, half), weights + most(half)[0]) for half in halves)
+    if vllm:
+        longest = max((how.longest + how.writes for task in study.eval.tasks if (how := asked(study, task))), default=0)
+        own = memory.vllm_bytes(model, at, 1, longest)
+        both = own + weights + memory.READ_WORK
+        total, told = (both, f"weights twice + vLLM {gib(own - weights)} + reading {gib(memory.READ_WORK)}") if both <= room else (
+            own, f"weights {gib(weights)} + vLLM {gib(own - weights)}, which reads as well for want of room")  # fmt: skip
+        return Need(step, total, told, _without_vllm([("", weights + rest), *ways]))
+    batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
+    return Need(step, weights + rest, f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}", ways)
 
 
 def _fewer_at_once(study: Study, most: int) -> str:
@@ -222,13 +232,15 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
         rows.append((f"01 filter {name}", 1, answers * spec.max_new_tokens, seconds and seconds / 3600))
     model = shape_of(study.model.id)
     speed = Speed(model, on, size, rate, by_vllm(study, on)) if model else None
+    plain = Speed(model, on, size, rate) if model else None
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
         train = study.training(arm)
         steps = train.steps(spec.wanted) * len(study.seeds)
         written += steps * train.completions_a_step * train.max_completion_tokens
         if speed:
-            once = speed.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
+            writer = speed if by_vllm(study, on, train.method) else plain
+            once = writer.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
             once += speed.updating(train, prompt + train.max_completion_tokens)
             seconds += steps * once / _at_once(train.runs_a_gpu, on) + len(study.seeds) * _starting(train.runs_a_gpu, on)
     rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if speed else None))

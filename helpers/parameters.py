@@ -231,7 +231,7 @@ class Eval(Strict):
 
     @property
     def written_at_once(self) -> int:
-        """Answers that a model writes at once; likelihoods need more memory each, since the logits of whole prompts are kept."""
+        """Answers that a model writes at once, where transformers writes: each keeps its cache, which reading a likelihood does not need."""
         return self.generation_batch_size or self.batch_size
 
     def side(self, task: Task, benchmark: str) -> str:

@@ -115,7 +115,13 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     vllm = by_vllm(study, on)
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
     starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
-    slower = "" if vllm else "all parameters and 4 bits, which write without recorded steps, take longer. "
+    methods = {study.training(arm).method for arm in study.arms}
+    slower = [
+        words
+        for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
+        if method in methods and not by_vllm(study, on, method)
+    ]
+    slower = f"Training of {' and '.join(slower)} writes without recorded steps and takes longer. " if slower and on.gpu else ""
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
         f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read{starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "

@@ -218,6 +218,15 @@ class Study(Strict):
         found = (place for place in places if (place / "comparison.csv").exists() and (place / "groups.csv").exists())
         return next(found, None) if name and name != self.name else None
 
+    def trained_otherwise(self) -> dict[str, tuple[Any, Any]]:
+        """What the positive control's training has otherwise than this study's: {key: (the control's, ours)}; what changes no result apart."""
+        try:
+            theirs = open_study(str(self.analysis.control)).train.model_dump(mode="json")
+        except StudyError:  # its tables are here, its parameters are not
+            return {}
+        ours = self.train.model_dump(mode="json")
+        return {key: (value, ours[key]) for key, value in theirs.items() if value != ours[key] and key not in SPEED_ONLY}
+
     def _pool(self) -> list[Any]:
         """The pool's parameters and, if it is a file, the fingerprint of its content."""
         path = questions.source_file(self.pool, self._file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -277,10 +277,13 @@ def no_control(named: str | None) -> Control:
     return Control(None, NO_CONTROL.format(why=f"{named} has not been run" if named else "none is named in analysis.control"))
 
 
-def control(name: str, comparison: pd.DataFrame, groups: pd.DataFrame) -> Control:
+def control(
+    name: str, comparison: pd.DataFrame, groups: pd.DataFrame, otherwise: dict[str, tuple[Any, Any]] | None = None
+) -> Control:
     """What the study `name`, trained on what a model of its size can learn, says of this way of training.
 
-    comparison, groups: its `stats.comparison` and `stats.group_changes`. Training works if an arm is better than the
+    comparison, groups: its `stats.comparison` and `stats.group_changes`. otherwise: what its training has otherwise than that
+    of the study which it is the control of (`Study.trained_otherwise`), which is told. Training works if an arm is better than the
     untrained model after Holm's correction: on the held-out part of its pool if it has one, else on its index of specialisation.
     """
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
@@ -293,7 +296,10 @@ def control(name: str, comparison: pd.DataFrame, groups: pd.DataFrame) -> Contro
     rows = _family_of([row for _, row in rows.iterrows()])
     works = bool(len(rows)) and bool(rows["better"].any())
     said = "shows that training works" if works else "does not show that training works, so this study cannot tell anything"
-    return Control(works, f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}")
+    told = f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}"
+    differs = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in (otherwise or {}).items())
+    limit = f" It trained otherwise than this study, so it shows what the pipeline can teach and not that this training did: {differs}."
+    return Control(works, told + (limit if differs else ""))
 
 
 def verdict(

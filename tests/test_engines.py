@@ -1,6 +1,8 @@
 """Engines: which one a study gets, and that a cache of fixed size changes nothing but the speed. vLLM itself: `make test-vllm`."""
 
+import contextlib
 import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -123,7 +125,8 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
         model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).eval()
     ours = engines.harness(model, tokenizer, 3, 3)
     plain = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3, backend="causal")
-    # Answers of one token, which share a prompt, and longer ones; prompts of all lengths; token 0, with which batches are padded.
+    ours._max_length = plain._max_length = 16
+    # Answers of one token, which share a prompt, and longer ones; prompts of all lengths, one too long; token 0, with which batches are padded.
     asked = [
         (("", ""), list(range(5, 5 + size)) + [0], answer)
         for size in (1, 2, 7, 19)
@@ -132,12 +135,14 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
     seen = []
     model.get_output_embeddings().register_forward_hook(lambda layer, given, made: seen.append(tuple(made.shape[:2])))
     found = ours._loglikelihood_tokens(asked, disable_tqdm=True)
-    assert all(places == 3 for _, places in seen)
+    assert {places for _, places in seen} == {3}
     seen.clear()
     expected = plain._loglikelihood_tokens(asked, disable_tqdm=True)
-    assert max(places for _, places in seen) > 20
+    assert max(places for _, places in seen) == 16
     assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
     assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-5)
+    texts = [SimpleNamespace(args=(" ".join(WORDS),)), SimpleNamespace(args=(WORDS[2],))]
+    assert ours.loglikelihood_rolling(texts) == pytest.approx(plain.loglikelihood_rolling(texts), abs=1e-4)
 
 
 def test_logits_of_letters_leave_the_gpu_and_those_of_texts_do_not(tiny, monkeypatch):
@@ -154,18 +159,32 @@ def test_logits_of_letters_leave_the_gpu_and_those_of_texts_do_not(tiny, monkeyp
 class _VLLM(engines.VLLM):
     """The engine without vLLM behind it."""
 
-    def __init__(self, weights):
-        self.weights, self.llm, self.request = weights, None, None
+    def __init__(self, weights, reads):
+        self.weights, self.llm, self.request, self.reads = weights, None, None, reads
 
 
-def test_vllm_writes_and_transformers_reads(tiny, monkeypatch):
-    monkeypatch.setattr(
-        engines, "_writer", lambda engine: SimpleNamespace(generate_until=lambda asked, disable_tqdm: ["written"])
-    )
-    harness = engines.harness(_VLLM(engines.Weights("tiny/llama", "float32")), models.load_tokenizer("tiny/llama"), 2, 2)
+def test_vllm_writes_and_transformers_reads_if_there_is_room(tiny, monkeypatch):
+    writer = SimpleNamespace(generate_until=lambda asked, disable_tqdm: ["written"])
+    monkeypatch.setattr(engines, "_writer", lambda engine: writer)
+    weights, tokenizer = engines.Weights("tiny/llama", "float32", read=True), models.load_tokenizer("tiny/llama")
+    harness = engines.harness(_VLLM(weights, "transformers"), tokenizer, 2, 2)
     assert harness.generate_until([]) == ["written"]
     ((value, _),) = harness._loglikelihood_tokens([(("", ""), [5, 6], [7])], disable_tqdm=True)
     assert value < 0
+    assert engines.harness(_VLLM(weights, "vllm"), tokenizer, 2, 2) is writer
+
+
+def test_the_model_that_reads_is_checked_as_well(tiny, tmp_path, monkeypatch):
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(models.load_model("tiny/llama", "float32"), LoraConfig(r=2, init_lora_weights=False))
+    adapted.save_pretrained(tmp_path)
+    tokenizer = models.load_tokenizer("tiny/llama")
+    engine = _VLLM(engines.Weights("tiny/llama", "float32", tmp_path, read=True), "transformers")
+    assert engine.effect(tokenizer)["largest_logit_change"] > 0
+    monkeypatch.setattr(type(engine.reader), "disable_adapter", lambda self: contextlib.nullcontext())
+    with pytest.raises(StudyError, match="they are not used"):
+        engine.effect(tokenizer)
 
 
 @pytest.fixture
@@ -175,27 +194,45 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * 10**9))
 
 
-def test_vllm_beside_others_does_not_measure_what_is_free(tiny, gpu):
-    weights = engines.Weights("tiny/llama")
-    size = 2 * sizes.shape_of("tiny/llama").parameters()
-    assert engines._cache_beside_others(weights, 0.25) == {"kv_cache_memory_bytes": 20 * 10**9 - size - memory.VLLM_WORK}
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_how_vllm_divides_a_gpu(tiny, gpu, monkeypatch, dtype):
+    size = sizes.shape_of("tiny/llama").parameters() * models.dtype_of(dtype).itemsize
+    alone, reading = engines.Weights("tiny/llama", dtype), engines.Weights("tiny/llama", dtype, read=True)
+    assert engines._division(alone) == (False, memory.GPU_PART, {})
+    both, part, options = engines._division(reading)
+    assert (both, options) == (True, {})
+    assert part * 80e9 == pytest.approx(0.85 * 80e9 - size - memory.READ_WORK)
+    monkeypatch.setenv("GPU_SHARE", "0.25")
+    assert engines._division(alone)[2] == {"kv_cache_memory_bytes": int(0.85 * 20e9 - size - memory.VLLM_WORK)}
+    assert engines._division(reading)[2] == {
+        "kv_cache_memory_bytes": int(0.85 * 20e9 - 2 * size - memory.READ_WORK - memory.VLLM_WORK)
+    }
+    monkeypatch.setenv("GPU_SHARE", "0.1")  # 6.8 GB: enough to write, not to read as well
+    assert engines._division(reading)[0] is False
+    monkeypatch.setenv("GPU_SHARE", "0.04")
     with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_a_gpu"):
-        engines._cache_beside_others(weights, 0.04)
+        engines._division(reading)
 
 
-def test_rollouts_by_vllm_get_a_cache_for_two_steps_and_a_port_of_their_own(tiny, gpu, monkeypatch):
+def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_two_steps(tiny, gpu, monkeypatch):
     import trl.generation.vllm_generation as module
 
     monkeypatch.setattr(module, "LLM", lambda **options: options, raising=False)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "0")
-    with grpo.vllm_cache("tiny/llama", Train(max_completion_tokens=100), 300):
-        made = module.LLM(seed=0)
-    shape = sizes.shape_of("tiny/llama")
-    assert made == {"seed": 0, "kv_cache_memory_bytes": 2 * 2 * 2 * shape.layers * shape.keys * 12 * 400}
-    assert int(os.environ["MASTER_PORT"]) > 1023
-    assert "kv_cache_memory_bytes" not in module.LLM()
+    train, ports = Train(max_completion_tokens=100), []
+    for model in ("tiny/llama", "someone/of-unknown-shape"):
+        with grpo.vllm_inside(model, train, 300), socket.socket() as taken:
+            made = module.LLM(seed=0)
+            ports.append(int(os.environ["MASTER_PORT"]))
+            taken.bind(("127.0.0.1", ports[-1]))
+            shape = sizes.shape_of(model)
+            cache = {"kv_cache_memory_bytes": 2 * 2 * 2 * shape.layers * shape.keys * 12 * 400} if shape else {}
+            assert made == {"seed": 0} | cache
+    assert 29500 not in ports
+    assert len(set(ports)) == 2
+    assert module.LLM() == {}
 
 
 def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):

@@ -260,6 +260,30 @@ def test_vllm_is_planned_with_where_a_gpu_is_and_can_be_done_without():
     assert not needs.by_vllm(study, machine.machine(None))
 
 
+def test_two_copies_of_a_large_model_are_not_planned_where_one_fits():
+    """A 12B model: vLLM reads as well on 48 GB; that transformers can do all is told among the ways to need less."""
+    study = open_study("paper")
+    scored = {
+        size: next(need for need in needs.needs(study, machine.machine(f"{size}GB")) if need.step == "04 eval")
+        for size in (48, 96)
+    }
+    assert "which reads as well for want of room" in scored[48].parts
+    assert scored[96].parts.startswith("weights twice + vLLM")
+    assert dict(scored[48].ways)["engine: transformers"] < scored[96].total
+    assert needs.verdict(scored[48], machine.machine("48GB"))[0]
+
+
+def test_4_bits_are_planned_without_vllm():
+    study, on = open_study("qlora"), machine.machine("80GB")
+    hours = [next(row for row in needs.hours(each, on, None) if row[0] == "03 train")[3]
+             for each in (study, study.model_copy(update={"engine": "transformers"}))]  # fmt: skip
+    arms = {method: [arm for arm in study.arms if study.training(arm).method == method] for method in ("lora", "qlora")}
+    assert arms["qlora"]
+    saved = hours[1] - hours[0]  # only arms that are no QLoRA ones
+    assert (saved > 0) == bool(arms["lora"])
+    assert "Training of 4 bits writes without recorded steps" in plan.report(study, on)
+
+
 def test_what_make_plan_advises_for_an_evaluation_fits():
     """Taken at its word: the keys it names are lowered to what it says."""
     study, on = open_study("small").model_copy(update={"engine": "transformers"}), machine.machine("16GB")

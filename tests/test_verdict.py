@@ -175,6 +175,19 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
     assert ("It supports" in words) == works
 
 
+def test_a_control_that_trained_otherwise_says_so():
+    small = open_study("small")
+    otherwise = small.trained_otherwise()
+    assert otherwise == {"batch_size": (12, 3), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
+    told = verdict.control("control", *control_tables(0.05, 0.001), otherwise).told
+    assert told.endswith(
+        "not that this training did: " + ", ".join(f"{k} {a} instead of {b}" for k, (a, b) in otherwise.items()) + "."
+    )
+    assert "otherwise" not in verdict.control("control", *control_tables(0.05, 0.001)).told
+    gone = small.model_copy(update={"analysis": small.analysis.model_copy(update={"control": "of-another-house"})})
+    assert gone.trained_otherwise() == {}
+
+
 def test_no_control_is_a_limit_that_is_told():
     found = verdict.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05, verdict.no_control(None))
     words = verdict.in_words(found, "a model", 3, 0.01, verdict.no_control(None))

@@ -112,7 +112,7 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
 def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     """Items a second of the evaluation, by likelihood and in reasoning mode: in batches, and one item at a time."""
     tokenizer = models.load_tokenizer(s.model.id)
-    loaded = engines.load(engines.Weights(s.model.id, s.model.dtype), engine)
+    loaded = engines.load(engines.Weights(s.model.id, s.model.dtype, read=True), engine)
     rows = []
     ways = [("warm-up", BATCH, (64, 64)), (f"as the study does, {BATCH} at once", BATCH, (None, 256))]
     for way, batch, limits in ways + ([("naive: one item at a time", 1, (64, NAIVE))] if NAIVE else []):
@@ -127,7 +127,7 @@ def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
             rows.append(
                 row(
                     f"score {task.name}",
-                    f"{loaded.name}, {way}",
+                    f"{loaded.name if limit == limits[1] else loaded.reads}, {way}",
                     "items",
                     len(made),
                     seconds,
