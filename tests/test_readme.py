@@ -50,12 +50,22 @@ def test_the_table_of_speed():
     table = pd.read_csv(REPOSITORY / "figures/speed/training.csv").assign(size=lambda t: t["model"].str.extract(r"-(\d\.\d)B"))
     runs = {key: rows for key, rows in table.groupby(["engine", "size", "side_by_side"])}
     alone, vllm = runs["transformers", "0.5", 1].iloc[0], runs["vllm", "0.5", 1].iloc[0]
-    wanted |= {"training": 1 / alone["step_seconds"], "training-four": (1 / runs["transformers", "0.5", 4]["step_seconds"]).sum(),
-               "training-vllm": 1 / vllm["step_seconds"], "first": alone["first_step_seconds"], "first-vllm": vllm["first_step_seconds"],
+    four = runs["transformers", "0.5", 4]
+    wanted |= {"training": 1 / alone["step_seconds"], "training-four": (1 / four["step_seconds"]).sum(), "training-vllm": 1 / vllm["step_seconds"],
+               "rollouts": alone["tokens_a_second"], "rollouts-four": four["tokens_a_second"].sum(), "rollouts-vllm": vllm["tokens_a_second"],
+               "first": alone["first_step_seconds"], "first-vllm": vllm["first_step_seconds"],
                "step": alone["step_seconds"], "generation": alone["generation_seconds"],
                "larger": runs["vllm", "1.5", 1]["step_seconds"].item(), "larger-three": runs["vllm", "1.5", 3]["step_seconds"].mean()}  # fmt: skip
-    told = {name: float(value) for name, value in re.findall(r"<!-- speed:([\w-]+) -->([\d.]+)<!--", README)}
-    assert told == {name: float(f"{value:.2g}") for name, value in wanted.items()}
+    assert figures_in("speed") == {name: float(f"{value:.2g}") for name, value in wanted.items()}
+    times = {name: value / wanted[name.split("-")[0] + "-naive" if name.split("-")[0] in kinds else name.split("-")[0]]
+             for name, value in wanted.items() if name in figures_in("times")}  # fmt: skip
+    assert len(times) == 13
+    assert figures_in("times") == {name: float(f"{value:.2g}") for name, value in times.items()}
+
+
+def figures_in(kind):
+    """The numbers of the README that stand between `<!-- kind:name -->` and `<!-- -->`."""
+    return {name: float(value) for name, value in re.findall(rf"<!-- {kind}:([\w-]+) -->([\d.]+)<!--", README)}
 
 
 def test_the_steps_in_two_processes():
