@@ -2,7 +2,7 @@
 
 `python -m helpers.publish STUDY` (`make publish`) copies to figures/<study>/ what a reader opens (tables, figures, the executed last
 notebook) and, below data/, what the analysis is made from: scores without the models' texts, labels, training sets, logs and
-rollouts. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the report again from these files
+rollouts, and what each notebook took. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the report again from these files
 alone, below runs/published/, and says whether its tables equal those published.
 """
 
@@ -15,13 +15,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
 
-from helpers import questions, report, run
-from helpers.files import StudyError, atomic, read_note, write_json
-from helpers.study import REPOSITORY, Study, open_study
+from helpers import gpus, launch, questions, report, run
+from helpers.files import StudyError, atomic, read_note, write_json, write_table
+from helpers.study import REPOSITORY, UNTRAINED, Study, open_study
 
 FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
@@ -56,7 +57,36 @@ def publish(study: Study, target: Path) -> list[Path]:
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
     write_json(notes, target / "provenance.json")
+    write_table(times(study), target / "data" / "times.csv")
+    written.append(target / "data" / "times.csv")
     return [*written, _notebook(study, target / "05_analysis.ipynb"), target / "provenance.json"]
+
+
+def times(study: Study) -> pd.DataFrame:
+    """What each notebook took when it last ran: notebook, seconds, gpus (how much of a GPU it was lent; 0 without one), gpu_seconds."""
+    rows = []
+    for path in sorted(study.path("notebooks").glob("*.ipynb")):
+        told = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        if told.get("duration") and not told.get("exception"):
+            lent = _lent(study, path.name[:2], told["parameters"])
+            rows.append((path.stem, round(told["duration"], 1), round(lent, 4), round(told["duration"] * lent, 1)))
+    return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
+
+
+def _lent(study: Study, step: str, given: dict[str, Any]) -> float:
+    """GPUs that a job of the graph was lent, if the note beside its result names one."""
+    arm, run = given.get("arm", ""), f"seed{given.get('seed')}"
+    if step == "01":
+        result, count, runs = ("filter", given["filter"], "labels"), 1, study.filters[given["filter"]].runs_a_gpu
+    elif step == "03":
+        result, count, runs = ("train", arm, run, "log"), launch.processes(study, arm), study.training(arm).runs_a_gpu
+    elif step == "04":
+        of = [] if arm == UNTRAINED else [run, *([f"step{given['step']}"] if given.get("step") else [])]
+        result, count, runs = ("eval", arm, *of, "scores"), 1, study.eval.runs_a_gpu
+    else:
+        return 0.0
+    on_gpu = read_note(study.path(*result)).get("device", "").startswith("NVIDIA")
+    return count * gpus.parts(runs) / gpus.PARTS if on_gpu else 0.0
 
 
 def _notebook(study: Study, to: Path) -> Path:
