@@ -15,14 +15,13 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pandas as pd
 
-from helpers import gpus, launch, questions, report, run
+from helpers import questions, report, run
 from helpers.files import StudyError, atomic, read_note, write_json, write_table
-from helpers.study import REPOSITORY, UNTRAINED, Study, open_study
+from helpers.study import REPOSITORY, Study, open_study
 
 FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
@@ -68,25 +67,9 @@ def times(study: Study) -> pd.DataFrame:
     for path in sorted(study.path("notebooks").glob("*.ipynb")):
         told = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
         if told.get("duration") and not told.get("exception"):
-            lent = _lent(study, path.name[:2], told["parameters"])
+            lent = told.get("gpus", 0.0)
             rows.append((path.stem, round(told["duration"], 1), round(lent, 4), round(told["duration"] * lent, 1)))
     return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
-
-
-def _lent(study: Study, step: str, given: dict[str, Any]) -> float:
-    """GPUs that a job of the graph was lent, if the note beside its result names one."""
-    arm, run = given.get("arm", ""), f"seed{given.get('seed')}"
-    if step == "01":
-        result, count, runs = ("filter", given["filter"], "labels"), 1, study.filters[given["filter"]].runs_a_gpu
-    elif step == "03":
-        result, count, runs = ("train", arm, run, "log"), launch.processes(study, arm), study.training(arm).runs_a_gpu
-    elif step == "04":
-        of = [] if arm == UNTRAINED else [run, *([f"step{given['step']}"] if given.get("step") else [])]
-        result, count, runs = ("eval", arm, *of, "scores"), 1, study.eval.runs_a_gpu
-    else:
-        return 0.0
-    on_gpu = read_note(study.path(*result)).get("device", "").startswith("NVIDIA")
-    return count * gpus.parts(runs) / gpus.PARTS if on_gpu else 0.0
 
 
 def _notebook(study: Study, to: Path) -> Path:

@@ -27,9 +27,10 @@ from helpers.files import StudyError  # noqa: E402
 from helpers.study import REPOSITORY  # noqa: E402
 
 
-def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
+def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: float = 0.0) -> None:
     """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`.
 
+    lent: how much of a GPU, which is noted in the result beside Papermill's own times.
     Raises StudyError in one line; the notebook as far as it came is kept as `<output>.failed.ipynb`.
     """
     output = output.resolve()
@@ -40,7 +41,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", filename=log, filemode="a")
     warnings.filterwarnings("ignore", category=UserWarning, module="papermill")
     try:
-        papermill.execute_notebook(
+        done = papermill.execute_notebook(
             REPOSITORY / "notebooks" / f"{notebook}.ipynb",
             partial,
             parameters=parameters,
@@ -59,6 +60,8 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int]) -> None:
             f"{notebook}: its kernel died, most likely for lack of memory; close other programs or use make JOBS=1, and run again"
         ) from None
     failed.unlink(missing_ok=True)
+    done.metadata["papermill"]["gpus"] = lent
+    papermill.iorw.write_ipynb(done, str(partial))
     os.replace(partial, output)
 
 
@@ -68,11 +71,12 @@ def main() -> None:
     parameters = {key: int(value) if key in ("seed", "step") else value for key, value in (pair.split("=", 1) for pair in pairs)}
     asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
     count, taken = int(os.environ.pop("GPUS", "0")), int(os.environ.pop("GPU_PARTS", "0"))
+    lent = taken / gpus.PARTS if gpus.visible() else 0.0
     begun = time.monotonic()
     try:
         with gpus.lend(count, taken // max(count, 1)):
             begun = time.monotonic()
-            run(notebook, Path(output), parameters)
+            run(notebook, Path(output), parameters, lent)
     except StudyError as error:
         print(f"error: {error}")
         sys.exit(1)

@@ -208,7 +208,7 @@ class Study(Strict):
             return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
         shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
         folder = self.control()
-        shown["control"] = sha256(folder / "comparison.csv") if folder else ""
+        shown["control"] = [sha256(folder / "comparison.csv"), self.trained_otherwise()] if folder else ""
         return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
 
     def control(self) -> Path | None:

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import nbformat
 import pytest
 import yaml
 from conftest import REPOSITORY
 
-from helpers import gpus, graph
+from helpers import gpus, graph, run
 from helpers.files import StudyError
 from helpers.study import open_study
 
@@ -163,3 +164,15 @@ Shutting down, this might take some time.
 def test_what_slurm_says_of_a_job_is_told(tmp_path, log, told):
     (tmp_path / "snakemake.log").write_text(log)
     assert graph._reason(tmp_path / "snakemake.log") == told
+
+
+@pytest.mark.parametrize(("names", "lent"), [(["0", "1"], 0.25), ([], 0.0)])
+def test_a_result_says_how_much_of_a_gpu_its_job_was_lent(tmp_path, monkeypatch, names, lent):
+    made = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 1.0}})
+    monkeypatch.setattr(run.papermill, "execute_notebook", lambda *given, **options: made)
+    monkeypatch.setattr(gpus, "visible", lambda: names)
+    monkeypatch.setenv("GPUS", "1")
+    monkeypatch.setenv("GPU_PARTS", "3")
+    monkeypatch.setattr(run.sys, "argv", ["run", "01_filter", str(tmp_path / "made.ipynb"), "filter=self"])
+    run.main()
+    assert nbformat.read(tmp_path / "made.ipynb", as_version=4).metadata["papermill"] == {"duration": 1.0, "gpus": lent}
