@@ -27,10 +27,12 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # figures/speed/training.csv). There a recorded token takes as long; one that is not recorded (all parameters, 4 bits) five times as long.
 START_STEP, START_UPDATE = 0.5e-3, 10e-3
 # With vLLM: a layer's part of a token, an item's work outside the GPU when its likelihoods are read, and what a job takes
-# before it works (0.5B and 1.5B on an H100 with a slow processor: 6 ms a token on 28 layers, 1,273 items in 5.4 s, 40 to 100 s).
-START_VLLM, START_ITEM, START_JOB = 0.2e-3, 4e-3, 70.0
+# before it works (0.5B and 1.5B on an H100 with a slow processor: 12 rollouts at 3 ms a token on 28 layers, of which 1.7 ms
+# move weights; 1,273 items in 5.4 s; 40 to 100 s).
+START_VLLM, START_ITEM, START_JOB = 0.1e-3, 4e-3, 70.0
 VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
-# So many jobs to this power are done at once by jobs that share a GPU: four did the work of 2.4 trainings, and of 1.7 to 2.6 evaluations.
+# Jobs that share a GPU wait beside each other, so many as their number to this power: four did the work of 2.4 small trainings. What
+# the GPU computes is not shared: three trainings with 48 completions a step took 7.9 s a step each, 5.8 s of it in the update.
 SHARED = 0.63
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
@@ -90,32 +92,41 @@ def width(dtype: str, on: Machine) -> int:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it; vllm: it writes."""
+    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it; vllm: it writes.
+
+    runs: jobs that share the GPU. What each method gives is one job's part of the time in which all of them are done.
+    """
 
     model: Shape
     on: Machine
     width: int
     rate: float | None
     vllm: bool = False
+    runs: int = 1
+
+    def waiting(self, seconds: float) -> float:
+        """A job's part of a wait for the processor, which jobs that share a GPU do beside each other."""
+        return seconds / self.runs**SHARED if self.on.gpu else seconds
 
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
         """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
         if self.rate:
-            return sequences * new / self.rate
+            return self.waiting(sequences * new / self.rate)
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
         moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows
         work = 2 * self.model.parameters() * batch / self.on.arithmetic
-        step = self.model.layers * (START_VLLM if self.vllm else START_STEP) + max(moved / self.on.bandwidth, work)
+        start = self.waiting(self.model.layers * (START_VLLM if self.vllm else START_STEP))
+        step = start + max(moved / self.on.bandwidth, work)
         return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
 
     def reading(self, sequences: int, batch: int, tokens: int) -> float:
         """Seconds to read so many sequences of `tokens` once."""
-        start = ceil(sequences / batch) * self.model.layers * START_STEP
+        start = self.waiting(ceil(sequences / batch) * self.model.layers * START_STEP)
         return max(start, 2 * self.model.parameters() * sequences * tokens / self.on.arithmetic)
 
     def updating(self, train: Train, tokens: int) -> float:
         """Seconds of one optimiser step, rollouts apart: 2 operations a parameter and token forward, 2 back, 2 for its gradient."""
         passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
         work = passes * self.model.parameters() * train.batch_size * tokens / self.on.arithmetic
-        return train.gradient_accumulation * max(self.model.layers * START_UPDATE, work)
+        return train.gradient_accumulation * max(self.waiting(self.model.layers * START_UPDATE), work)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from helpers import memory
-from helpers.machine import CONTEXT, SHARED, START_ITEM, START_JOB, Machine, Speed, gpu, width
+from helpers.machine import CONTEXT, START_ITEM, START_JOB, Machine, Speed, gpu, width
 from helpers.memory import GIB, Shape
 from helpers.parameters import HELD_OUT, Filter, Train
 from helpers.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
@@ -227,36 +227,29 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
     for name, spec in study.filters.items():
         model, answers = shape_of(spec.model), (count or 0) * spec.samples
         told = model is not None and count is not None
-        speed = Speed(model, on, size, rate, by_vllm(study, on)) if told else None
+        speed = Speed(model, on, size, rate, by_vllm(study, on), spec.runs_a_gpu) if told else None
         seconds = (START_JOB * on.gpu + speed.writing(answers, spec.batch_size, prompt, spec.max_new_tokens)) if speed else None
         rows.append((f"01 filter {name}", 1, answers * spec.max_new_tokens, seconds and seconds / 3600))
     model = shape_of(study.model.id)
-    speed = Speed(model, on, size, rate, by_vllm(study, on)) if model else None
-    plain = Speed(model, on, size, rate) if model else None
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
         train = study.training(arm)
         steps = train.steps(spec.wanted) * len(study.seeds)
         written += steps * train.completions_a_step * train.max_completion_tokens
-        if speed:
-            writer = speed if by_vllm(study, on, train.method) else plain
-            once = writer.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
+        if model:
+            speed = Speed(model, on, size, rate, by_vllm(study, on, train.method), train.runs_a_gpu)
+            once = speed.writing(train.completions_a_step, train.completions_a_step, prompt, train.max_completion_tokens)
             once += speed.updating(train, prompt + train.max_completion_tokens)
-            seconds += steps * once / _at_once(train.runs_a_gpu, on) + len(study.seeds) * _starting(train.runs_a_gpu, on)
-    rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if speed else None))
-    step, jobs, tokens, each = _eval_hours(study, speed)
+            seconds += steps * once + len(study.seeds) * _starting(train.runs_a_gpu, on)
+    rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None))
     runs = study.eval.runs_a_gpu
-    return [*rows, (step, jobs, tokens, each and each / _at_once(runs, on) + jobs * _starting(runs, on) / 3600)]
+    step, jobs, tokens, each = _eval_hours(study, Speed(model, on, size, rate, by_vllm(study, on), runs) if model else None)
+    return [*rows, (step, jobs, tokens, each and each + jobs * _starting(runs, on) / 3600)]
 
 
 def _starting(runs: int, on: Machine) -> float:
     """Seconds of a GPU until a job that shares it with others works: loading and recording, which they do at the same time."""
     return START_JOB / runs if on.gpu else 0.0
-
-
-def _at_once(runs: int, on: Machine) -> float:
-    """How many jobs' work is done at once where `runs` share a GPU."""
-    return runs**SHARED if on.gpu else 1.0
 
 
 def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float | None]:
@@ -272,7 +265,7 @@ def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float
         if how.writes:
             seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
         else:
-            seconds += times * (speed.reading(how.passes, batch, how.tokens) + how.passes * START_ITEM)
+            seconds += times * (speed.reading(how.passes, batch, how.tokens) + speed.waiting(how.passes * START_ITEM))
     return "04 eval", len(scored), written, seconds / 3600
 
 

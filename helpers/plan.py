@@ -125,7 +125,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
         f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read{starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
-        f"and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU do the work of their number to the power of {SHARED:g}. {slower}RATE=<tokens per "
+        f"and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]

@@ -6,7 +6,9 @@ the same `runs/` has already made from the same inputs is taken from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -46,11 +48,21 @@ def score(
         chosen = settings(study, task)
         path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
         if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
-            rows, facts = work.run(task, chosen)
+            with _compiled_once():
+                rows, facts = work.run(task, chosen)
             write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
         rows = pd.read_parquet(path)
         parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
     return pd.concat(parts, ignore_index=True)
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Within it, the harness's templates are compiled once each and not for every text that is made from them."""
+    from lm_eval import utils
+
+    with patch.object(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
+        yield
 
 
 class _Work:
@@ -104,7 +116,8 @@ class _Asked(NamedTuple):
 
     @classmethod
     def of(cls, task: Any, places: list[int]) -> _Asked:
-        documents = [task.eval_docs[place] for place in places]
+        held = task.eval_docs  # asked for once: some tasks filter their whole data set each time
+        documents = [held[place] for place in places]
         lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
         counts = [len(task_data.options_of(doc) or [""]) for doc in documents] if lettered else [1]
         return cls(task, documents, places, max(counts))
@@ -123,10 +136,11 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
 
     Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
     """
+    held = task.eval_docs
     if sample is None:
-        return list(range(min(limit or len(task.eval_docs), len(task.eval_docs))))
+        return list(range(min(limit or len(held), len(held))))
     drawn = [(int(place), key) for place, key in zip(sample["doc_id"], sample["question_id"], strict=True)]
-    kept = [place for place, key in drawn if place < len(task.eval_docs) and task_data.key(task.eval_docs[place]) == key]
+    kept = [place for place, key in drawn if place < len(held) and task_data.key(held[place]) == key]
     if len(kept) < 0.9 * len(drawn):
         raise StudyError(
             f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "

@@ -344,3 +344,32 @@ def test_what_decides_a_score_and_what_does_not(forms):
     assert benchmarks.settings(study, reasoning)["prompt"]["prefill"] == "<think>"
     assert benchmarks.settings(study, mmlu) != benchmarks.settings(study, Task(name="mmlu_anatomy", shots=3))
     assert REPOSITORY.joinpath("helpers/tasks/medqa_reasoning.yaml").exists()
+
+
+class _Counted:
+    """A benchmark of six documents that counts how often they are asked for."""
+
+    OUTPUT_TYPE, task_name = "generate_until", "gsm8k"
+
+    def __init__(self, read):
+        self.read = read
+
+    @property
+    def eval_docs(self):
+        self.read.append(1)
+        return list("abcdef")
+
+
+def test_the_harness_compiles_a_template_once_and_reads_a_data_set_once():
+    """Of itself it compiles one for every text, and a task that filters its data set does so for every document."""
+    from lm_eval import utils
+
+    usual = utils.env.from_string
+    with scoring._compiled_once():
+        made = [utils.apply_template("{{a}} and {{b}}", {"a": 1, "b": number}) for number in range(3)]
+        assert utils.env.from_string.cache_info().misses == 1
+    assert made == ["1 and 0", "1 and 1", "1 and 2"]
+    assert utils.env.from_string == usual
+    read: list[int] = []
+    asked = scoring._Asked.of(_Counted(read), scoring._places(_Counted(read), 4, None))
+    assert (asked.documents, len(read)) == (list("abcd"), 2)

@@ -156,6 +156,29 @@ def test_logits_of_letters_leave_the_gpu_and_those_of_texts_do_not(tiny, monkeyp
     assert harness.device.type == "cuda"
 
 
+@pytest.mark.parametrize("told", [None, False])
+def test_prompts_are_cut_into_tokens_as_the_harness_does_and_each_once(tiny, monkeypatch, told):
+    """Also spaces at a prompt's end, a prompt that is empty, blank or begins with the first token of a text, and the same pair twice."""
+    from lm_eval.models.huggingface import HFLM
+
+    model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
+    monkeypatch.setattr(HFLM, "_loglikelihood_tokens", lambda self, requests, disable_tqdm=False, **options: requests)
+    monkeypatch.setattr(engines, "CUT_AT_ONCE", 5)
+    ours = engines.harness(model, tokenizer, 2, 2)
+    plain = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=2, backend="causal")
+    ours.add_bos_token = plain.add_bos_token = told
+    first = tokenizer.decode(ours.prefix_token_id)
+    texts = [*WORDS, WORDS[0] + "  ", WORDS[1] + "\n", "", "   ", f"{first}{WORDS[0]}", "über 中文 B", WORDS[0]]
+    asked = [SimpleNamespace(args=(text, answer)) for text in texts for answer in (" A", "B", f" {WORDS[1]}")]
+    expected = plain.loglikelihood(asked, disable_tqdm=True)
+    alone, cut = [], ours.tok_encode
+    monkeypatch.setattr(ours, "tok_encode", lambda text, **options: alone.append(text) or cut(text, **options))
+    assert ours.loglikelihood(asked, disable_tqdm=True) == expected
+    assert ours.pairs == {}
+    left = {text for text in alone if text.startswith(tuple(word for word in WORDS if word))}
+    assert (left == set()) == (told is None)
+
+
 class _VLLM(engines.VLLM):
     """The engine without vLLM behind it."""
 
