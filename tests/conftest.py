@@ -79,6 +79,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny.yaml`, and OFFLINE_MIRROR and STUDY_RUNS set to folders beside it."""
     folder = tmp_path_factory.mktemp("tiny")
     make_tiny_model(folder / "mirror" / "tiny" / "llama")
+    (folder / "mirror" / "tiny" / "llama" / "origin.txt").write_text("drawn at random,\nin a test\n")
     (folder / "tiny.yaml").write_text(TINY)
     for name, value in {
         "OFFLINE_MIRROR": folder / "mirror",

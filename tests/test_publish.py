@@ -96,6 +96,8 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
                      "duplicates": 0, "refused": 0}}  # fmt: skip
     for arm in ("random", "self"):
         write_json(note, tmp_path / "small/data/split" / arm / "train.json")
+    made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
+    write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     assert not publish.up_to_date(readme.read_text(), tmp_path)
@@ -104,6 +106,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert publish.up_to_date(told, tmp_path)
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
     assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
+    assert told.count("- small: not the original weights of org/a (4-bit GGUF).") == 1
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
     assert "old" not in told

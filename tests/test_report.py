@@ -26,6 +26,24 @@ def test_a_table_for_readers():
     assert 'class="dataframe left1"' in shown
 
 
+def test_weights_that_are_not_the_hub_s_stand_below_every_table():
+    study, frame = open_study("small"), pd.DataFrame({"a": [1]})
+    notes = [
+        {"model": "org/a", "weights": "offline mirror", "origin": "4-bit <GGUF>"},
+        {"filter": "org/b", "weights": "package some==1.0, 4-bit GGUF"},  # older than the key
+        {"model": "org/c", "weights": "hub", "origin": ""},
+        {"model": "org/d", "weights": "offline mirror"},
+    ]
+    told = report.remarks(study, ["A remark."], notes).data
+    assert "A remark." in told
+    assert "Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (package some==1.0, 4-bit GGUF)." in told
+    below = '<p class="quiet">Weights: 4-bit &lt;GGUF&gt;; package some==1.0, 4-bit GGUF.</p>'
+    assert report.table(frame).data.endswith(below)
+    assert below in report.folded("more", frame).data
+    assert "original" not in report.remarks(study, (), notes[2:]).data
+    assert "Weights" not in report.table(frame).data
+
+
 def test_the_verdict_is_escaped():
     claims = pd.DataFrame([{"claim": "A <claim>", "outcome": "cannot tell", "evidence": "<script>"}])
     shown = report.claims(claims).data
