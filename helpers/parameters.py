@@ -234,6 +234,11 @@ class Eval(Strict):
         """Answers that a model writes at once, where transformers writes: each keeps its cache, which reading a likelihood does not need."""
         return self.generation_batch_size or self.batch_size
 
+    @property
+    def about(self) -> str:
+        """What specialisation is measured on, in words."""
+        return "medical benchmarks" if self.groups == GROUPS else "benchmarks of what was trained"
+
     def side(self, task: Task, benchmark: str) -> str:
         """The side of the report on which a benchmark of a task stands: the task's own, else the first that names it."""
         if task.group:

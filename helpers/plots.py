@@ -232,10 +232,10 @@ def _side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
         axes.errorbar(at, 100 * row.change, yerr=away, fmt=markers[row.arm], color=palette[row.arm], capsize=3, label=row.arm)
 
 
-def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figure:
+def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: str) -> Figure:
     """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
-    regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`stats.regions`).
+    about: what specialisation is measured on (`Eval.about`). regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`stats.regions`).
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.4))
     palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))
@@ -255,7 +255,7 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float) -> Figu
         line(0, color=palette["untrained"], linewidth=1)
     axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=14, markeredgewidth=2.5, linestyle="", label="untrained")
     axes.set(
-        xlabel=f"specialisation: change on medical benchmarks (points)\nellipse: {confidence:.0%} region for both changes at once",
+        xlabel=f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
         ylabel="robustness: change on the\nother benchmarks (points)",
     )
     _legend_below(figure, axes)

@@ -14,7 +14,9 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
@@ -34,7 +36,9 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
 )
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 OUTCOMES = ("supports", "contradicts", "cannot tell")
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+FIRST = "small"  # the study whose finding opens the README
+NONE_YET = """**The answer so far: none yet.** No real study has been published; what is here is the whole pipeline at the smallest real size.
+"""
 
 
 def publish(study: Study, target: Path) -> list[Path]:
@@ -134,7 +138,10 @@ def results_table(figures: Path = FIGURES) -> str:
             told = [", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES]
             lines.append(f"| {claim} | {' | '.join(told)} |")
         lines.append("")
-    lines += ["| study | arm | seeds | medicine (points) | other benchmarks (points) |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "| study | arm | seeds | what it was trained on (points) | other benchmarks (points) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     heads = len(lines)
     for path in sorted(figures.glob("*/groups.csv")):
         table = pd.read_csv(path)
@@ -146,7 +153,9 @@ def results_table(figures: Path = FIGURES) -> str:
         ]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
-            told = [_cell(cells.loc[group]) if group in cells.index else "–" for group in ("specialisation", "robustness")]
+            told = [
+                _cell(cells.loc[group].to_dict()) if group in cells.index else "–" for group in ("specialisation", "robustness")
+            ]
             lines.append(f"| {path.parent.name} | {arm} | {cells['seeds'].iloc[0]} | {told[0]} | {told[1]} |")
     if len(lines) == heads:
         return "No real study has been published yet.\n"
@@ -172,24 +181,62 @@ def _claims(figures: Path) -> pd.DataFrame:
     return found[found["outcome"].isin(OUTCOMES)]
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: Mapping[str, Any]) -> str:
     return f"{100 * row['change']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
 
 
+def finding(figures: Path = FIGURES) -> str:
+    """What opens the README, in Markdown: the opening paragraph of the first study's report, its figure, and its limits."""
+    folder = figures / FIRST
+    if not (folder / "opening.csv").exists():
+        return NONE_YET
+    told = pd.read_csv(folder / "opening.csv").iloc[0]
+    groups = pd.read_csv(folder / "groups.csv")
+    rows = [
+        f"{row.arm}: {_cell(row._asdict())} ({row.group})"
+        for row in groups.itertuples()
+        if row.group in ("specialisation", "robustness")
+    ]
+    changed = _origins(folder / "provenance.json")
+    limits = [
+        f"one model ({told['model']}) trained in one way on questions of one pool ({told['pool']}), {told['seeds']} seeds an arm;",
+        f"the weights are not the originals': {'; '.join(changed)};" if changed else "",
+        "exam questions, not medicine; and *cannot tell* is not *no difference*: the report says what could have been seen.",
+    ]
+    return (
+        f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml): {told['opening']}\n\n"
+        f"Changes from the untrained model in points, with 95 % intervals over items and seeds: {'; '.join(rows)}.\n\n"
+        f"![Robustness against specialisation of each arm, with 95 % regions](figures/{FIRST}/plane.png)\n\n"
+        f"*What this does not show*: {' '.join(filter(None, limits))}\n"
+    )
+
+
+BLOCKS = {"finding": finding, "results": results_table}
+
+
+def _block(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+
+
 def update_readme(readme: Path, figures: Path = FIGURES) -> bool:
-    """Write the results table between the README's two markers; False if it has none."""
+    """Write what is published between the README's markers; False if it has not all of them."""
     text = readme.read_text("utf-8")
-    if not BLOCK.search(text):
+    if not all(_block(name).search(text) for name in BLOCKS):
         return False
+    for name, says in BLOCKS.items():
+        found = _block(name).search(text)
+        text = text[: found.end(1)] + says(figures) + text[found.start(2) :]
     with atomic(readme) as partial:
-        partial.write_text(BLOCK.sub(lambda found: found[1] + results_table(figures) + found[2], text), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
     return True
 
 
 def up_to_date(text: str, figures: Path = FIGURES) -> bool:
-    """True if a README's results are just what the published files say; False also if it has no markers for them."""
-    found = BLOCK.search(text)
-    return bool(found) and found[0] == f"{found[1]}{results_table(figures)}{found[2]}"
+    """True if what a README says of results is just what the published files say; False also if it has no markers for it."""
+    found = {name: _block(name).search(text) for name in BLOCKS}
+    return all(
+        found[name] and found[name][0] == f"{found[name][1]}{says(figures)}{found[name][2]}" for name, says in BLOCKS.items()
+    )
 
 
 def main() -> None:
@@ -215,7 +262,9 @@ def main() -> None:
         size = sum(path.stat().st_size for path in set(files)) / 1e6
         print(f"{len(set(files))} files, {size:.1f} MB: {target}")
         if not arguments.to and not update_readme(REPOSITORY / "README.md"):
-            print("README.md has no markers <!-- results --> … <!-- /results -->; its table was left as it is")
+            print(
+                "README.md has no markers <!-- finding -->, <!-- /finding -->, <!-- results -->, <!-- /results -->; it was left as it is"
+            )
     except StudyError as error:
         sys.exit(f"error: {error}")
 

@@ -34,10 +34,14 @@ class Claim(NamedTuple):
 
 
 class Control(NamedTuple):
-    """What a positive control says: True if training was shown to work there, False if not, None if there is none to look at."""
+    """What a positive control says: True if training was shown to work there, False if not, None if there is none to look at.
+
+    own: it is the study itself, which then asks nothing else.
+    """
 
     works: bool | None
     told: str
+    own: bool = False
 
 
 class Role(NamedTuple):
@@ -278,12 +282,16 @@ def no_control(named: str | None) -> Control:
 
 
 def control(
-    name: str, comparison: pd.DataFrame, groups: pd.DataFrame, otherwise: dict[str, tuple[Any, Any]] | None = None
+    name: str,
+    comparison: pd.DataFrame,
+    groups: pd.DataFrame,
+    otherwise: dict[str, tuple[Any, Any]] | None = None,
+    own: bool = False,
 ) -> Control:
     """What the study `name`, trained on what a model of its size can learn, says of this way of training.
 
     comparison, groups: its `stats.comparison` and `stats.group_changes`. otherwise: what its training has otherwise than that
-    of the study which it is the control of (`Study.trained_otherwise`), which is told. Training works if an arm is better than the
+    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. Training works if an arm is better than the
     untrained model after Holm's correction: on the held-out part of its pool if it has one, else on its index of specialisation.
     """
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
@@ -295,11 +303,12 @@ def control(
         rows = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", what it is trained on")
     rows = _family_of([row for _, row in rows.iterrows()])
     works = bool(len(rows)) and bool(rows["better"].any())
-    said = "shows that training works" if works else "does not show that training works, so this study cannot tell anything"
+    follows = "so no study beside it can tell anything" if own else "so this study cannot tell anything"
+    said = "shows that training works" if works else f"does not show that training works, {follows}"
     told = f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}"
     differs = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in (otherwise or {}).items())
     limit = f" It trained otherwise than this study, so it shows what the pipeline can teach and not that this training did: {differs}."
-    return Control(works, told + (limit if differs else ""))
+    return Control(works, told + (limit if differs else ""), own)
 
 
 def verdict(
@@ -313,13 +322,19 @@ def verdict(
     """All claims; one row each with claim, outcome, evidence.
 
     pairs: `stats.pairs` of every two models; comparison: `stats.comparison`; reflection: `mechanism.reflection_change`. Where a
-    positive control did not show that training works, every outcome is `cannot tell`.
+    positive control did not show that training works, every outcome is `cannot tell`. The control itself asks no claim: its pool
+    is no medicine.
     """
     claims = [
         filtered_beats_random(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
         other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms), no_aha(reflection, reflection_margin),
     ]  # fmt: skip
-    if control and control.works is False:
+    if control and control.own:
+        claims = [
+            Claim(claim.claim, "not asked", "This study is the positive control: it asks whether training works.")
+            for claim in claims
+        ]
+    elif control and control.works is False:
         claims = [
             claim
             if claim.outcome == "not asked"
@@ -342,6 +357,8 @@ def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float, control
         parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
     over = f"{seeds} seeds an arm" if seeds > 1 else "one seed an arm: what it says holds for that seed"
     unit = "point" if round(100 * margin, 6) == 1 else "points"
+    if control and control.own:
+        return f"This study of {model} ({over}) is the positive control and asks none of the paper's claims. {control.told}"
     told = [
         f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here.",
         *parts,

@@ -80,7 +80,7 @@ def test_everything_is_there(made):
     for page in ("01_filter-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         told = (made / "notebooks" / f"{page}.ipynb").read_text()
         assert "Not the original weights: tiny/llama (drawn at random, in a test)." in told
-        if "class=\\\"dataframe" in told:
+        if 'class=\\"dataframe' in told:
             assert "Weights: drawn at random, in a test.</p>" in told
     for figure in ("rewards", "plane", "changes"):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}

@@ -88,6 +88,8 @@ def published(folder, low=-0.001):
     groups.to_csv(folder / "small/groups.csv", index=False)
     claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
     pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
+    opens = {"model": "org/a", "pool": "org/pool", "seeds": 3, "opening": "It cannot tell about 1."}
+    pd.DataFrame([opens]).to_csv(folder / "small/opening.csv", index=False)
 
 
 def test_the_readmes_table_comes_from_the_published_files(tmp_path):
@@ -99,7 +101,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
     write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    readme.write_text("before\n<!-- finding -->\nold\n<!-- /finding -->\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     assert not publish.up_to_date(readme.read_text(), tmp_path)
     assert publish.update_readme(readme, tmp_path)
     told = readme.read_text()
@@ -109,6 +111,13 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert told.count("- small: not the original weights of org/a (4-bit GGUF).") == 1
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
+    first, _, rest = told.partition("<!-- /finding -->")
+    assert "of the study [`small`](parameters/small.yaml): It cannot tell about 1." in first
+    assert "self: +1.2 [-0.1, +2.5] (specialisation); self: -0.4 [-2.0, +1.2] (robustness)" in first
+    assert "one model (org/a) trained in one way on questions of one pool (org/pool), 3 seeds an arm" in first
+    assert "the weights are not the originals': org/a (4-bit GGUF)" in first
+    assert "figures/small/plane.png" in first
+    assert "none yet" not in told
     assert "old" not in told
     assert told.startswith("before\n")
     assert told.endswith("after\n")
@@ -117,7 +126,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
 def test_a_number_that_is_not_in_the_files_is_seen(tmp_path):
     published(tmp_path)
     readme = tmp_path / "README.md"
-    readme.write_text("<!-- results -->\n<!-- /results -->\n")
+    readme.write_text("<!-- finding -->\n<!-- /finding -->\n<!-- results -->\n<!-- /results -->\n")
     publish.update_readme(readme, tmp_path)
     assert not publish.up_to_date(readme.read_text().replace("+1.2 [-0.1", "+1.3 [-0.1"), tmp_path)
     assert not publish.up_to_date("a README without markers\n", tmp_path)

@@ -188,6 +188,24 @@ def test_a_control_that_trained_otherwise_says_so():
     assert gone.trained_otherwise() == {}
 
 
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [(0.001, "shows that training works:"), (0.2, "does not show that training works, so no study beside it can tell")],
+)
+def test_the_control_itself_asks_no_claim(p, said):
+    own = verdict.control("control", *control_tables(0.05, p, held_out=True), own=True)
+    found = verdict.verdict(
+        table(("random", "self", "specialisation", BETTER), other=UNSURE), chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, 0.05, own
+    )
+    assert set(found["outcome"]) == {"not asked"}
+    words = verdict.in_words(found, "a model", 3, 0.01, own)
+    assert words.startswith(
+        "This study of a model (3 seeds an arm) is the positive control and asks none of the paper's claims. The positive control (control) "
+        + said
+    )
+    assert "held-out questions" in words
+
+
 def test_no_control_is_a_limit_that_is_told():
     found = verdict.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05, verdict.no_control(None))
     words = verdict.in_words(found, "a model", 3, 0.01, verdict.no_control(None))
