@@ -186,28 +186,39 @@ def _cell(row: Mapping[str, Any]) -> str:
 
 
 def finding(figures: Path = FIGURES) -> str:
-    """What opens the README, in Markdown: the opening paragraph of the first study's report, its figure, and its limits."""
+    """What opens the README, in Markdown: what the first study says of each claim that it asks, its control, its figure, its limits."""
     folder = figures / FIRST
     if not (folder / "opening.csv").exists():
         return NONE_YET
     told = pd.read_csv(folder / "opening.csv").iloc[0]
-    groups = pd.read_csv(folder / "groups.csv")
-    rows = [
-        f"{row.arm}: {_cell(row._asdict())} ({row.group})"
-        for row in groups.itertuples()
-        if row.group in ("specialisation", "robustness")
-    ]
+    claims = pd.read_csv(folder / "verdict.csv")
+    asked = claims[claims["outcome"].isin(OUTCOMES)]
+    lines = [f"- {row.claim}: **{row.outcome}**." for row in asked.itertuples()]
+    lines[:1] = [
+        f"{line} {asked['evidence'].iloc[0]}" for line in lines[:1]
+    ]  # the question of the study; the others' are in the report
     changed = _origins(folder / "provenance.json")
     limits = [
-        f"one model ({told['model']}) trained in one way on questions of one pool ({told['pool']}), {told['seeds']} seeds an arm;",
+        f"one model trained in one way on questions of one pool ({told['pool']});",
         f"the weights are not the originals': {'; '.join(changed)};" if changed else "",
         "exam questions, not medicine; and *cannot tell* is not *no difference*: the report says what could have been seen.",
     ]
-    return (
-        f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml): {told['opening']}\n\n"
-        f"Changes from the untrained model in points, with 95 % intervals over items and seeds: {'; '.join(rows)}.\n\n"
-        f"![Robustness against specialisation of each arm, with 95 % regions](figures/{FIRST}/plane.png)\n\n"
-        f"*What this does not show*: {' '.join(filter(None, limits))}\n"
+    return "\n".join(
+        [
+            f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, {told['seeds']} seeds an arm; of the paper's claims:",
+            "",
+            *lines,
+            "",
+            str(told["control"]),
+            "",
+            f"*What this does not show*: {' '.join(filter(None, limits))}",
+            "",
+            f"![Robustness against specialisation of each arm, with regions](figures/{FIRST}/plane.png)",
+            "",
+            f"*`{FIRST}`: change of each arm from the untrained model, in points, with the region that covers both changes at once. (Table: "
+            f"[figures/{FIRST}/plane.csv](figures/{FIRST}/plane.csv).)*",
+            "",
+        ]
     )
 
 

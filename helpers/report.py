@@ -112,13 +112,13 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
 
 def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Of notes as `remarks` takes them: the models whose weights are not the hub's, and in what way."""
-    told = {
+    told: dict[str, str] = {}
+    for note in notes:
         # Results older than the key `origin` say it of packaged models in `weights`.
-        note.get("model", note.get("filter")): note.get("origin", "")
-        or (note["weights"] if note["weights"].startswith("package") else "")
-        for note in notes
-    }
-    return {model: text for model, text in sorted(told.items()) if text}
+        text = note.get("origin") or (note["weights"] if note["weights"].startswith("package") else "")
+        if text:
+            told[note.get("model", note.get("filter"))] = text
+    return dict(sorted(told.items()))
 
 
 def guards(fired: Sequence[Fired]) -> HTML:

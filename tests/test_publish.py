@@ -88,7 +88,13 @@ def published(folder, low=-0.001):
     groups.to_csv(folder / "small/groups.csv", index=False)
     claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
     pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
-    opens = {"model": "org/a", "pool": "org/pool", "seeds": 3, "opening": "It cannot tell about 1."}
+    opens = {
+        "model": "org/a",
+        "pool": "org/pool",
+        "seeds": 3,
+        "opening": "It cannot tell about 1.",
+        "control": "The control works.",
+    }
     pd.DataFrame([opens]).to_csv(folder / "small/opening.csv", index=False)
 
 
@@ -112,9 +118,9 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
     first, _, rest = told.partition("<!-- /finding -->")
-    assert "of the study [`small`](parameters/small.yaml): It cannot tell about 1." in first
-    assert "self: +1.2 [-0.1, +2.5] (specialisation); self: -0.4 [-2.0, +1.2] (robustness)" in first
-    assert "one model (org/a) trained in one way on questions of one pool (org/pool), 3 seeds an arm" in first
+    assert "of the study [`small`](parameters/small.yaml) of org/a, 3 seeds an arm" in first
+    assert "- Filtering pays: **cannot tell**. …\n\nThe control works.\n" in first
+    assert "one model trained in one way on questions of one pool (org/pool)" in first
     assert "the weights are not the originals': org/a (4-bit GGUF)" in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in told

@@ -33,6 +33,7 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
         {"filter": "org/b", "weights": "package some==1.0, 4-bit GGUF"},  # older than the key
         {"model": "org/c", "weights": "hub", "origin": ""},
         {"model": "org/d", "weights": "offline mirror"},
+        {"model": "org/a", "weights": "offline mirror"},
     ]
     told = report.remarks(study, ["A remark."], notes).data
     assert "A remark." in told
