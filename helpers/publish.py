@@ -151,6 +151,9 @@ def results_table(figures: Path = FIGURES) -> str:
         remarks += [
             f"- {path.parent.name}: not the original weights of {line}." for line in _origins(path.parent / "provenance.json")
         ]
+        remarks += [
+            f"- {path.parent.name}: {hours:.1f} GPU hours." for hours in _gpu_hours(path.parent / "data" / "times.csv") if hours
+        ]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
             told = [
@@ -166,6 +169,11 @@ def _origins(provenance: Path) -> list[str]:
     """The models of a published study whose weights are not the hub's, each with how they are not."""
     notes = json.loads(provenance.read_text(encoding="utf-8")).values() if provenance.is_file() else []
     return [f"{model} ({text})" for model, text in report.origins([note for note in notes if "weights" in note]).items()]
+
+
+def _gpu_hours(path: Path) -> list[float]:
+    """Hours of GPUs that a published study took: of each notebook the part of a GPU that it was lent. Empty if that is not known."""
+    return [pd.read_csv(path)["gpu_seconds"].sum() / 3600] if path.is_file() else []
 
 
 def _counts(name: str) -> bool:

@@ -315,3 +315,18 @@ def test_what_make_plan_advises_for_an_evaluation_fits():
     assert {key for key, _ in advice} == {"runs_a_gpu", "batch_size", "generation_batch_size"}
     changed = study.model_copy(update={"eval": study.eval.model_copy(update={key: int(value) for key, value in advice})})
     assert needs.verdict(next(need for need in needs.needs(changed, on) if need.step.startswith("04")), on)[0]
+
+
+def published():
+    """Studies below figures/ that a GPU has run."""
+    tables = (REPOSITORY / "figures").glob("*/data/times.csv")
+    return [path.parent.parent.name for path in tables if pd.read_csv(path)["gpu_seconds"].sum()]
+
+
+@pytest.mark.parametrize("name", published())
+def test_trainings_and_evaluations_took_what_the_plan_says(name):
+    """Within a factor of 1.5, on GPUs of 80 GB, of the hours of GPU that the notebooks were lent."""
+    steps = pd.read_csv(REPOSITORY / "figures" / name / "data" / "times.csv")
+    took = steps.groupby(steps["notebook"].str[:2])["gpu_seconds"].sum() / 3600
+    planned = {row[0][:2]: row[3] for row in needs.hours(open_study(name), machine.machine("80GB"), None)}
+    assert 1 / 1.5 < (planned["03"] + planned["04"]) / (took["03"] + took["04"]) < 1.5

@@ -106,6 +106,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
         write_json(note, tmp_path / "small/data/split" / arm / "train.json")
     made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
     write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
+    (tmp_path / "small/data/times.csv").write_text("notebook,seconds,gpus,gpu_seconds\na,7200,0.5,3600\nb,9000,1,9000\nc,5,0,0\n")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- finding -->\nold\n<!-- /finding -->\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     assert not publish.up_to_date(readme.read_text(), tmp_path)
@@ -115,6 +116,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
     assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
     assert told.count("- small: not the original weights of org/a (4-bit GGUF).") == 1
+    assert "- small: 3.5 GPU hours.\n" in told
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
     first, _, rest = told.partition("<!-- /finding -->")
