@@ -421,8 +421,8 @@ def _writer(engine: VLLM) -> Any:
 def _harness_of() -> Any:
     """The harness's class around a transformers model, with four things done for speed.
 
-    Prompts are cut into tokens together (`_cut`). The output layer is asked for logits only where answers stand: those of whole prompts take many times the memory of the
-    model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short answers leave the GPU at once. And batches
+    Prompts are cut into tokens together (`_cut`). The output layer is asked for logits only where answers stand: those of whole
+    prompts take many times the memory of the model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short answers leave the GPU at once. And batches
     have one size where the cache has a fixed one (`Transformers`).
     """
     from lm_eval.models import huggingface
@@ -501,7 +501,8 @@ def _harness_of() -> Any:
 def _cut(pairs: list[tuple[str, str]], harness: Any) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
     """Tokens of (prompt, answer) pairs, as the harness cuts them: those of both together, divided where the prompt's end.
 
-    Of itself it does so pair by pair, and cuts a prompt anew for each of its answers: more time than a GPU takes to read them.
+    Of itself it does so pair by pair, and cuts a prompt anew for each of its answers. Here tokenizers' own threads are switched on,
+    which `make` switches off since they do not survive a fork: nothing forks meanwhile.
     Left to it are pairs without a prompt, prompts that bring their own first token, and models that are told to put one there.
     """
     first = harness.tokenizer.decode(harness.prefix_token_id)

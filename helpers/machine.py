@@ -27,12 +27,13 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # figures/speed/training.csv). There a recorded token takes as long; one that is not recorded (all parameters, 4 bits) five times as long.
 START_STEP, START_UPDATE = 0.5e-3, 10e-3
 # With vLLM: a layer's part of a token, an item's work outside the GPU when its likelihoods are read, and what a job takes
-# before it works (0.5B and 1.5B on an H100 with a slow processor: 12 rollouts at 3 ms a token on 28 layers, of which 1.7 ms
-# move weights; 40 to 100 s). An item: 51,700 in 117 s without a model, on a core that cuts tokens with a second one.
-START_VLLM, START_ITEM, START_JOB = 0.1e-3, 2e-3, 70.0
+# before it works (on an H100 with a slow processor: 12 rollouts of the 0.5B took 0.73 s, 24 layers, some 256 tokens; 40 to 100 s).
+# An item: 51,700 in 117 s with a model that answers at once, on two cores of another processor.
+START_VLLM, START_ITEM, START_JOB = 0.1e-3, 2.3e-3, 70.0
 VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
-# Jobs that share a GPU wait beside each other, so many as their number to this power: four did the work of 2.4 small trainings. What
-# the GPU computes is not shared: three trainings with 48 completions a step took 7.9 s a step each, 5.8 s of it in the update.
+# Jobs that share a GPU wait beside each other, so many as their number to this power: four did the work of 2.4 small trainings, and of
+# 1.7 to 2.6 evaluations. What the GPU computes is taken not to be shared: three trainings with 48 completions a step took 7.4 to 8.0 s a
+# step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
 SHARED = 0.63
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
@@ -111,7 +112,7 @@ class Speed:
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
         """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
         if self.rate:
-            return self.waiting(sequences * new / self.rate)
+            return sequences * new / self.rate
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
         moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows

@@ -228,7 +228,11 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
         model, answers = shape_of(spec.model), (count or 0) * spec.samples
         told = model is not None and count is not None
         speed = Speed(model, on, size, rate, by_vllm(study, on), spec.runs_a_gpu) if told else None
-        seconds = (START_JOB * on.gpu + speed.writing(answers, spec.batch_size, prompt, spec.max_new_tokens)) if speed else None
+        seconds = (
+            (_starting(spec.runs_a_gpu, on) + speed.writing(answers, spec.batch_size, prompt, spec.max_new_tokens))
+            if speed
+            else None
+        )
         rows.append((f"01 filter {name}", 1, answers * spec.max_new_tokens, seconds and seconds / 3600))
     model = shape_of(study.model.id)
     written, seconds = 0, 0.0

@@ -37,7 +37,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 FIRST = "small"  # the study whose finding opens the README
-NONE_YET = """**The answer so far: none yet.** No real study has been published; what is here is the whole pipeline at the smallest real size.
+NONE_YET = """**The answer so far: none yet.** {why}
 """
 
 
@@ -196,15 +196,19 @@ def _cell(row: Mapping[str, Any]) -> str:
 def finding(figures: Path = FIGURES) -> str:
     """What opens the README, in Markdown: what the first study says of each claim that it asks, its control, its figure, its limits."""
     folder = figures / FIRST
-    if not (folder / "opening.csv").exists():
-        return NONE_YET
-    told = pd.read_csv(folder / "opening.csv").iloc[0]
+    if not (folder / "study.csv").exists():
+        others = [path.parent.name for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)]
+        return NONE_YET.format(
+            why=f"`{FIRST}`, the study that asks, has not been published; others have ({', '.join(others)})."
+            if others
+            else "No real study has been published; what is here is the whole pipeline at the smallest real size."
+        )
+    told = pd.read_csv(folder / "study.csv").iloc[0]
     claims = pd.read_csv(folder / "verdict.csv")
     asked = claims[claims["outcome"].isin(OUTCOMES)]
     lines = [f"- {row.claim}: **{row.outcome}**." for row in asked.itertuples()]
-    lines[:1] = [
-        f"{line} {asked['evidence'].iloc[0]}" for line in lines[:1]
-    ]  # the question of the study; the others' are in the report
+    if lines:  # the first is the question of the study; what the others rest on is in the report
+        lines[0] += f" {asked['evidence'].iloc[0]}"
     changed = _origins(folder / "provenance.json")
     limits = [
         f"one model trained in one way on questions of one pool ({told['pool']});",
@@ -213,7 +217,7 @@ def finding(figures: Path = FIGURES) -> str:
     ]
     return "\n".join(
         [
-            f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, {told['seeds']} seeds an arm; of the paper's claims:",
+            f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, seeds an arm: {told['seeds']}; of the paper's claims:",
             "",
             *lines,
             "",

@@ -53,7 +53,7 @@ def table(
     index = any(shown.index.names)  # an index without a name only counts rows
     first = 1 + (shown.index.nlevels if index else 0)
     words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
-    below = f'<p class="quiet">Weights: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
+    below = f'<p class="quiet">Not the original weights: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
     return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>{below}')
 
 
@@ -96,7 +96,7 @@ def note(text: str, kind: str = "note") -> HTML:
 def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:
     """What stands beside the numbers of a study: that it is a demonstration, if it is one, and the given remarks.
 
-    notes: of results or models, each with `model` (or `filter`), `weights` and `origin` (`models.origin`). Where the weights are
+    notes: of results or models, each with `model` (or `filter`), `weights` and `origin` (`models.weights`). Where the weights are
     not the hub's, that is said here, and from now on below every table of the notebook.
     """
     told = (
@@ -104,8 +104,8 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
         "another, and no number here is a finding."
     )
     changed = origins(notes)
-    _weights[:] = sorted(set(changed.values()))
-    other = "Not the original weights: " + "; ".join(f"{model} ({text})" for model, text in changed.items()) + "."
+    _weights[:] = [f"{model} ({text})" for model, text in changed.items()]
+    other = f"Not the original weights: {'; '.join(_weights)}."
     shown = ([told] if study.demonstration else []) + list(lines) + ([other] if changed else [])
     return HTML("".join(note(line, "warning").data for line in shown))
 

@@ -209,8 +209,8 @@ def indices(scores: pd.DataFrame) -> Sides:
 def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed: int, margin: float = 0.01) -> pd.DataFrame:
     """The indices: change from untrained on each group of benchmarks, one row an arm and group.
 
-    specialisation is the mean change on the medical benchmarks, robustness that on the others (macro: each benchmark counts
-    the same, whatever its size); worst and worst_benchmark name the benchmark of the group that lost most. Columns as in `pairs`.
+    specialisation is the mean change on the benchmarks of what was trained (medicine, unless the study's groups say
+    otherwise), robustness that on the others (macro: each benchmark counts the same, whatever its size); worst and worst_benchmark name the benchmark of the group that lost most. Columns as in `pairs`.
     """
     sides = indices(scores)
     arms = [arm for arm in dict.fromkeys(scores["arm"]) if arm != BASELINE]

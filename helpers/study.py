@@ -221,10 +221,14 @@ class Study(Strict):
     def trained_otherwise(self) -> dict[str, tuple[Any, Any]]:
         """What the positive control's training has otherwise than this study's: {key: (the control's, ours)}; what changes no result apart."""
         try:
-            theirs = open_study(str(self.analysis.control)).train.model_dump(mode="json")
+            control = open_study(str(self.analysis.control)).train
         except StudyError:  # its tables are here, its parameters are not
             return {}
-        ours = self.train.model_dump(mode="json")
+        divided = {"batch_size", "gradient_accumulation"}  # how a step is divided; what a step holds is told
+        theirs, ours = (
+            {"completions a step": train.completions_a_step} | train.model_dump(mode="json", exclude=divided)
+            for train in (control, self.train)
+        )
         return {key: (value, ours[key]) for key, value in theirs.items() if value != ours[key] and key not in SPEED_ONLY}
 
     def _pool(self) -> list[Any]:

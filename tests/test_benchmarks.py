@@ -360,7 +360,7 @@ class _Counted:
         return list("abcdef")
 
 
-def test_the_harness_compiles_a_template_once_and_reads_a_data_set_once():
+def test_the_harness_compiles_a_template_once_and_does_not_read_a_data_set_for_each_document():
     """Of itself it compiles one for every text, and a task that filters its data set does so for every document."""
     from lm_eval import utils
 
@@ -372,4 +372,4 @@ def test_the_harness_compiles_a_template_once_and_reads_a_data_set_once():
     assert utils.env.from_string == usual
     read: list[int] = []
     asked = scoring._Asked.of(_Counted(read), scoring._places(_Counted(read), 4, None))
-    assert (asked.documents, len(read)) == (list("abcd"), 2)
+    assert (asked.documents, len(read)) == (list("abcd"), 2)  # once for the places, once for the documents

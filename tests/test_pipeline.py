@@ -77,11 +77,10 @@ def test_everything_is_there(made):
     note = json.loads((made / "eval/self/seed0/scores.json").read_text())
     assert note["versions"]["trl"] == "1.16.0"
     assert (note["weights"], note["origin"]) == ("offline mirror", "drawn at random, in a test")
-    for page in ("01_filter-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
+    for page in ("01_filter-self", "02_split-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         told = (made / "notebooks" / f"{page}.ipynb").read_text()
-        assert "Not the original weights: tiny/llama (drawn at random, in a test)." in told
-        if 'class=\\"dataframe' in told:
-            assert "Weights: drawn at random, in a test.</p>" in told
+        said = "Not the original weights: tiny/llama (drawn at random, in a test).</p>"
+        assert told.count(said) == told.count('class=\\"scroll') + 1, page  # below each table, and once above
     for figure in ("rewards", "plane", "changes"):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
 

@@ -92,10 +92,9 @@ def published(folder, low=-0.001):
         "model": "org/a",
         "pool": "org/pool",
         "seeds": 3,
-        "opening": "It cannot tell about 1.",
         "control": "The control works.",
     }
-    pd.DataFrame([opens]).to_csv(folder / "small/opening.csv", index=False)
+    pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
 
 
 def test_the_readmes_table_comes_from_the_published_files(tmp_path):
@@ -119,8 +118,8 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "- small: 3.5 GPU hours.\n" in told
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
-    first, _, rest = told.partition("<!-- /finding -->")
-    assert "of the study [`small`](parameters/small.yaml) of org/a, 3 seeds an arm" in first
+    first, _, _ = told.partition("<!-- /finding -->")
+    assert "of the study [`small`](parameters/small.yaml) of org/a, seeds an arm: 3; of the paper's claims:" in first
     assert "- Filtering pays: **cannot tell**. …\n\nThe control works.\n" in first
     assert "one model trained in one way on questions of one pool (org/pool)" in first
     assert "the weights are not the originals': org/a (4-bit GGUF)" in first
@@ -129,6 +128,13 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "old" not in told
     assert told.startswith("before\n")
     assert told.endswith("after\n")
+
+
+def test_what_opens_the_readme_before_the_study_that_asks_is_published(tmp_path):
+    assert "No real study has been published" in publish.finding(tmp_path)
+    published(tmp_path)
+    (tmp_path / "small").rename(tmp_path / "control")
+    assert "`small`, the study that asks, has not been published; others have (control)." in publish.finding(tmp_path)
 
 
 def test_a_number_that_is_not_in_the_files_is_seen(tmp_path):

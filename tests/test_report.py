@@ -38,11 +38,11 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     told = report.remarks(study, ["A remark."], notes).data
     assert "A remark." in told
     assert "Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (package some==1.0, 4-bit GGUF)." in told
-    below = '<p class="quiet">Weights: 4-bit &lt;GGUF&gt;; package some==1.0, 4-bit GGUF.</p>'
+    below = '<p class="quiet">Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (package some==1.0, 4-bit GGUF).</p>'
     assert report.table(frame).data.endswith(below)
     assert below in report.folded("more", frame).data
     assert "original" not in report.remarks(study, (), notes[2:]).data
-    assert "Weights" not in report.table(frame).data
+    assert "weights" not in report.table(frame).data
 
 
 def test_the_verdict_is_escaped():

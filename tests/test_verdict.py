@@ -178,7 +178,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
 def test_a_control_that_trained_otherwise_says_so():
     small = open_study("small")
     otherwise = small.trained_otherwise()
-    assert otherwise == {"batch_size": (12, 3), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
+    assert otherwise == {"completions a step": (48, 12), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
     told = verdict.control("control", *control_tables(0.05, 0.001), otherwise).told
     assert told.endswith(
         "not that this training did: " + ", ".join(f"{k} {a} instead of {b}" for k, (a, b) in otherwise.items()) + "."
