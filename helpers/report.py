@@ -53,7 +53,7 @@ def table(
     index = any(shown.index.names)  # an index without a name only counts rows
     first = 1 + (shown.index.nlevels if index else 0)
     words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
-    below = f'<p class="quiet">Not the original weights: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
+    below = f'<p class="quiet">Weights, not the originals: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
     return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>{below}')
 
 
@@ -104,8 +104,11 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
         "another, and no number here is a finding."
     )
     changed = origins(notes)
-    _weights[:] = [f"{model} ({text})" for model, text in changed.items()]
-    other = f"Not the original weights: {'; '.join(_weights)}."
+    other = f"Not the original weights: {'; '.join(f'{model} ({text})' for model, text in changed.items())}."
+    sharing: dict[str, list[str]] = {}
+    for model, text in changed.items():
+        sharing.setdefault(text, []).append(model.rpartition("/")[2])
+    _weights[:] = [f"{text} ({', '.join(names)})" for text, names in sharing.items()]
     shown = ([told] if study.demonstration else []) + list(lines) + ([other] if changed else [])
     return HTML("".join(note(line, "warning").data for line in shown))
 
@@ -114,8 +117,8 @@ def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Of notes as `remarks` takes them: the models whose weights are not the hub's, and in what way."""
     told: dict[str, str] = {}
     for note in notes:
-        # Results older than the key `origin` say it of packaged models in `weights`.
-        text = note.get("origin") or (note["weights"] if note["weights"].startswith("package") else "")
+        # Results older than the key `origin` say it of packaged models in `weights`, after the package's name.
+        text = note.get("origin") or (note["weights"].rpartition(", ")[2] if note["weights"].startswith("package") else "")
         if text:
             told[note.get("model", note.get("filter"))] = text
     return dict(sorted(told.items()))

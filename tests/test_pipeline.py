@@ -79,8 +79,10 @@ def test_everything_is_there(made):
     assert (note["weights"], note["origin"]) == ("offline mirror", "drawn at random, in a test")
     for page in ("01_filter-self", "02_split-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         told = (made / "notebooks" / f"{page}.ipynb").read_text()
-        said = "Not the original weights: tiny/llama (drawn at random, in a test).</p>"
-        assert told.count(said) == told.count('class=\\"scroll') + 1, page  # below each table, and once above
+        assert told.count("Not the original weights: tiny/llama (drawn at random, in a test).</p>") == 1, page
+        assert told.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == told.count(
+            'class=\\"scroll'
+        ), page
     for figure in ("rewards", "plane", "changes"):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
 

@@ -30,19 +30,19 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     study, frame = open_study("small"), pd.DataFrame({"a": [1]})
     notes = [
         {"model": "org/a", "weights": "offline mirror", "origin": "4-bit <GGUF>"},
-        {"filter": "org/b", "weights": "package some==1.0, 4-bit GGUF"},  # older than the key
+        {"filter": "org/b", "weights": "package some==1.0, 4-bit <GGUF>"},  # older than the key
         {"model": "org/c", "weights": "hub", "origin": ""},
         {"model": "org/d", "weights": "offline mirror"},
         {"model": "org/a", "weights": "offline mirror"},
     ]
     told = report.remarks(study, ["A remark."], notes).data
     assert "A remark." in told
-    assert "Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (package some==1.0, 4-bit GGUF)." in told
-    below = '<p class="quiet">Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (package some==1.0, 4-bit GGUF).</p>'
+    assert "Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (4-bit &lt;GGUF&gt;)." in told
+    below = '<p class="quiet">Weights, not the originals: 4-bit &lt;GGUF&gt; (a, b).</p>'
     assert report.table(frame).data.endswith(below)
     assert below in report.folded("more", frame).data
     assert "original" not in report.remarks(study, (), notes[2:]).data
-    assert "weights" not in report.table(frame).data
+    assert "Weights" not in report.table(frame).data
 
 
 def test_the_verdict_is_escaped():
