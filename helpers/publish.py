@@ -201,7 +201,7 @@ def finding(figures: Path = FIGURES) -> str:
         return NONE_YET.format(
             why=f"`{FIRST}`, the study that asks, has not been published; others have ({', '.join(others)})."
             if others
-            else "No real study has been published; what is here is the whole pipeline at the smallest real size."
+            else "What is here is the whole pipeline at the smallest real size."
         )
     told = pd.read_csv(folder / "study.csv").iloc[0]
     claims = pd.read_csv(folder / "verdict.csv")

@@ -131,7 +131,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
 
 
 def test_what_opens_the_readme_before_the_study_that_asks_is_published(tmp_path):
-    assert "No real study has been published" in publish.finding(tmp_path)
+    assert "the whole pipeline at the smallest real size" in publish.finding(tmp_path)
     published(tmp_path)
     (tmp_path / "small").rename(tmp_path / "control")
     assert "`small`, the study that asks, has not been published; others have (control)." in publish.finding(tmp_path)
