@@ -422,8 +422,8 @@ def _harness_of() -> Any:
     """The harness's class around a transformers model, with four things done for speed.
 
     Prompts are cut into tokens together (`_cut`). The output layer is asked for logits only where answers stand: those of whole
-    prompts take many times the memory of the model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short answers leave the GPU at once. And batches
-    have one size where the cache has a fixed one (`Transformers`).
+    prompts take many times the memory of the model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short
+    answers leave the GPU at once. And batches have one size where the cache has a fixed one (`Transformers`).
     """
     from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
@@ -501,9 +501,9 @@ def _harness_of() -> Any:
 def _cut(pairs: list[tuple[str, str]], harness: Any) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
     """Tokens of (prompt, answer) pairs, as the harness cuts them: those of both together, divided where the prompt's end.
 
-    Of itself it does so pair by pair, and cuts a prompt anew for each of its answers. Here tokenizers' own threads are switched on,
-    which `make` switches off since they do not survive a fork: nothing forks meanwhile.
-    Left to it are pairs without a prompt, prompts that bring their own first token, and models that are told to put one there.
+    Of itself it does so pair by pair, and cuts a prompt anew for each of its answers. Left to it are pairs without a prompt,
+    prompts that bring their own first token, and models that are told to put one there. The tokenizer's own threads are switched
+    on, which `make` switches off since they do not survive a fork: nothing forks meanwhile.
     """
     first = harness.tokenizer.decode(harness.prefix_token_id)
     usual = (
@@ -516,7 +516,7 @@ def _cut(pairs: list[tuple[str, str]], harness: Any) -> dict[tuple[str, str], tu
     with patch.dict(os.environ, {"TOKENIZERS_PARALLELISM": "true"}):
         for some in (usual[at : at + CUT_AT_ONCE] for at in range(0, len(usual), CUT_AT_ONCE)):
             bare = [prompt.rstrip() for prompt, _ in some]  # the harness moves spaces at a prompt's end to its answer
-            new = list(text for text in dict.fromkeys(bare) if text not in prompts)
+            new = [text for text in dict.fromkeys(bare) if text not in prompts]
             prompts |= zip(new, harness.tokenizer(new)["input_ids"], strict=True) if new else {}
             whole = harness.tokenizer([prompt + answer for prompt, answer in some])["input_ids"]
             found |= {pair: (prompts[text], ids[len(prompts[text]) :]) for pair, text, ids in zip(some, bare, whole, strict=True)}

@@ -235,7 +235,8 @@ def _side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: str) -> Figure:
     """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
-    about: what specialisation is measured on (`Eval.about`). regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`stats.regions`).
+    regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`stats.regions`). about: what specialisation is measured on
+    (`Eval.about`).
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.4))
     palette, markers = colours(arms), dict(zip(arms, MARKERS * 4, strict=False))

@@ -2,8 +2,8 @@
 
 `python -m helpers.publish STUDY` (`make publish`) copies to figures/<study>/ what a reader opens (tables, figures, the executed last
 notebook) and, below data/, what the analysis is made from: scores without the models' texts, labels, training sets, logs and
-rollouts, and what each notebook took. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the report again from these files
-alone, below runs/published/, and says whether its tables equal those published.
+rollouts, and what each notebook took. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the
+report again from these files alone, below runs/published/, and says whether its tables equal those published.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 FIRST = "small"  # the study whose finding opens the README
-NONE_YET = """**The answer so far: none yet.** {why}
-"""
 
 
 def publish(study: Study, target: Path) -> list[Path]:
@@ -147,13 +145,7 @@ def results_table(figures: Path = FIGURES) -> str:
         table = pd.read_csv(path)
         if "seeds" not in table or not _counts(path.parent.name):
             continue
-        remarks += [f"- {path.parent.name}: {line}" for line in questions.recorded_remarks(path.parent / "data")]
-        remarks += [
-            f"- {path.parent.name}: not the original weights of {line}." for line in _origins(path.parent / "provenance.json")
-        ]
-        remarks += [
-            f"- {path.parent.name}: {hours:.1f} GPU hours." for hours in _gpu_hours(path.parent / "data" / "times.csv") if hours
-        ]
+        remarks += [f"- {path.parent.name}: {line}" for line in _remarks(path.parent)]
         for arm, part in table.groupby("arm", sort=False):
             cells = part.set_index("group")
             told = [
@@ -171,9 +163,12 @@ def _origins(provenance: Path) -> list[str]:
     return [f"{model} ({text})" for model, text in report.origins([note for note in notes if "weights" in note]).items()]
 
 
-def _gpu_hours(path: Path) -> list[float]:
-    """Hours of GPUs that a published study took: of each notebook the part of a GPU that it was lent. Empty if that is not known."""
-    return [pd.read_csv(path)["gpu_seconds"].sum() / 3600] if path.is_file() else []
+def _remarks(folder: Path) -> list[str]:
+    """What is to be said of a published study beside its numbers: its pool, its weights, and the hours of GPUs that it was lent."""
+    changed = [f"not the original weights of {line}." for line in _origins(folder / "provenance.json")]
+    took = folder / "data" / "times.csv"
+    hours = pd.read_csv(took)["gpu_seconds"].sum() / 3600 if took.is_file() else 0
+    return [*questions.recorded_remarks(folder / "data"), *changed, *([f"{hours:.1f} GPU hours."] if hours else [])]
 
 
 def _counts(name: str) -> bool:
@@ -198,11 +193,9 @@ def finding(figures: Path = FIGURES) -> str:
     folder = figures / FIRST
     if not (folder / "study.csv").exists():
         others = [path.parent.name for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)]
-        return NONE_YET.format(
-            why=f"`{FIRST}`, the study that asks, has not been published; others have ({', '.join(others)})."
-            if others
-            else "What is here is the whole pipeline at the smallest real size."
-        )
+        first = f"`{FIRST}`, the study that asks, has not been published; others have ({', '.join(others)})."
+        why = first if others else "What is here is the whole pipeline at the smallest real size."
+        return f"**The answer so far: none yet.** {why}\n"
     told = pd.read_csv(folder / "study.csv").iloc[0]
     claims = pd.read_csv(folder / "verdict.csv")
     asked = claims[claims["outcome"].isin(OUTCOMES)]
@@ -285,9 +278,8 @@ def main() -> None:
         size = sum(path.stat().st_size for path in set(files)) / 1e6
         print(f"{len(set(files))} files, {size:.1f} MB: {target}")
         if not arguments.to and not update_readme(REPOSITORY / "README.md"):
-            print(
-                "README.md has no markers <!-- finding -->, <!-- /finding -->, <!-- results -->, <!-- /results -->; it was left as it is"
-            )
+            marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in BLOCKS)
+            print(f"README.md has not all markers ({marks}); it was left as it is")
     except StudyError as error:
         sys.exit(f"error: {error}")
 

@@ -210,7 +210,8 @@ def group_changes(scores: pd.DataFrame, confidence: float, resamples: int, seed:
     """The indices: change from untrained on each group of benchmarks, one row an arm and group.
 
     specialisation is the mean change on the benchmarks of what was trained (medicine, unless the study's groups say
-    otherwise), robustness that on the others (macro: each benchmark counts the same, whatever its size); worst and worst_benchmark name the benchmark of the group that lost most. Columns as in `pairs`.
+    otherwise), robustness that on the others (macro: each benchmark counts the same, whatever its size); worst and
+    worst_benchmark name the benchmark of the group that lost most. Columns as in `pairs`.
     """
     sides = indices(scores)
     arms = [arm for arm in dict.fromkeys(scores["arm"]) if arm != BASELINE]

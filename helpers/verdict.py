@@ -291,8 +291,9 @@ def control(
     """What the study `name`, trained on what a model of its size can learn, says of this way of training.
 
     comparison, groups: its `stats.comparison` and `stats.group_changes`. otherwise: what its training has otherwise than that
-    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. Training works if an arm is better than the
-    untrained model after Holm's correction: on the held-out part of its pool if it has one, else on its index of specialisation.
+    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. Training
+    works if an arm is better than the untrained model after Holm's correction: on the held-out part of its pool if it has one,
+    else on its index of specialisation.
     """
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
     if len(held):
@@ -346,6 +347,9 @@ def verdict(
 
 def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float, control: Control | None = None) -> str:
     """The opening paragraph: what was asked of how many claims, and what came out, never more than the tests say."""
+    over = f"{seeds} seeds an arm" if seeds > 1 else "one seed an arm: what it says holds for that seed"
+    if control and control.own:
+        return f"This study of {model} ({over}) is the positive control and asks none of the paper's claims. {control.told}"
     asked = table[table["outcome"] != "not asked"]
     parts = []
     for outcome, words in (
@@ -355,10 +359,7 @@ def in_words(table: pd.DataFrame, model: str, seeds: int, margin: float, control
     ):
         claims = list(asked.loc[asked["outcome"] == outcome, "claim"])
         parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
-    over = f"{seeds} seeds an arm" if seeds > 1 else "one seed an arm: what it says holds for that seed"
     unit = "point" if round(100 * margin, 6) == 1 else "points"
-    if control and control.own:
-        return f"This study of {model} ({over}) is the positive control and asks none of the paper's claims. {control.told}"
     told = [
         f"This study of {model} ({over}) asks {len(asked)} of the {len(table)} claims of the paper that are looked at here.",
         *parts,
