@@ -61,6 +61,15 @@ def test_effect_of_an_adapter(tiny):
     }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_adapter_is_held_in_its_models_dtype(tiny, tmp_path, dtype):
+    adapted(tiny, 0.1).save_pretrained(tmp_path)  # in float32, as training leaves it
+    loaded = models.load_model("tiny/llama", dtype, tmp_path)
+    held = [weight for name, weight in loaded.named_parameters() if "lora_" in name]
+    assert held
+    assert {str(weight.dtype) for weight in held} == {f"torch.{dtype}"}
+
+
 def test_effect_of_training_all_parameters(tiny, tmp_path):
     tokenizer, model = models.load_tokenizer("tiny/llama"), models.load_model("tiny/llama", "float32")
     with torch.no_grad():
