@@ -419,11 +419,12 @@ def _writer(engine: VLLM) -> Any:
 
 
 def _harness_of() -> Any:
-    """The harness's class around a transformers model, with four things done for speed.
+    """The harness's class around a transformers model, with five things done for speed or memory.
 
     Prompts are cut into tokens together (`_cut`). The output layer is asked for logits only where answers stand: those of whole
     prompts take many times the memory of the model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short
-    answers leave the GPU at once. And batches have one size where the cache has a fixed one (`Transformers`).
+    answers leave the GPU at once. A batch of long prompts is read in parts (`memory.READ_TOKENS`). And batches have one size
+    where the cache has a fixed one (`Transformers`).
     """
     from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
@@ -457,16 +458,20 @@ def _harness_of() -> Any:
 
         def _model_call(self, inps: torch.Tensor, attn_mask: Any = None, labels: Any = None) -> torch.Tensor:
             """Logits of shape (batch, longest answer, vocabulary), each row up to where its prompt and answer end."""
-            inps = inps.to(self.model.device)
-            last = torch.tensor(self.ends, device=inps.device)[:, None] - self.longest
-            places = (last + torch.arange(self.longest, device=inps.device)).clamp(min=0)
-            rows = torch.arange(len(inps), device=inps.device)[:, None]
+            rows = max(1, memory.READ_TOKENS // inps.shape[1])
+            parts = zip(inps.split(rows), torch.tensor(self.ends).split(rows), strict=True)
+            return torch.cat([self._read(prompts[:, : int(ends.max())], ends) for prompts, ends in parts])
+
+        def _read(self, prompts: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+            prompts, ends = prompts.to(self.model.device), ends.to(self.model.device)
+            places = (ends[:, None] - self.longest + torch.arange(self.longest, device=ends.device)).clamp(min=0)
+            rows = torch.arange(len(prompts), device=ends.device)[:, None]
             output_layer = self.model.get_output_embeddings()
             if output_layer is None:
-                return super()._model_call(inps, attn_mask, labels)[rows, places].to(self.device)
+                return super()._model_call(prompts)[rows, places].to(self.device)
             hook = output_layer.register_forward_pre_hook(lambda layer, given: (given[0][rows, places],))
             try:
-                return super()._model_call(inps, attn_mask, labels).to(self.device)
+                return super()._model_call(prompts).to(self.device)
             finally:
                 hook.remove()
 

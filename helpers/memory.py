@@ -31,6 +31,7 @@ TILE_COPIES = 7.25  # float32 copies of a tile alive at once in its backward wit
 ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one where it is a letter)
 GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
 VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
+READ_TOKENS = 16384  # of prompts read together for their likelihoods; the longest 64 of MMLU-Pro have 107,000
 READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
 VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
 
@@ -243,8 +244,8 @@ def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, n
 
 
 def likelihood_bytes(model: Shape, at: Precision, sequences: int, length: int) -> float:
-    """Scoring by likelihood: a layer's activations over whole prompts, or the logits of the answers (`engines.harness`)."""
-    layer = sequences * length * (3 * model.intermediate + 2 * model.hidden) * at.compute
+    """Scoring by likelihood: a layer's activations over the prompts read together, or the logits of the answers (`engines.harness`)."""
+    layer = min(sequences * length, max(READ_TOKENS, length)) * (3 * model.intermediate + 2 * model.hidden) * at.compute
     return max(layer, 2 * sequences * ANSWER * model.vocab * at.compute)
 
 

@@ -116,8 +116,11 @@ def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
     assert (harness.loglikelihood([]), harness.generate_until([]), harness.loglikelihood([])) == (2, 7, 2)
 
 
-@pytest.mark.parametrize("adapted", [False, True])
-def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_stand(tiny, adapted):
+@pytest.mark.parametrize(
+    ("adapted", "together"), [(False, memory.READ_TOKENS), (True, memory.READ_TOKENS), (False, 32), (False, 4)]
+)
+def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_stand(tiny, monkeypatch, adapted, together):
+    """Also if the prompts of a batch are read in parts, each no wider than its longest."""
     from lm_eval.models.huggingface import HFLM
     from peft import LoraConfig, get_peft_model
 
@@ -133,10 +136,14 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
         for size in (1, 2, 7, 19)
         for answer in ([3], [4], [0], [5, 0, 0], [6, 7])
     ]
-    seen = []
+    seen, read = [], []
     model.get_output_embeddings().register_forward_hook(lambda layer, given, made: seen.append(tuple(made.shape[:2])))
+    model.get_input_embeddings().register_forward_pre_hook(lambda layer, given: read.append(tuple(given[0].shape)))
+    monkeypatch.setattr(memory, "READ_TOKENS", together)
     found = ours._loglikelihood_tokens(asked, disable_tqdm=True)
     assert {places for _, places in seen} == {3}
+    assert all(rows == 1 or rows * width <= together for rows, width in read)
+    assert (max(rows * width for rows, width in read) > 32) == (together > 32)
     seen.clear()
     expected = plain._loglikelihood_tokens(asked, disable_tqdm=True)
     assert max(places for _, places in seen) == 16
