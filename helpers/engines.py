@@ -13,7 +13,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -386,10 +386,16 @@ def _told(places: Any) -> list[dict[int, float]]:
 
 
 def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens that end a text for a model: its generation config's and its tokenizer's."""
+    """Tokens that end a text for a model: its generation config's, its tokenizer's, and the one it pads with.
+
+    Qwen's instruct models end a turn with one token and a text without turns with another, with which they pad as well. Their own
+    generation config names both; one that was made anew with the weights, as from a GGUF file, names the first alone, and
+    what such a model writes after the second is another text.
+    """
     configured = config.eos_token_id
     many = configured if isinstance(configured, list) else [configured]
-    return list(dict.fromkeys(token for token in [*many, tokenizer.eos_token_id] if token is not None))
+    own = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    return list(dict.fromkeys(token for token in [*many, *own] if token is not None))
 
 
 def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, written_at_once: int) -> Any:
@@ -399,23 +405,35 @@ def harness(engine: Any, tokenizer: PreTrainedTokenizerBase, batch_size: int, wr
     vLLM writes, with its adapter, in batches of its own. Of likelihoods it would read each option of an item apart, so
     transformers reads them where there is room for both (`VLLM.reads`).
     """
-    writer = _writer(engine) if isinstance(engine, VLLM) else None
+    writer = _writer(engine, tokenizer) if isinstance(engine, VLLM) else None
     if writer and engine.reads == "vllm":
         return writer
     model = engine.reader if writer else engine.model if isinstance(engine, Transformers) else engine
+    model.generation_config.eos_token_id = end_of_text(model.generation_config, tokenizer)
     made = _harness_of()(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
     made.written_at_once, made.writer = written_at_once, writer
     return made
 
 
-def _writer(engine: VLLM) -> Any:
+def _writer(engine: VLLM, tokenizer: PreTrainedTokenizerBase) -> Any:
     """The harness's class around vLLM, with the engine that is here instead of one that it would make from a name."""
     with _version_of_vllm():
         from lm_eval.models import vllm_causallms
     with patch.object(vllm_causallms, "LLM", lambda **_: engine.llm):
         made = vllm_causallms.VLLM(pretrained=models.locate(engine.weights.model)[0], batch_size="auto")
     made.lora_request = engine.request
+    made.modify_gen_kwargs = _ending(made.modify_gen_kwargs, engine.ends(tokenizer))
     return made
+
+
+def _ending(options_of: Callable[..., Any], ends: list[int]) -> Callable[..., Any]:
+    """The harness's options of vLLM's sampling, which know of one end only, with all of a model's."""
+
+    def more(*given: Any, **named: Any) -> tuple[dict[str, Any], list[str], int]:
+        options, until, limit = options_of(*given, **named)
+        return options | {"stop_token_ids": ends}, until, limit
+
+    return more
 
 
 def _harness_of() -> Any:

@@ -106,6 +106,24 @@ def test_the_harness_has_one_cache_for_all_requests(tiny, fixed, monkeypatch):
     assert harness.model._previous_max_cache_length == 512
 
 
+@pytest.mark.parametrize(
+    ("configured", "eos", "pad", "ends"), [(5, 5, 9, [5, 9]), ([5, 9], 5, 9, [5, 9]), (None, 5, 5, [5]), ([4], 5, None, [4, 5])]
+)
+def test_a_text_ends_where_a_model_would_pad(configured, eos, pad, ends):
+    tokenizer = SimpleNamespace(eos_token_id=eos, pad_token_id=pad)
+    assert engines.end_of_text(SimpleNamespace(eos_token_id=configured), tokenizer) == ends
+
+
+def test_the_harness_knows_every_end_of_a_text(tiny):
+    """Its own knows of the tokenizer's, and of what the model's generation config names."""
+    model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
+    assert tokenizer.pad_token_id not in (tokenizer.eos_token_id, model.generation_config.eos_token_id)
+    made = engines.harness(model, tokenizer, 2, 2)
+    assert made.model.generation_config.eos_token_id == [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    options = engines._ending(lambda asked, eos: ({"temperature": 0.0}, [*asked["until"], eos], 7), [5, 9])
+    assert options({"until": ["Q:"]}, eos="<end>") == ({"temperature": 0.0, "stop_token_ids": [5, 9]}, ["Q:", "<end>"], 7)
+
+
 def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
     from lm_eval.models.huggingface import HFLM
 
@@ -199,7 +217,7 @@ class _VLLM(engines.VLLM):
 
 def test_vllm_writes_and_transformers_reads_if_there_is_room(tiny, monkeypatch):
     writer = SimpleNamespace(generate_until=lambda asked, disable_tqdm: ["written"])
-    monkeypatch.setattr(engines, "_writer", lambda engine: writer)
+    monkeypatch.setattr(engines, "_writer", lambda engine, tokenizer: writer)
     weights, tokenizer = engines.Weights("tiny/llama", "float32", read=True), models.load_tokenizer("tiny/llama")
     harness = engines.harness(_VLLM(weights, "transformers"), tokenizer, 2, 2)
     assert harness.generate_until([]) == ["written"]
