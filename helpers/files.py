@@ -111,10 +111,12 @@ def provenance(**facts: Any) -> dict[str, Any]:
     """What a result was made with: versions, machine and time, and the `facts` the caller adds."""
     torch = sys.modules.get("torch")  # a step that computes nothing does not load it to say so
     on_gpu = torch is not None and torch.cuda.is_available()
+    vllm = sys.modules.get("vllm")  # not everywhere, and its build for a CPU is a distribution of another name
+    served = {"vllm": vllm.__version__} if vllm else {}
     return facts | {
         "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | served,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

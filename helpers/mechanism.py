@@ -17,7 +17,7 @@ from helpers.intervals import wilson
 # Words with which a writer takes up again what was already said. Ours, English only; a list, so that a reader can judge it, and
 # with the plain "however", "actually" and "but" left out, which mostly contrast two options and re-examine nothing.
 MARKERS = (
-    r"\bwait\b(?! for| until| time| and see|ing)",
+    r"\bwait\b(?=\s*(?:[,!.?…—–]|-{2}|\n|$))|\bwait,? (?:but|no|that|this|i|let)\b",  # not "you wait 20 minutes"
     r"\bhold on\b",
     r"\bon second thou?ghts?\b",
     r"\blet(?:'s| us| me) (?:re-?(?:check|examine|consider|think|evaluate|visit|read)|double[- ]check|check again|think again|go back|verify)\b",

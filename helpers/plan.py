@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 from helpers.files import StudyError
-from helpers.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.machine import READING, SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
 from helpers.needs import by_vllm, disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
@@ -115,6 +115,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     vllm = by_vllm(study, on)
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
     starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
+    reading = f" ({READING:g} times that where prompts are only read)" if on.gpu else ""
     methods = {study.training(arm).method for arm in study.arms}
     slower = [
         words
@@ -125,7 +126,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
         f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read{starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
-        f"and {on.arithmetic / 1e12:g} Tflop/s; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
+        f"and {on.arithmetic / 1e12:g} Tflop/s{reading}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]

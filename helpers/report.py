@@ -124,6 +124,20 @@ def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
     return dict(sorted(told.items()))
 
 
+def made_with(notes: Sequence[dict[str, Any]]) -> str:
+    """Devices and versions that the notes of labels, logs and scores name; where they differ, which step had which."""
+    steps = {"labels": "filter", "scores": "step"}  # what the note of a step has and no other's
+    devices: dict[str, dict[str, None]] = {}
+    versions: dict[str, dict[str, None]] = {}
+    for note in notes:
+        step = next((step for step, key in steps.items() if key in note), "training")
+        devices.setdefault(note["device"], {})[step] = None
+        for name, version in note["versions"].items():
+            versions.setdefault(name, {})[version] = None
+    told = [f"{device} ({', '.join(made)})" if len(devices) > 1 else device for device, made in devices.items()]
+    return f"Device: {'; '.join(told)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
+
+
 def guards(fired: Sequence[Fired]) -> HTML:
     """The guards that fired, a line each in one box; one quiet line if none did."""
     if not fired:

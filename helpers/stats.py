@@ -15,6 +15,7 @@ import pandas as pd
 from helpers import intervals, power
 from helpers.intervals import Runs, wilson
 from helpers.parameters import HELD_OUT
+from helpers.questions import LETTERS
 
 BASELINE = "untrained"
 FLEXIBLE = "flexible-extract"  # of a task's answer filters, the one that enters group means
@@ -351,14 +352,15 @@ def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
 def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
     """Format and answers told apart, for the benchmarks in reasoning mode; one row a benchmark and arm.
 
-    Columns: valid (share in the right format), accuracy, accuracy_if_valid (among those), and the
-    share of answers that name each letter (`none`: no letter could be read).
+    Columns: valid (share in the right format), accuracy, accuracy_if_valid (among those), and the share of answers that
+    name each letter (`none`: nothing could be read). Of numbers there are too many to tell.
     """
     rows = []
     for (benchmark, arm), part in scores[scores["mode"] == "reasoning"].groupby(["benchmark", "arm"], sort=False):
         valid = part["format_valid"].astype(bool)
-        letters = part["predicted"].fillna("none").value_counts(normalize=True)
+        named = part["predicted"].fillna("none").value_counts(normalize=True)
+        letters = sorted(value for value in part["target"].unique() if value in tuple(LETTERS))
         rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), "valid": valid.mean(),
                      "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean(),
-                     **{f"answers {letter}": letters.get(letter, 0.0) for letter in [*sorted(part["target"].unique()), "none"]}})  # fmt: skip
+                     **{f"answers {answer}": named.get(answer, 0.0) for answer in [*letters, "none"]}})  # fmt: skip
     return pd.DataFrame(rows)

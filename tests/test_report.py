@@ -58,3 +58,11 @@ def test_arms_in_words():
     assert told.loc["self", "questions"] == "400 hard, 100 easy"
     assert told.loc["half", "questions"] == "500 with a pass rate near 0.5"
     assert report.arms(open_study("qlora")).set_index("arm").loc["self-qlora", "trained"] == "method qlora"
+
+
+def test_devices_and_versions_that_differ_are_told_apart():
+    labels = {"filter": "org/a", "device": "H100", "versions": {"torch": "2.11", "vllm": "0.26"}}
+    log, scores = {"device": "H100", "versions": {"torch": "2.11"}}, {"step": 0, "device": "H200", "versions": {"torch": "2.12"}}
+    assert report.made_with([labels, log]) == "Device: H100. torch 2.11, vllm 0.26."
+    told = "Device: H100 (labels, training); H200 (scores). torch 2.11 and 2.12, vllm 0.26."
+    assert report.made_with([labels, log, scores, scores]) == told

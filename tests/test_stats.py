@@ -362,3 +362,16 @@ def test_dose_keeps_only_what_varies():
     changes = pd.DataFrame({"arm": ["a", "b", "c"], "group": "robustness", "change": 0.0, "low": 0.0, "high": 0.0})
     rows = stats.dose(changes, {"a": ("self", 100), "b": ("self", 500), "c": ("larger", 500)})
     assert rows[["series", "x"]].to_numpy().tolist() == [["self", 100], ["self", 500]]
+
+
+def test_answers_are_counted_by_letter_and_numbers_are_not():
+    def asked(benchmark, predicted, target):
+        return {"benchmark": benchmark, "arm": "a", "mode": "reasoning", "format_valid": predicted is not None, "predicted": predicted,
+                "target": target, "correct": predicted == target}  # fmt: skip
+
+    scores = [asked("exam", "A", "A"), asked("exam", "A", "B"), asked("exam", None, "C"), asked("exam", "C", "AB")]
+    scores += [asked("sums", "12", "12"), asked("sums", None, "7")]
+    exam, sums = stats.reasoning(pd.DataFrame(scores)).to_dict("records")
+    assert (exam["answers A"], exam["answers B"], exam["answers C"], exam["answers none"]) == (0.5, 0, 0.25, 0.25)
+    assert (sums["accuracy"], sums["accuracy_if_valid"], sums["answers none"]) == (0.5, 1, 0.5)
+    assert [name for name in exam if name.startswith("answers ")] == ["answers A", "answers B", "answers C", "answers none"]
