@@ -35,9 +35,11 @@ VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
 # 1.7 to 2.6 evaluations. What the GPU computes is taken not to be shared: three trainings with 48 completions a step took 7.4 to 8.0 s a
 # step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
 SHARED = 0.63
-# How much faster than in training a GPU computes where prompts are only read, in large batches: four evaluations of the 1.5B with adapters
-# read some 84,000 tokens/s together on an H200, which is 2.2 times what its trainings computed on an H100.
-READING = 2.0
+# How much faster than in training a GPU computes where there is nothing to learn from, in large batches: four evaluations of the 1.5B with
+# adapters read some 84,000 tokens/s together on an H200, which is 2.2 times what its trainings computed on an H100.
+FORWARD = 2.0
+# Cards that are known by name: memory in GB, and bytes/s, nine tenths of what their makers state.
+CARDS = {"A100": (80, 1.8e12), "H100": (80, 3.0e12), "H200": (141, 4.3e12)}
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 
@@ -63,11 +65,15 @@ class Machine:
 
 
 def machine(named: str | None) -> Machine:
-    """The GPU named (`24GB`), else the smallest that is here, else this computer's processor. Raises StudyError."""
+    """The GPU named (`24GB`, `H100`), else the smallest that is here, else this computer's processor. Raises StudyError."""
+    if named and named.upper() in CARDS:
+        return gpu(f"one {named.upper()}", CARDS[named.upper()][0] * GIB)
     if named:
         found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:GB|GiB|G)?", named, re.IGNORECASE)
         if not found or not 1 <= float(found[1]) <= 1000:
-            raise StudyError(f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB")
+            raise StudyError(
+                f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB, or one of {', '.join(CARDS)}"
+            )
         return gpu(f"a GPU of {float(found[1]):g} GB", float(found[1]) * GIB)
     if shutil.which("nvidia-smi"):
         asked = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
@@ -81,9 +87,13 @@ def machine(named: str | None) -> Machine:
 
 
 def gpu(name: str, size: float) -> Machine:
-    """Cards below 40 GB are taken to be as fast as an RTX 4090, others as an A100: about 40 % of their peak in bfloat16."""
+    """A card of `CARDS` moves what it says there; others of 40 GB and more are taken for an A100, smaller ones for an RTX 4090.
+
+    They compute at 40 % of an A100's or RTX 4090's peak in bfloat16. So did trainings on an H100 (12 % of its own peak).
+    """
     large = size >= 40 * GIB
-    return Machine(name, size, True, 1.8e12 if large else 0.9e12, 120e12 if large else 60e12)
+    bandwidth = next((moved for card, (_, moved) in CARDS.items() if card in name), CARDS["A100"][1] if large else 0.9e12)
+    return Machine(name, size, True, bandwidth, 120e12 if large else 60e12)
 
 
 def width(dtype: str, on: Machine) -> int:
@@ -112,6 +122,14 @@ class Speed:
         """A job's part of a wait for the processor, which jobs that share a GPU do beside each other."""
         return seconds / self.runs**SHARED if self.on.gpu else seconds
 
+    def between(self, seconds: float) -> float:
+        """A job's part of work that takes no GPU, and which the others hide that do."""
+        return seconds / self.runs if self.on.gpu else seconds
+
+    def forward(self, tokens: int) -> float:
+        """Seconds of arithmetic for so many tokens: 2 operations a parameter and token."""
+        return 2 * self.model.parameters() * tokens / (self.on.arithmetic * (FORWARD if self.on.gpu else 1))
+
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
         """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
         if self.rate:
@@ -119,7 +137,7 @@ class Speed:
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
         moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows
-        work = 2 * self.model.parameters() * batch / self.on.arithmetic
+        work = self.forward(batch)
         start = self.waiting(self.model.layers * (START_VLLM if self.vllm else START_STEP))
         step = start + max(moved / self.on.bandwidth, work)
         return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
@@ -127,8 +145,7 @@ class Speed:
     def reading(self, sequences: int, batch: int, tokens: int) -> float:
         """Seconds to read so many sequences of `tokens` once."""
         start = self.waiting(ceil(sequences / batch) * self.model.layers * START_STEP)
-        pace = self.on.arithmetic * (READING if self.on.gpu else 1)
-        return max(start, 2 * self.model.parameters() * sequences * tokens / pace)
+        return max(start, self.forward(sequences * tokens))
 
     def updating(self, train: Train, tokens: int) -> float:
         """Seconds of one optimiser step, rollouts apart: 2 operations a parameter and token forward, 2 back, 2 for its gradient."""

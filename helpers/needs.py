@@ -269,7 +269,7 @@ def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float
         if how.writes:
             seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
         else:
-            seconds += times * (speed.reading(how.passes, batch, how.tokens) + speed.waiting(how.passes * START_ITEM))
+            seconds += times * (speed.reading(how.passes, batch, how.tokens) + speed.between(how.passes * START_ITEM))
     return "04 eval", len(scored), written, seconds / 3600
 
 

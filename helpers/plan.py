@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 from helpers.files import StudyError
-from helpers.machine import READING, SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.machine import FORWARD, SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
 from helpers.needs import by_vllm, disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
@@ -115,7 +115,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     vllm = by_vllm(study, on)
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
     starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
-    reading = f" ({READING:g} times that where prompts are only read)" if on.gpu else ""
+    reading = f" ({FORWARD:g} times that without a gradient)" if on.gpu else ""
     methods = {study.training(arm).method for arm in study.arms}
     slower = [
         words

@@ -12,6 +12,7 @@ from conftest import REPOSITORY, run
 
 from helpers import machine, memory, needs, plan, sizes
 from helpers.files import StudyError
+from helpers.memory import GIB
 from helpers.parameters import Lora, Train
 from helpers.study import open_study
 
@@ -205,7 +206,10 @@ def test_a_stated_rate_decides_the_hours():
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--gpu", "big"), "error: GPU=big: should be the memory of a GPU, such as GPU=24GB or GPU=80GB"),
+        (
+            ("--gpu", "big"),
+            "error: GPU=big: should be the memory of a GPU, such as GPU=24GB or GPU=80GB, or one of A100, H100, H200",
+        ),
         (("--gpu", "0GB"), "error: GPU=0GB: should be the memory of a GPU"),
         (("--rate", "-5x"), "error: RATE=-5x: should be tokens per second, such as RATE=2000"),
     ],
@@ -322,10 +326,32 @@ def published():
     return [path.parent.parent.name for path in tables if pd.read_csv(path)["gpu_seconds"].sum()]
 
 
+def test_cards_are_known_by_their_names():
+    named, found = machine.machine("h200"), machine.gpu("NVIDIA H200", 139 * GIB)
+    assert (named.name, named.memory, named.bandwidth) == ("one H200", 141 * GIB, found.bandwidth)
+    slow, fast = (machine.machine(size) for size in ("80GB", "H100"))
+    assert (slow.memory, slow.arithmetic) == (fast.memory, fast.arithmetic)
+    assert sum(row[3] for row in needs.hours(open_study("small"), fast, None)) < sum(
+        row[3] for row in needs.hours(open_study("small"), slow, None)
+    )
+
+
+def test_work_without_a_gpu_is_hidden_by_jobs_that_use_it():
+    model = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct")
+    on, here = machine.machine("H100"), machine.machine(None)
+    assert machine.Speed(model, on, 2, None, runs=4).between(8.0) == 2.0
+    assert machine.Speed(model, here, 4, None, runs=4).between(8.0) == 8.0
+    fast, same = (machine.Speed(model, one, 2, None).forward(1000) for one in (on, here))
+    assert fast == pytest.approx(2 * model.parameters() * 1000 / (machine.FORWARD * on.arithmetic))
+    assert same == pytest.approx(2 * model.parameters() * 1000 / here.arithmetic)
+
+
 @pytest.mark.parametrize("name", published())
 def test_trainings_and_evaluations_took_what_the_plan_says(name):
-    """Within a factor of 1.5, on GPUs of 80 GB, of the hours of GPU that the notebooks were lent."""
+    """Within a factor of 1.5, on the GPU that it was scored on, of the hours of GPU that the notebooks were lent."""
     steps = pd.read_csv(REPOSITORY / "figures" / name / "data" / "times.csv")
     took = steps.groupby(steps["notebook"].str[:2])["gpu_seconds"].sum() / 3600
-    planned = {row[0][:2]: row[3] for row in needs.hours(open_study(name), machine.machine("80GB"), None)}
+    notes = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
+    on = machine.gpu(notes["eval/untrained/scores"]["device"], 80 * GIB)
+    planned = {row[0][:2]: row[3] for row in needs.hours(open_study(name), on, None)}
     assert 1 / 1.5 < (planned["03"] + planned["04"]) / (took["03"] + took["04"]) < 1.5
