@@ -23,7 +23,7 @@ study: .venv/ready
 	@$(BIN)/python -m helpers.study "$(STUDY)"
 	@$(BIN)/python -m helpers.graph "$(STUDY)" --jobs $(JOBS)
 
-# What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out)
+# What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out; GPU=H100 works as well)
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
 

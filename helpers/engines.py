@@ -394,7 +394,8 @@ def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """
     configured = config.eos_token_id
     many = configured if isinstance(configured, list) else [configured]
-    own = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    known = tokenizer.added_tokens_decoder.get(tokenizer.pad_token_id)  # not a word that some tokenizer pads with
+    own = [tokenizer.eos_token_id, tokenizer.pad_token_id if known and known.special else None]
     return list(dict.fromkeys(token for token in [*many, *own] if token is not None))
 
 

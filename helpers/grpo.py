@@ -90,10 +90,10 @@ def share(train: Train, processes: int) -> tuple[int, int]:
     return train.batch_size * fewer // processes, train.gradient_accumulation // fewer
 
 
-def vllm_options(train: Train, longest: int) -> dict[str, Any]:
+def vllm_options(train: Train, longest: int, ends: list[int]) -> dict[str, Any]:
     """TRL's options for rollouts by vLLM: inside the training process, or by a server (`trl vllm-serve`) that the training names.
 
-    longest: tokens of the longest prompt. vLLM rounds otherwise than the model that learns; TRL weighs each rollout by the
+    longest: tokens of the longest prompt. ends: tokens that end a rollout; of itself vLLM reads them from the model's files. vLLM rounds otherwise than the model that learns; TRL weighs each rollout by the
     ratio of the two probabilities and leaves it out where that is above 3 (its default, said here since defaults move).
     """
     where = (
@@ -102,7 +102,7 @@ def vllm_options(train: Train, longest: int) -> dict[str, Any]:
         else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * gpus.share(),
               "vllm_max_model_length": longest + train.max_completion_tokens}
     )  # fmt: skip
-    return where | {"use_vllm": True, "vllm_importance_sampling_correction": True,
+    return where | {"use_vllm": True, "generation_kwargs": {"stop_token_ids": ends}, "vllm_importance_sampling_correction": True,
                     "vllm_importance_sampling_mode": "sequence_mask", "vllm_importance_sampling_clip_max": 3.0}  # fmt: skip
 
 
@@ -284,19 +284,18 @@ def make_trainer(
 ) -> GRPOTrainer:
     """TRL's trainer with a fresh LoRA adapter, or on all parameters; the seed is set before the adapter is created (trl#6688).
 
-    TRL reads the tokens that end a rollout from the model's generation config. engine: what writes the rollouts.
+    TRL reads the tokens that end a rollout from the model's generation config; vLLM is told them. engine: what writes the rollouts.
     """
     set_seed(seed)
-    model.generation_config.eos_token_id = engines.end_of_text(model.generation_config, tokenizer) + prompts.end_tokens(
-        prompt, tokenizer
-    )
+    ends = engines.end_of_text(model.generation_config, tokenizer) + prompts.end_tokens(prompt, tokenizer)
+    model.generation_config.eos_token_id = ends
     longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
     by_vllm = engine == "vllm"
     with vllm_inside(model.name_or_path, train, longest) if by_vllm else contextlib.nullcontext():
         trainer = _Trainer(
             model=model.train(),
             reward_funcs=list(rewards.ALL.values()),
-            args=config(train, seed, folder, **(vllm_options(train, longest) if by_vllm else {})),
+            args=config(train, seed, folder, **(vllm_options(train, longest, ends) if by_vllm else {})),
             train_dataset=data,
             processing_class=tokenizer,
             peft_config=None if train.method == "full" else lora(train),

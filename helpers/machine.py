@@ -35,23 +35,26 @@ VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
 # 1.7 to 2.6 evaluations. What the GPU computes is taken not to be shared: three trainings with 48 completions a step took 7.4 to 8.0 s a
 # step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
 SHARED = 0.63
-# How much faster than in training a GPU computes where there is nothing to learn from, in large batches: four evaluations of the 1.5B with
-# adapters read some 84,000 tokens/s together on an H200, which is 2.2 times what its trainings computed on an H100.
-FORWARD = 2.0
-# Cards that are known by name: memory in GB, and bytes/s, nine tenths of what their makers state.
-CARDS = {"A100": (80, 1.8e12), "H100": (80, 3.0e12), "H200": (141, 4.3e12)}
+# Cards that are known by name: memory in GiB, bytes/s (nine tenths of what their makers state for the largest of the name), and operations/s
+# without a gradient, in large batches. The last is measured: four evaluations of the 1.5B with adapters read some 84,000 tokens/s together on an H200,
+# with other work beside them, 2.2 times what its trainings computed on an H100. An A100's is 40 % of its peak in bfloat16.
+NAMED = {"A100": (80, 1.8e12, 120e12), "H100": (80, 3.0e12, 240e12), "H200": (140, 4.3e12, 240e12)}
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a study is to run on: memory in bytes, memory bandwidth in bytes/s, sustained arithmetic in operations/s."""
+    """What a study is to run on: memory in bytes, its bandwidth in bytes/s, sustained arithmetic in operations/s.
+
+    arithmetic: of training; forward: without a gradient, where prompts are read and answers written.
+    """
 
     name: str
     memory: float
     gpu: bool
     bandwidth: float
     arithmetic: float
+    forward: float
 
     @property
     def reserve(self) -> float:
@@ -66,13 +69,13 @@ class Machine:
 
 def machine(named: str | None) -> Machine:
     """The GPU named (`24GB`, `H100`), else the smallest that is here, else this computer's processor. Raises StudyError."""
-    if named and named.upper() in CARDS:
-        return gpu(f"one {named.upper()}", CARDS[named.upper()][0] * GIB)
+    if named and named.upper() in NAMED:
+        return gpu(f"one {named.upper()}", NAMED[named.upper()][0] * GIB)
     if named:
         found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:GB|GiB|G)?", named, re.IGNORECASE)
         if not found or not 1 <= float(found[1]) <= 1000:
             raise StudyError(
-                f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB, or one of {', '.join(CARDS)}"
+                f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB, or one of {', '.join(NAMED)}"
             )
         return gpu(f"a GPU of {float(found[1]):g} GB", float(found[1]) * GIB)
     if shutil.which("nvidia-smi"):
@@ -83,17 +86,18 @@ def machine(named: str | None) -> Machine:
             mebibytes, name = min(cards, key=lambda card: int(card[0]))
             return gpu(name, int(mebibytes) * 2**20)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(f"this computer, no GPU, {cores} cores", psutil.virtual_memory().total, False, 20e9, cores * 50e9)
+    return Machine(f"this computer, no GPU, {cores} cores", psutil.virtual_memory().total, False, 20e9, *(cores * 50e9,) * 2)
 
 
 def gpu(name: str, size: float) -> Machine:
-    """A card of `CARDS` moves what it says there; others of 40 GB and more are taken for an A100, smaller ones for an RTX 4090.
+    """A card of `NAMED`, or one of 40 GB and more, which is taken for an A100, or a smaller one, for an RTX 4090.
 
-    They compute at 40 % of an A100's or RTX 4090's peak in bfloat16. So did trainings on an H100 (12 % of its own peak).
+    Training computes at 40 % of an A100's or RTX 4090's peak in bfloat16. So it did on an H100 (12 % of its own peak).
     """
-    large = size >= 40 * GIB
-    bandwidth = next((moved for card, (_, moved) in CARDS.items() if card in name), CARDS["A100"][1] if large else 0.9e12)
-    return Machine(name, size, True, bandwidth, 120e12 if large else 60e12)
+    known = next((card for card in NAMED if re.search(rf"\b{card}\b", name)), "A100" if size >= 40 * GIB else None)
+    if known is None:
+        return Machine(name, size, True, 0.9e12, 60e12, 60e12)
+    return Machine(name, size, True, NAMED[known][1], 120e12, NAMED[known][2])
 
 
 def width(dtype: str, on: Machine) -> int:
@@ -122,13 +126,13 @@ class Speed:
         """A job's part of a wait for the processor, which jobs that share a GPU do beside each other."""
         return seconds / self.runs**SHARED if self.on.gpu else seconds
 
-    def between(self, seconds: float) -> float:
-        """A job's part of work that takes no GPU, and which the others hide that do."""
+    def beside(self, seconds: float) -> float:
+        """A job's part of work on the processor, which as many jobs do at once as share the GPU."""
         return seconds / self.runs if self.on.gpu else seconds
 
     def forward(self, tokens: int) -> float:
         """Seconds of arithmetic for so many tokens: 2 operations a parameter and token."""
-        return 2 * self.model.parameters() * tokens / (self.on.arithmetic * (FORWARD if self.on.gpu else 1))
+        return 2 * self.model.parameters() * tokens / self.on.forward
 
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
         """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""

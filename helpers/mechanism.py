@@ -17,7 +17,9 @@ from helpers.intervals import wilson
 # Words with which a writer takes up again what was already said. Ours, English only; a list, so that a reader can judge it, and
 # with the plain "however", "actually" and "but" left out, which mostly contrast two options and re-examine nothing.
 MARKERS = (
-    r"\bwait\b(?=\s*(?:[,!.?…—–]|-{2}|\n|$))|\bwait,? (?:but|no|that|this|i|let)\b",  # not "you wait 20 minutes"
+    # "Wait" at the start of a sentence, and something after it that says it was none: "they wait 20 minutes." is arithmetic
+    r"(?:^|[.!?…:;>(*\"“—–\n-])\s*(?:(?:oh|but|no|hmm+|actually),? )?wait\b"
+    r"(?=\W*$|\s*(?:[,!?:;…—–*-]|\.\.)|,? (?:but|no|that|this|it|i|let|actually|so|what|a (?:minute|second|moment|sec))\b)",
     r"\bhold on\b",
     r"\bon second thou?ghts?\b",
     r"\blet(?:'s| us| me) (?:re-?(?:check|examine|consider|think|evaluate|visit|read)|double[- ]check|check again|think again|go back|verify)\b",
@@ -211,7 +213,15 @@ def examples(told: pd.DataFrame, count: int, around: int = 160) -> pd.DataFrame:
     for row in hits.loc[first.sort_values(kind="stable").index[:count]].itertuples():
         found = REFLECTS.search(row.completion)
         text = row.completion[max(0, found.start() - around) : found.end() + around]
-        rows.append({"arm": row.arm, "seed": row.seed, "step": row.step, "marker": found.group(), "text": text})
+        rows.append(
+            {
+                "arm": row.arm,
+                "seed": row.seed,
+                "step": row.step,
+                "marker": found.group().lstrip(' \n.!?…:;>(*"“—–-'),
+                "text": text,
+            }
+        )
     return pd.DataFrame(rows)
 
 

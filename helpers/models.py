@@ -200,8 +200,8 @@ def load_model(model: str, dtype: str = "auto", trained: Path | None = None, met
     if trained is not None and not whole:
         from peft import PeftModel
 
-        # PEFT would hold the adapter in float32: twice the time of a prompt on a GPU, and answers of a bfloat16 model no nearer to
-        # those of a float32 one (figures/DIARY.md). vLLM holds it in the model's dtype as well.
+        # PEFT would hold the adapter in float32: slower on a GPU by about a half, and answers of a bfloat16 model no nearer to those
+        # of a float32 one (figures/DIARY.md). vLLM holds it in the model's dtype as well.
         loaded = PeftModel.from_pretrained(loaded, str(trained), autocast_adapter_dtype=False)
     return (loaded if method == "qlora" else loaded.to("cuda" if torch.cuda.is_available() else "cpu")).eval()
 

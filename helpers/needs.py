@@ -166,7 +166,7 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     if model is None:
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)
-    weights += max((4 * memory.adapter_parameters(model, study.training(arm).lora) for arm in study.arms), default=0)
+    weights += max((at.compute * memory.adapter_parameters(model, study.training(arm).lora) for arm in study.arms), default=0)
 
     def most(batch: int) -> tuple[float, str]:
         known = [(task.name, asked(study, task)) for task in study.eval.tasks]
@@ -269,7 +269,7 @@ def _eval_hours(study: Study, speed: Speed | None) -> tuple[str, int, int, float
         if how.writes:
             seconds += times * speed.writing(how.passes, batch, how.tokens, how.writes)
         else:
-            seconds += times * (speed.reading(how.passes, batch, how.tokens) + speed.between(how.passes * START_ITEM))
+            seconds += times * (speed.reading(how.passes, batch, how.tokens) + speed.beside(how.passes * START_ITEM))
     return "04 eval", len(scored), written, seconds / 3600
 
 

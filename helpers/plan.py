@@ -1,4 +1,4 @@
-"""What a study needs, before anything is downloaded: `python -m helpers.plan STUDY [--gpu 24GB] [--rate 2000]`, or `make plan`.
+"""What a study needs, before anything is downloaded: `python -m helpers.plan STUDY [--gpu 24GB|H100] [--rate 2000]`, or `make plan`.
 
 Jobs, models, data sets, memory of each step, disk and hours, from the study's parameters alone: no torch, no network.
 """
@@ -12,7 +12,7 @@ import sys
 import textwrap
 
 from helpers.files import StudyError
-from helpers.machine import FORWARD, SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
 from helpers.needs import by_vllm, disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
@@ -115,7 +115,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     vllm = by_vllm(study, on)
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
     starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
-    reading = f" ({FORWARD:g} times that without a gradient)" if on.gpu else ""
+    forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
     methods = {study.training(arm).method for arm in study.arms}
     slower = [
         words
@@ -125,8 +125,8 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     slower = f"Training of {' and '.join(slower)} writes without recorded steps and takes longer. " if slower and on.gpu else ""
     assumed = (
         f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
-        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read{starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
-        f"and {on.arithmetic / 1e12:g} Tflop/s{reading}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
+        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read (all jobs at once){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
+        f"and {on.arithmetic / 1e12:g} Tflop/s{forward}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]
@@ -136,7 +136,7 @@ def main() -> None:
     """Print the plan, or one line and exit with 1."""
     parser = argparse.ArgumentParser(prog="python -m helpers.plan", description=__doc__.splitlines()[0])
     parser.add_argument("study")
-    parser.add_argument("--gpu", help="memory of a GPU, such as 24GB; without it, the GPU that is here")
+    parser.add_argument("--gpu", help="memory of a GPU, such as 24GB, or A100, H100, H200; without it, the GPU that is here")
     parser.add_argument("--rate", help="tokens per second of generation, all sequences of a batch together")
     given = parser.parse_args()
     try:

@@ -125,13 +125,12 @@ def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def made_with(notes: Sequence[dict[str, Any]]) -> str:
-    """Devices and versions that the notes of labels, logs and scores name; where they differ, which step had which."""
-    steps = {"labels": "filter", "scores": "step"}  # what the note of a step has and no other's
+    """All devices and versions that the notes of labels, logs and scores name; of several devices, what was made on each."""
     devices: dict[str, dict[str, None]] = {}
     versions: dict[str, dict[str, None]] = {}
-    for note in notes:
-        step = next((step for step, key in steps.items() if key in note), "training")
-        devices.setdefault(note["device"], {})[step] = None
+    for note in (note for note in notes if "device" in note):
+        made = "labels" if "filter" in note else "scores" if "step" in note else "training"
+        devices.setdefault(note["device"], {})[made] = None
         for name, version in note["versions"].items():
             versions.setdefault(name, {})[version] = None
     told = [f"{device} ({', '.join(made)})" if len(devices) > 1 else device for device, made in devices.items()]

@@ -6,7 +6,7 @@ the same `runs/` has already made from the same inputs is taken from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -30,13 +30,19 @@ METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first c
 
 
 def score(
-    model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path, only: tuple[str, ...] = ()
+    model: Callable[[], Any],
+    tokenizer: Any,
+    study: Study,
+    weights: str,
+    folder: Path,
+    only: tuple[str, ...] = (),
+    ends: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Score a model on every task of the study; what is on disk is not run again.
 
     model: a function that returns the engine (`engines.load`) or a transformers model; called only if something is left to score.
     weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
-    to score, if not all.
+    to score, if not all. ends: tokens that end a text for the engine; what a model wrote with other ends is written again.
 
     Returns one row an item, answer filter and rotation: task, group, benchmark, subject, mode, filter,
     rotation, item_id, predicted, target, correct, chance, format_valid, response, setting.
@@ -46,6 +52,7 @@ def score(
     tasks = [task for task in study.eval.tasks if not only or task.name in only]
     for task in tqdm(tasks, desc="benchmarks", unit="task"):
         chosen = settings(study, task)
+        chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
         path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
         if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
             with _compiled_once():

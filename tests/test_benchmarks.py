@@ -190,7 +190,7 @@ def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):
                 assert row["response"] == item["resps"][0][0]
 
 
-def scored(tiny, forms, tmp_path, tasks, only=()):
+def scored(tiny, forms, tmp_path, tasks, only=(), ends=()):
     values = STUDY | {
         "eval": STUDY["eval"] | {"tasks": tasks},
         "split": {},
@@ -200,7 +200,7 @@ def scored(tiny, forms, tmp_path, tasks, only=()):
     study = open_study(str(tmp_path / "one.yaml"))
     calls = []
     load = lambda: calls.append(1) or models.load_model("tiny/llama", "float32")  # noqa: E731
-    table = scoring.score(load, models.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only)
+    table = scoring.score(load, models.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only, ends)
     return table, len(calls)
 
 
@@ -217,6 +217,18 @@ def test_scores_on_disk_are_not_made_again_down_to_one_task(tiny, forms, tmp_pat
     assert (tmp_path / "tasks/mmlu_anatomy.parquet").stat().st_mtime_ns == when
     assert changed.groupby("benchmark").size().to_dict() == {"mmlu_anatomy": 6, "mmlu_world_religions": 2}
     assert changed["setting"].unique().tolist() == ["0-shot", "0-shot, first 2"]
+
+
+def test_what_was_written_with_other_ends_is_written_again(tiny, forms, tmp_path):
+    tasks = [{"name": "mmlu_anatomy", "limit": 2}, {"name": "gsm8k", "limit": 2, "max_new_tokens": 4}]
+    before, _ = scored(tiny, forms, tmp_path, tasks, ends=[0])
+    when = [(tmp_path / f"tasks/{name}.parquet").stat().st_mtime_ns for name in ("mmlu_anatomy", "gsm8k")]
+    assert scored(tiny, forms, tmp_path, tasks, ends=[0])[1] == 0
+    after, calls = scored(tiny, forms, tmp_path, tasks, ends=[0, 1])
+    assert calls == 1
+    now = [(tmp_path / f"tasks/{name}.parquet").stat().st_mtime_ns for name in ("mmlu_anatomy", "gsm8k")]
+    assert (now[0] == when[0], now[1] > when[1]) == (True, True)
+    assert len(before) == len(after)
 
 
 def test_a_study_in_which_no_model_writes(tiny, forms, tmp_path):

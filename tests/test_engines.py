@@ -107,21 +107,43 @@ def test_the_harness_has_one_cache_for_all_requests(tiny, fixed, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("configured", "eos", "pad", "ends"), [(5, 5, 9, [5, 9]), ([5, 9], 5, 9, [5, 9]), (None, 5, 5, [5]), ([4], 5, None, [4, 5])]
+    ("configured", "eos", "pad", "ends"),
+    [(5, 5, 9, [5, 9]), ([5, 9], 5, 9, [5, 9]), (None, 5, 5, [5]), ([4], 5, None, [4, 5]), (5, 5, 7, [5])],
 )
 def test_a_text_ends_where_a_model_would_pad(configured, eos, pad, ends):
-    tokenizer = SimpleNamespace(eos_token_id=eos, pad_token_id=pad)
+    """Unless it pads with a word (7)."""
+    special = {token: SimpleNamespace(special=token != 7) for token in (4, 5, 7, 9)}
+    tokenizer = SimpleNamespace(eos_token_id=eos, pad_token_id=pad, added_tokens_decoder=special)
     assert engines.end_of_text(SimpleNamespace(eos_token_id=configured), tokenizer) == ends
 
 
-def test_the_harness_knows_every_end_of_a_text(tiny):
-    """Its own knows of the tokenizer's, and of what the model's generation config names."""
+def test_a_benchmark_s_text_ends_where_the_model_would_pad(tiny):
     model, tokenizer = models.load_model("tiny/llama", "float32"), models.load_tokenizer("tiny/llama")
-    assert tokenizer.pad_token_id not in (tokenizer.eos_token_id, model.generation_config.eos_token_id)
-    made = engines.harness(model, tokenizer, 2, 2)
-    assert made.model.generation_config.eos_token_id == [tokenizer.eos_token_id, tokenizer.pad_token_id]
-    options = engines._ending(lambda asked, eos: ({"temperature": 0.0}, [*asked["until"], eos], 7), [5, 9])
-    assert options({"until": ["Q:"]}, eos="<end>") == ({"temperature": 0.0, "stop_token_ids": [5, 9]}, ["Q:", "<end>"], 7)
+    pad, steps = torch.tensor([tokenizer.pad_token_id]), []
+    assert pad.item() not in (tokenizer.eos_token_id, model.generation_config.eos_token_id)
+    model.get_output_embeddings().register_forward_hook(
+        lambda layer, given, made: steps.append(1) or made.index_fill(-1, pad, 1e4)
+    )
+    asked = [SimpleNamespace(args=(WORDS[1], {"max_gen_toks": 9, "until": ["Q:"]}))]
+    engines.harness(model, tokenizer, 2, 2).generate_until(asked, disable_tqdm=True)
+    assert len(steps) == 1
+
+
+def test_vllm_is_told_every_end_of_a_text(tiny, monkeypatch):
+    """The harness tells it the tokenizer's own alone. Its class for vLLM cannot be loaded without vLLM; `make test-vllm` has the real one."""
+    import lm_eval.models
+
+    class Harness:
+        @staticmethod
+        def modify_gen_kwargs(asked, eos=None, default_max_gen_toks=256):
+            return {"temperature": 0.0}, [*asked["until"], eos], default_max_gen_toks
+
+    library = SimpleNamespace(VLLM=lambda **_: Harness(), LLM=None)
+    monkeypatch.setattr(lm_eval.models, "vllm_causallms", library, raising=False)
+    tokenizer = models.load_tokenizer("tiny/llama")
+    made = engines._writer(_VLLM(engines.Weights("tiny/llama", "float32"), "transformers"), tokenizer)
+    expected = {"temperature": 0.0, "stop_token_ids": [tokenizer.eos_token_id, tokenizer.pad_token_id]}
+    assert made.modify_gen_kwargs({"until": ["Q:"]}, eos="<end>", default_max_gen_toks=7) == (expected, ["Q:", "<end>"], 7)
 
 
 def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
@@ -310,12 +332,13 @@ def test_the_log_tells_generation_from_the_rest_of_a_step(tiny, tmp_path):
 def test_rollouts_by_vllm_are_options_of_trl(monkeypatch, tmp_path):
     monkeypatch.setenv("GPU_SHARE", "0.5")
     inside = grpo.config(
-        Train(max_completion_tokens=100), 0, tmp_path, **grpo.vllm_options(Train(max_completion_tokens=100), 300)
+        Train(max_completion_tokens=100), 0, tmp_path, **grpo.vllm_options(Train(max_completion_tokens=100), 300, [5, 9])
     )
     assert (inside.use_vllm, inside.vllm_mode, inside.vllm_max_model_length) == (True, "colocate", 400)
     assert inside.vllm_gpu_memory_utilization == pytest.approx(0.15)
+    assert inside.generation_kwargs == {"stop_token_ids": [5, 9]}
     served = Train(vllm_server="http://node7:8000")
-    outside = grpo.config(served, 0, tmp_path, **grpo.vllm_options(served, 300))
+    outside = grpo.config(served, 0, tmp_path, **grpo.vllm_options(served, 300, [5]))
     assert (outside.vllm_mode, outside.vllm_server_base_url) == ("server", "http://node7:8000")
     assert grpo.config(Train(), 0, tmp_path).use_vllm is False
 

@@ -82,6 +82,14 @@ def test_jaccard():
         ("they need to wait 45 minutes for the driving", False),
         ("Players that must wait: 10 - 5 = 5", False),
         ("Time to wait = 20 minutes", False),
+        ("She has to wait.", False),
+        ("How long must they wait?", False),
+        ("It takes 20 minutes to wait, and 5 to board", False),
+        ("Wait for the second dose", False),
+        ("the cars wait\nat the light", False),
+        ("That makes 51. Wait a minute, he has 52", True),
+        ("**Wait**, the second is right", True),
+        ("It is 12.\nBut wait: that is per day", True),
         ("The patient is waiting", False),
         ("The watchful wait and see approach", False),
         ("However, B is more likely", False),
@@ -102,7 +110,7 @@ def texts(rates, lengths, steps=30, each=40, seed=0):
             length = int(rng.integers(*lengths[late]))
             words = ["word"] * length
             if rng.random() < rates[late](length):
-                words[length // 2] = "Wait,"
+                words[length // 2] = "end. Wait,"
             rows.append(
                 {
                     "arm": "x",
