@@ -51,10 +51,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
         )
     except PapermillExecutionError as error:
         os.replace(partial, failed)
-        what = error.evalue if error.ename == "StudyError" else f"{error.ename}: {error.evalue} (see {failed} and {log})"
-        if "No space left on device" in what:  # as libraries say it that write checkpoints and weights themselves
-            what = "no space left on the disk; free some and run the same command again"
-        raise StudyError(f"{notebook}: {what}") from None
+        raise StudyError(f"{notebook}: {_told(notebook, error, failed, log)}") from None
     except DeadKernelError:
         raise StudyError(
             f"{notebook}: its kernel died, most likely for lack of memory; close other programs or use make JOBS=1, and run again"
@@ -63,6 +60,22 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
     done.metadata["papermill"]["gpus"] = lent
     papermill.iorw.write_ipynb(done, str(partial))
     os.replace(partial, output)
+
+
+def _told(notebook: str, error: PapermillExecutionError, failed: Path, log: Path) -> str:
+    """One line on what ended a notebook, and what helps where that is known."""
+    if error.ename == "StudyError":
+        return error.evalue
+    if "No space left on device" in error.evalue:  # as libraries say it that write checkpoints and weights themselves
+        return "no space left on the disk; free some and run the same command again"
+    if error.ename == "OutOfMemoryError":  # torch's
+        keys = {"01_filter": "filters.*", "03_grpo_train": "train", "04_eval": "eval"}
+        where = keys.get(notebook, "the study")
+        return (
+            f"the GPU is out of memory; a smaller batch_size or runs_a_gpu of {where} needs less (make plan says how much), what is finished "
+            f"is kept (see {log})"
+        )
+    return f"{error.ename}: {error.evalue} (see {failed} and {log})"
 
 
 def main() -> None:

@@ -244,13 +244,23 @@ def test_a_full_disk_is_one_line(tmp_path):
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_that_a_library_met_is_one_line(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("SafetensorError", "I/O error: No space left on device (os error 28)",
+         "no space left on the disk; free some and run the same command again$"),
+        ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 1.79 GiB.\nGPU 0 has",
+         r"the GPU is out of memory; a smaller batch_size or runs_a_gpu of train needs less .*, what is finished is kept \(see .*page.log\)$"),
+        ("ValueError", "3 is no name", r"ValueError: 3 is no name \(see .*page.failed.ipynb and .*page.log\)$"),
+    ],
+)  # fmt: skip
+def test_what_ended_a_notebook_is_one_line(tmp_path, monkeypatch, name, text, told):
     def stop(_, partial, **__):
         Path(partial).write_text("half a page")
-        raise PapermillExecutionError(1, 1, "", "SafetensorError", "I/O error: No space left on device (os error 28)", [])
+        raise PapermillExecutionError(1, 1, "", name, text, [])
 
     monkeypatch.setattr(papermill, "execute_notebook", stop)
-    with pytest.raises(StudyError, match="^03_grpo_train: no space left on the disk; free some and run the same command again$"):
+    with pytest.raises(StudyError, match=f"^03_grpo_train: {told}"):
         notebooks.run("03_grpo_train", tmp_path / "page.ipynb", {})
     assert not (tmp_path / "page.ipynb").exists()
 
