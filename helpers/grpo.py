@@ -93,8 +93,9 @@ def share(train: Train, processes: int) -> tuple[int, int]:
 def vllm_options(train: Train, longest: int, ends: list[int]) -> dict[str, Any]:
     """TRL's options for rollouts by vLLM: inside the training process, or by a server (`trl vllm-serve`) that the training names.
 
-    longest: tokens of the longest prompt. ends: tokens that end a rollout; of itself vLLM reads them from the model's files. vLLM rounds otherwise than the model that learns; TRL weighs each rollout by the
-    ratio of the two probabilities and leaves it out where that is above 3 (its default, said here since defaults move).
+    longest: tokens of the longest prompt. ends: tokens that end a rollout; of itself vLLM reads them from the model's files. It rounds
+    otherwise than the model that learns; TRL weighs each rollout by the ratio of the two probabilities and leaves it out where
+    that is above 3 (its default, said here since defaults move).
     """
     where = (
         {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server}

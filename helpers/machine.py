@@ -35,9 +35,10 @@ VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
 # 1.7 to 2.6 evaluations. What the GPU computes is taken not to be shared: three trainings with 48 completions a step took 7.4 to 8.0 s a
 # step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
 SHARED = 0.63
-# Cards that are known by name: memory in GiB, bytes/s (nine tenths of what their makers state for the largest of the name), and operations/s
-# without a gradient, in large batches. The last is measured: four evaluations of the 1.5B with adapters read some 84,000 tokens/s together on an H200,
-# with other work beside them, 2.2 times what its trainings computed on an H100. An A100's is 40 % of its peak in bfloat16.
+# Cards that are known by name: memory in GiB, bytes/s (nine tenths of what their makers state for the largest of the name), and
+# operations/s without a gradient, in large batches. The last is an A100's 40 % of its peak; of the others it is from a measurement: four
+# evaluations of the 1.5B with adapters read some 84,000 tokens/s together on an H200, other work beside them, 2.2 times what
+# its trainings computed on an H100.
 NAMED = {"A100": (80, 1.8e12, 120e12), "H100": (80, 3.0e12, 240e12), "H200": (140, 4.3e12, 240e12)}
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 

@@ -1,0 +1,69 @@
+"""How far two runs of one arm and seed agree."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import REPOSITORY
+from safetensors.numpy import save_file
+
+SCRIPT = REPOSITORY / "figures" / "repeat" / "compare.py"
+spec = importlib.util.spec_from_file_location("compare", SCRIPT)
+compare = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(compare)
+
+
+def made(folder, weight=0.5, reward=1.0, text="<think>a</think>", answer="B", scored=True):
+    run = folder / "train" / "self" / "seed1"
+    (run / "adapter").mkdir(parents=True)
+    save_file({"a": np.array([0.25, weight], np.float32), "b": np.array([[1.0]], np.float32)}, run / "adapter" / "x.safetensors")
+    pd.DataFrame({"step": [1, 2], "reward": [reward, np.nan], "seconds": [1.0, hash(folder)]}).to_csv(
+        run / "log.csv", index=False
+    )
+    pd.DataFrame({"completion": ["one", text]}).to_parquet(run / "completions.parquet")
+    if scored:
+        (folder / "eval" / "self" / "seed1").mkdir(parents=True)
+        rows = [("mmlu", "1", answer, None), ("mmlu", "0", "A", None), ("gsm8k", "0", "4", f"#### {text}")]
+        scores = pd.DataFrame(rows, columns=["task", "item_id", "predicted", "response"])
+        scores = scores.assign(benchmark="x", filter="none", rotation=0, correct=scores["predicted"] == "B")
+        scores.sample(frac=1, random_state=len(folder.name)).to_parquet(folder / "eval" / "self" / "seed1" / "scores.parquet")
+    return folder
+
+
+def test_the_same_run_twice(tmp_path):
+    table = compare.compare(made(tmp_path / "one"), made(tmp_path / "three"), "self", 1)
+    assert (table["compared"] == table["equal"]).all()
+    assert table["largest_difference"].fillna(0).eq(0).all()
+    assert table.set_index("what")["compared"].to_dict() == {
+        "trained weights": 3, "log: step": 2, "log: reward": 2, "rollouts": 2,
+        "answers: gsm8k": 1, "right: gsm8k": 1, "answers: mmlu": 2, "right: mmlu": 2,
+    }  # fmt: skip
+
+
+def test_what_differs_is_told(tmp_path):
+    other = made(tmp_path / "two", weight=0.75, reward=0.5, text="other", answer="C")
+    table = compare.compare(made(tmp_path / "one"), other, "self", 1).set_index("what")
+    assert table.loc["trained weights", ["equal", "largest_difference"]].tolist() == [2, 0.25]
+    assert table.loc["log: reward", ["equal", "largest_difference"]].tolist() == [1, 0.5]
+    assert table["equal"].drop(["trained weights", "log: reward"]).to_dict() == {
+        "log: step": 2, "rollouts": 1, "answers: gsm8k": 0, "right: gsm8k": 1, "answers: mmlu": 1, "right: mmlu": 1,
+    }  # fmt: skip
+
+
+def test_runs_without_scores_and_runs_that_are_not_there(tmp_path):
+    one, two = made(tmp_path / "one"), made(tmp_path / "two", scored=False)
+    assert compare.compare(one, two, "self", 1)["what"].iloc[-1] == "rollouts"
+    asked = [sys.executable, str(SCRIPT), str(one), str(tmp_path / "none"), "self", "1"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "none/train/self/seed1/adapter do not hold the same weights" in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPT.parent.glob("*.csv")))
+def test_published_comparisons_are_of_whole_runs(name):
+    table = pd.read_csv(SCRIPT.parent / f"{name}.csv").set_index("what")
+    assert (table["equal"] <= table["compared"]).all()
+    assert table.loc["trained weights", "compared"] > 1e6
