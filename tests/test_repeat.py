@@ -66,4 +66,6 @@ def test_runs_without_scores_and_runs_that_are_not_there(tmp_path):
 def test_published_comparisons_are_of_whole_runs(name):
     table = pd.read_csv(SCRIPT.parent / f"{name}.csv").set_index("what")
     assert (table["equal"] <= table["compared"]).all()
-    assert table.loc["trained weights", "compared"] > 1e6
+    assert table.loc["trained weights", "compared"] > 1e5
+    if name == "quickstart":  # figures/README.md says so
+        assert (table["equal"] == table["compared"]).all()
