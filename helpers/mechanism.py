@@ -14,11 +14,12 @@ from scipy import special, stats
 from helpers.difficulty import by_question
 from helpers.intervals import wilson
 
+BEFORE = '\n.!?…:;>(*"“—–-'  # what may stand, spaces apart, before the first word of a sentence
 # Words with which a writer takes up again what was already said. Ours, English only; a list, so that a reader can judge it, and
 # with the plain "however", "actually" and "but" left out, which mostly contrast two options and re-examine nothing.
 MARKERS = (
     # "Wait" at the start of a sentence, and something after it that says it was none: "they wait 20 minutes." is arithmetic
-    r"(?:^|[.!?…:;>(*\"“—–\n-])\s*(?:(?:oh|but|no|hmm+|actually),? )?wait\b"
+    rf"(?:^|[{re.escape(BEFORE)}])\s*(?:(?:oh|but|no|hmm+|actually),? )?wait\b"
     r"(?=\W*$|\s*(?:[,!?:;…—–*-]|\.\.)|,? (?:but|no|that|this|it|i|let|actually|so|what|a (?:minute|second|moment|sec))\b)",
     r"\bhold on\b",
     r"\bon second thou?ghts?\b",
@@ -213,15 +214,8 @@ def examples(told: pd.DataFrame, count: int, around: int = 160) -> pd.DataFrame:
     for row in hits.loc[first.sort_values(kind="stable").index[:count]].itertuples():
         found = REFLECTS.search(row.completion)
         text = row.completion[max(0, found.start() - around) : found.end() + around]
-        rows.append(
-            {
-                "arm": row.arm,
-                "seed": row.seed,
-                "step": row.step,
-                "marker": found.group().lstrip(' \n.!?…:;>(*"“—–-'),
-                "text": text,
-            }
-        )
+        marker = found.group().lstrip(BEFORE + " ")
+        rows.append({"arm": row.arm, "seed": row.seed, "step": row.step, "marker": marker, "text": text})
     return pd.DataFrame(rows)
 
 
