@@ -36,10 +36,9 @@ VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
 # step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
 SHARED = 0.63
 # Cards that are known by name: memory in GiB, bytes/s (nine tenths of what their makers state for the largest of the name), and
-# operations/s without a gradient, in large batches. The last is an A100's 40 % of its peak; of the others it is from a measurement: four
-# evaluations of the 1.5B with adapters read some 84,000 tokens/s together on an H200, other work beside them, 2.2 times what
-# its trainings computed on an H100.
-NAMED = {"A100": (80, 1.8e12, 120e12), "H100": (80, 3.0e12, 240e12), "H200": (140, 4.3e12, 240e12)}
+# operations/s without a gradient, in large batches. The last is an A100's 40 % of its peak; of the others it is from a measurement: three
+# or four evaluations of the 1.5B with adapters read some 100,000 tokens/s together on an H200 (MMLU, CMMLU, MMLU-Pro by likelihood).
+NAMED = {"A100": (80, 1.8e12, 120e12), "H100": (80, 3.0e12, 310e12), "H200": (140, 4.3e12, 310e12)}
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 
@@ -127,9 +126,14 @@ class Speed:
         """A job's part of a wait for the processor, which jobs that share a GPU do beside each other."""
         return seconds / self.runs**SHARED if self.on.gpu else seconds
 
-    def beside(self, seconds: float) -> float:
-        """A job's part of work on the processor, which as many jobs do at once as share the GPU."""
-        return seconds / self.runs if self.on.gpu else seconds
+    def asking(self, sequences: int, batch: int, tokens: int) -> float:
+        """Seconds to read so many sequences for their likelihoods, the processor's work on each included.
+
+        A job does that work before it reads; while it does, the jobs that share its GPU read. So the GPU is never idle if they read for
+        longer than one of them prepares, and alone a job takes the sum (an evaluation of MMLU-Pro took 53 s; by this, 53).
+        """
+        reads, prepares = self.reading(sequences, batch, tokens), sequences * START_ITEM
+        return max(reads, (reads + prepares) / self.runs) if self.on.gpu else reads + prepares
 
     def forward(self, tokens: int) -> float:
         """Seconds of arithmetic for so many tokens: 2 operations a parameter and token."""

@@ -13,7 +13,7 @@ import textwrap
 
 from helpers.files import StudyError
 from helpers.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
-from helpers.needs import by_vllm, disk, gib, hours, needs, verdict
+from helpers.needs import WRITTEN, by_vllm, disk, gib, hours, needs, verdict
 from helpers.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study import REPOSITORY, Study, open_study
 
@@ -113,6 +113,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     whole = None if None in [row[3] for row in times] else sum(row[3] for row in times)
     written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
     vllm = by_vllm(study, on)
+    length = f"{WRITTEN:g} times as long as allowed" if vllm else "as long as allowed"
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
     starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
     forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
@@ -124,7 +125,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     ]
     slower = f"Training of {' and '.join(slower)} writes without recorded steps and takes longer. " if slower and on.gpu else ""
     assumed = (
-        f"Assumed: every completion as long as allowed; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
+        f"Assumed: completions {length}; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
         f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read (all jobs at once){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
         f"and {on.arithmetic / 1e12:g} Tflop/s{forward}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."

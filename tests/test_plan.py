@@ -338,20 +338,28 @@ def test_cards_are_known_by_their_names():
     )
 
 
-def test_jobs_that_share_a_gpu_do_their_work_on_the_processor_at_once():
-    model = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct")
-    on, here = machine.machine("H100"), machine.machine(None)
-    assert machine.Speed(model, on, 2, None, runs=4).beside(8.0) == 2.0
-    assert machine.Speed(model, here, 4, None, runs=4).beside(8.0) == 8.0
+def test_the_processor_prepares_what_the_gpu_reads():
+    """Alone an evaluation waits for both in turn; four that share a GPU keep it reading. 12,032 items of MMLU-Pro: 53 s and 85 to 110 s."""
+    model, on, here = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct"), machine.machine("H200"), machine.machine(None)
+    alone, four = (runs * machine.Speed(model, on, 2, None, runs=runs).asking(12032, 64, 210) for runs in (1, 4))
+    assert alone == pytest.approx(53, rel=0.1)
+    assert 85 < four < 110
+    speed = machine.Speed(model, here, 4, None, runs=4)
+    assert speed.asking(1000, 64, 210) == speed.reading(1000, 64, 210) + 1000 * machine.START_ITEM
 
 
 @pytest.mark.parametrize("name", published())
 def test_trainings_and_evaluations_took_what_the_plan_says(name):
-    """Within a factor of 1.5, on the GPUs that trained and scored, of the hours of GPU that the notebooks were lent, of both together."""
+    """Within a factor of 1.5, on the GPUs that trained and scored, of the hours of GPU that the notebooks were lent, of both together.
+
+    A job that another study had made already has no notebook, and is not counted.
+    """
     steps = pd.read_csv(REPOSITORY / "figures" / name / "data" / "times.csv")
-    took = steps.groupby(steps["notebook"].str[:2])["gpu_seconds"].sum() / 3600
+    lent = steps.groupby(steps["notebook"].str[:2])["gpu_seconds"]
+    took, made = lent.sum() / 3600, lent.size()
     notes = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
     used = {"03": next(note for key, note in notes.items() if key.startswith("train")), "04": notes["eval/untrained/scores"]}
     hours = {step: needs.hours(open_study(name), machine.gpu(note["device"], 80 * GIB), None) for step, note in used.items()}
-    planned = {step: next(row[3] for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
+    told = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
+    planned = {step: made[step] * row[3] / row[1] for step, row in told.items()}
     assert 1 / 1.5 < (planned["03"] + planned["04"]) / (took["03"] + took["04"]) < 1.5
