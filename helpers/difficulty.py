@@ -64,9 +64,10 @@ def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd
     joined["length"] = pd.qcut(
         joined["question"].str.len().rank(method="first"), 4, labels=["shortest quarter", "second", "third", "longest"]
     )
+    known = [key for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()]
     parts = [
-        joined.groupby(key, observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
-        .assign(by=key) for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()
+        joined.replace({key: {"": "not stated"}}).groupby(key, observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
+        .assign(by=key) for key in known
     ]  # fmt: skip
     return pd.concat(parts)[["by", "value", "questions", "easy_rate"]].reset_index(drop=True)
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 CUT_OFF = 1 / 3  # share of completions cut off above which their rewards and labels say little
 BELOW_CHANCE = 4.0  # standard errors
+SAME = 0.9  # share of their questions from which on two arms are nearly the same
 
 
 class Fired(NamedTuple):
@@ -50,6 +51,13 @@ def contamination(dropped: int, pool: int) -> list[Fired]:
     """Of the contamination check: pool questions that a benchmark has."""
     what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
     return [Fired(what, f"{dropped} of {pool}")] if dropped else []
+
+
+def arms(common: pd.DataFrame) -> list[Fired]:
+    """Of the questions that every two arms have in common (`split.common`): arms that are nearly the same."""
+    what = "Two arms train on nearly the same questions, so a difference between them is hardly one of the choice"
+    near = common[common["both"] >= SAME * common["larger"]]
+    return [Fired(what, f"{row.first} and {row.second}", f"{row.both} of {row.larger}") for row in near.itertuples()]
 
 
 def training(log: pd.DataFrame, run: str) -> list[Fired]:

@@ -29,7 +29,7 @@ MARKERS = (
     r"\bre-?(?:examin|consider|think|evaluat|check)ing\b",
     r"\bdouble[- ]check(?:ing)?\b",
     r"\bhmm+\b",
-    r"\baha\b",
+    r"\baha\b(?=\s*[,.!:;…—–-])",  # an exclamation: models also write "AHA antibodies" and mean an anaemia
 )
 REFLECTS = re.compile("|".join(MARKERS), re.IGNORECASE)
 PHASES = ("first third", "middle third", "last third")

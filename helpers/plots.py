@@ -280,7 +280,7 @@ def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained")
     image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
     for (y, x), value in np.ndenumerate(wide.to_numpy()):
         if np.isfinite(value):
-            told = f"{value:+.1f}\n[{low.iat[y, x]:+.1f}, {high.iat[y, x]:+.1f}]".replace("-0.0", "0.0").replace("-", "−")
+            told = f"{value:+z.1f}\n[{low.iat[y, x]:+z.1f}, {high.iat[y, x]:+z.1f}]".replace("-", "−")
             axes.text(x, y, told, ha="center", va="center", fontsize=8.5, color="black")
     axes.set_xticks(range(len(shown)), shown, rotation=20, ha="right")
     axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
@@ -431,8 +431,8 @@ def _mark_sides(axes: Axes, part: pd.DataFrame) -> None:
 
 
 def names(table: pd.DataFrame) -> pd.Series:
-    """Benchmark names for readers: without the project's prefix, with the answer filter where there are two."""
-    plain = table["benchmark"].str.removeprefix("starter_").str.replace("_", " ")
+    """Benchmark names for readers: without what the project adds to them, with the answer filter where there are two."""
+    plain = table["benchmark"].str.removeprefix("starter_").str.removesuffix("_mirror").str.replace("_", " ")
     if "group" in table:
         plain = plain.where(table["group"] != "whole", plain + " (whole)")
     return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0] + ")")

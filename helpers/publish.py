@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pandas as pd
 
 from helpers import questions, report, run
 from helpers.files import StudyError, atomic, read_note, write_json, write_table
+from helpers.guards import SAME
 from helpers.study import REPOSITORY, Study, open_study
 
 FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),
     ("filter/*/labels.parquet", ("response",)),
-    ("split/*/train.parquet", ("rationale", "options")),
+    ("split/*/train.parquet", ("question", "options", "rationale")),  # whose texts are the data set's
     ("train/*/*/completions.parquet", ()),
     ("train/*/*/log.csv", ()),
     ("eval/untrained/tasks/*.json", ()),
@@ -37,6 +39,11 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 FIRST = "small"  # the study whose finding opens the README
+ANSWERS = {  # to the question of the study, by the outcome of the first claim
+    "supports": "a filter's choice teaches more than a random one",
+    "contradicts": "a filter's choice does not teach more than a random one",
+    "cannot tell": "it is not shown that a filter's choice teaches more than a random one, nor that it does not",
+}
 
 
 def publish(study: Study, target: Path) -> list[Path]:
@@ -119,9 +126,26 @@ def rebuild(study: Study, source: Path) -> Path:
 
 def differing(study: Study, source: Path) -> list[str]:
     """Names of the tables (also those beside figures) that a rebuild made otherwise than they were published, or not at all."""
-    made = {path.name: path.read_bytes() for folder in ("tables", "figures") for path in study.path(folder).glob("*.csv")}
-    told = {path.name: path.read_bytes() for path in source.glob("*.csv") if path.name not in BY_HAND}
-    return sorted(name for name in made.keys() | told.keys() if made.get(name) != told.get(name))
+    made = {path.name: path for folder in ("tables", "figures") for path in study.path(folder).glob("*.csv")}
+    told = {path.name: path for path in source.glob("*.csv") if path.name not in BY_HAND}
+    return sorted(
+        name for name in made.keys() | told.keys() if not (name in made and name in told and _equal(made[name], told[name]))
+    )
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether two tables are the same; their numbers to nine digits, since processors round sums in different orders."""
+    if one.read_bytes() == other.read_bytes():
+        return True
+    frames = [pd.read_csv(path) for path in (one, other)]
+    if list(frames[0]) != list(frames[1]) or len(frames[0]) != len(frames[1]):
+        return False
+    return all(
+        np.allclose(frames[0][name], frames[1][name], rtol=1e-9, atol=1e-12, equal_nan=True)
+        if all(pd.api.types.is_float_dtype(frame[name]) for frame in frames)
+        else frames[0][name].equals(frames[1][name])
+        for name in frames[0]
+    )
 
 
 def results_table(figures: Path = FIGURES) -> str:
@@ -158,14 +182,14 @@ def results_table(figures: Path = FIGURES) -> str:
 
 
 def _origins(provenance: Path) -> list[str]:
-    """The models of a published study whose weights are not the hub's, each with how they are not."""
+    """In what ways weights of a published study are not the hub's, with their models."""
     notes = json.loads(provenance.read_text(encoding="utf-8")).values() if provenance.is_file() else []
-    return [f"{model} ({text})" for model, text in report.origins([note for note in notes if "weights" in note]).items()]
+    return report.origins([note for note in notes if "weights" in note])
 
 
 def _remarks(folder: Path) -> list[str]:
     """What is to be said of a published study beside its numbers: its pool, its weights, and the hours of GPUs that it was lent."""
-    changed = [f"not the original weights of {line}." for line in _origins(folder / "provenance.json")]
+    changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
     took = folder / "data" / "times.csv"
     hours = pd.read_csv(took)["gpu_seconds"].sum() / 3600 if took.is_file() else 0
     return [*questions.recorded_remarks(folder / "data"), *changed, *([f"{hours:.1f} GPU hours."] if hours else [])]
@@ -185,7 +209,31 @@ def _claims(figures: Path) -> pd.DataFrame:
 
 
 def _cell(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['change']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
+
+
+def _against_random(pairs: pd.DataFrame) -> list[str]:
+    """Arms minus the random arm on both indices, in Markdown; nothing if the study has no such arm."""
+    rows = pairs[pairs["first"] == "random"]
+    if rows.empty:
+        return []
+    told = rows.set_index(["second", "group"]).apply(_cell, axis=1).unstack()[["specialisation", "robustness"]]
+    over = (
+        f"95 % intervals over items and {rows['seeds'].min()} seeds"
+        if rows["seeds"].min() > 1
+        else "one seed: intervals over items only"
+    )
+    return [
+        "| filtered by | medicine, against random questions (points) | other benchmarks |",
+        "| --- | --- | --- |",
+        *(
+            f"| {arm} | {row['specialisation']} | {row['robustness']} |"
+            for arm, row in told.loc[rows["second"].unique()].iterrows()
+        ),
+        "",
+        f"({over[0].upper()}{over[1:]}.)",
+        "",
+    ]
 
 
 def finding(figures: Path = FIGURES) -> str:
@@ -200,20 +248,25 @@ def finding(figures: Path = FIGURES) -> str:
     claims = pd.read_csv(folder / "verdict.csv")
     asked = claims[claims["outcome"].isin(OUTCOMES)]
     lines = [f"- {row.claim}: **{row.outcome}**." for row in asked.itertuples()]
-    if lines:  # the first is the question of the study; what the others rest on is in the report
-        lines[0] += f" {asked['evidence'].iloc[0]}"
     changed = _origins(folder / "provenance.json")
+    both = pd.read_csv(folder / "common.csv")
+    share = both["both"] / both["larger"]
     limits = [
         f"one model trained in one way on questions of one pool ({told['pool']});",
+        f"any two arms have {share.min():.0%} to {share.max():.0%} of their questions in common, so the filters chose little of what was "
+        "trained on;"
+        if share.max() >= SAME
+        else "",
         f"the weights are not the originals': {'; '.join(changed)};" if changed else "",
         "exam questions, not medicine; and *cannot tell* is not *no difference*: the report says what could have been seen.",
     ]
     return "\n".join(
         [
-            f"**The answer so far**, of the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, seeds an arm: {told['seeds']}; of the paper's claims:",
+            f"**The answer so far: {ANSWERS[asked['outcome'].iloc[0]] if len(asked) else 'none'}.** So says the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, seeds an arm: {told['seeds']}. Of the paper's claims:",
             "",
             *lines,
             "",
+            *_against_random(pd.read_csv(folder / "pairs.csv")),
             str(told["control"]),
             "",
             f"*What this does not show*: {' '.join(filter(None, limits))}",

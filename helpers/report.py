@@ -45,7 +45,7 @@ def table(
         if column in percent:
             shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f} %") for v in shown[column]]
         elif column in points:
-            shown[column] = [("" if pd.isna(v) else f"{100 * v:+.1f}") for v in shown[column]]
+            shown[column] = [("" if pd.isna(v) else f"{100 * v:+z.1f}") for v in shown[column]]
         elif column in sizes:
             shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f}") for v in shown[column]]
         elif pd.api.types.is_float_dtype(shown[column]):
@@ -103,25 +103,27 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
         "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
         "another, and no number here is a finding."
     )
-    changed = origins(notes)
-    other = f"Not the original weights: {'; '.join(f'{model} ({text})' for model, text in changed.items())}."
-    sharing: dict[str, list[str]] = {}
-    for model, text in changed.items():
-        sharing.setdefault(text, []).append(model.rpartition("/")[2])
-    _weights[:] = [f"{text} ({', '.join(names)})" for text, names in sharing.items()]
-    shown = ([told] if study.demonstration else []) + list(lines) + ([other] if changed else [])
+    _weights[:] = origins(notes)
+    shown = (
+        ([told] if study.demonstration else [])
+        + list(lines)
+        + ([f"Not the original weights: {'; '.join(_weights)}."] if _weights else [])
+    )
     return HTML("".join(note(line, "warning").data for line in shown))
 
 
-def origins(notes: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Of notes as `remarks` takes them: the models whose weights are not the hub's, and in what way."""
+def origins(notes: Sequence[dict[str, Any]]) -> list[str]:
+    """Of notes as `remarks` takes them: in what ways weights are not the hub's, with the models (without their owners) of each."""
     told: dict[str, str] = {}
     for note in notes:
         # Results older than the key `origin` say it of packaged models in `weights`, after the package's name.
         text = note.get("origin") or (note["weights"].rpartition(", ")[2] if note["weights"].startswith("package") else "")
         if text:
             told[note.get("model", note.get("filter"))] = text
-    return dict(sorted(told.items()))
+    sharing: dict[str, list[str]] = {}
+    for model, text in sorted(told.items()):
+        sharing.setdefault(text, []).append(model.rpartition("/")[2])
+    return [f"{text} ({', '.join(names)})" for text, names in sharing.items()]
 
 
 def made_with(notes: Sequence[dict[str, Any]]) -> str:
@@ -160,9 +162,11 @@ def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
 
 
 def _plain(value: Any) -> str:
+    if value is None or pd.isna(value):
+        return "–"
     if isinstance(value, float):
         return f"{value:.2f}".removesuffix(".00")
-    return "–" if value is None else str(value)
+    return str(value)
 
 
 def pages(study: Study) -> list[Path]:

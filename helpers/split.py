@@ -6,6 +6,7 @@ questions of a small arm are among the 250 of a larger one.
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,8 +88,8 @@ def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: 
 
 
 def composition(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an arm: number of questions, share hard, mean pass rate, mean length in characters."""
-    rows = [
+    """One row an arm: number of questions, how many of each label, mean pass rate, and where their texts are known their mean length."""
+    rows: list[dict[str, object]] = [
         {
             "arm": name,
             "questions": len(frame),
@@ -96,11 +97,18 @@ def composition(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
             "easy": int((frame["label"] == "easy").sum()),
             "unlabelled": int((frame["label"] == "unlabelled").sum()),
             "mean_pass_rate": frame["pass_rate"].mean(),
-            "mean_characters": frame["question"].str.len().mean(),
         }
+        | ({"mean_characters": frame["question"].str.len().mean()} if "question" in frame else {})
         for name, frame in arms.items()
     ]
     return pd.DataFrame(rows)
+
+
+def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two)."""
+    ids = {name: set(frame["question_id"]) for name, frame in arms.items()}
+    rows = [(a, b, len(ids[a] & ids[b]), max(len(ids[a]), len(ids[b]))) for a, b in combinations(ids, 2)]
+    return pd.DataFrame(rows, columns=["first", "second", "both", "larger"])
 
 
 def shared(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:

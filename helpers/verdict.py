@@ -106,7 +106,7 @@ def _arms(arms: dict[str, Role], *kinds: str) -> list[str]:
 
 
 def _points(row: pd.Series) -> str:
-    return f"{100 * row['change']:+.1f} points [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+    return f"{100 * row['change']:+z.1f} points [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
 
 
 def _p(value: float) -> str:

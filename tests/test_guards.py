@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers import guards
+from helpers import guards, split
 
 
 def answers(cut, unread):
@@ -24,6 +24,16 @@ def test_contamination():
     assert guards.contamination(0, 103) == []
     (line,) = guards.lines(guards.contamination(2, 103))
     assert line == "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split: 2 of 103"
+
+
+def test_arms_of_nearly_the_same_questions():
+    """Small sets inside large ones are not the same."""
+    sets = {"a": range(10), "b": range(1, 11), "c": range(5), "d": range(20, 30)}
+    common = split.common({name: pd.DataFrame({"question_id": list(ids)}) for name, ids in sets.items()})
+    assert common.set_index(["first", "second"])["both"].to_dict() == {
+        ("a", "b"): 9, ("a", "c"): 5, ("a", "d"): 0, ("b", "c"): 4, ("b", "d"): 0, ("c", "d"): 0
+    }  # fmt: skip
+    assert [line.split(": ")[-1] for line in guards.lines(guards.arms(common))] == ["a and b (9 of 10)"]
 
 
 def test_training():

@@ -75,6 +75,8 @@ def test_jaccard():
         ("On second thought, it is B.", True),
         ("I made a mistake above", True),
         ("Hmm, that does not fit", True),
+        ("Aha! It is the dose", True),
+        ("The AHA antibodies are of the IgG type", False),
         ("Wait... that leaves two", True),
         ("wait no, three are left", True),
         ("Wait — the units differ", True),

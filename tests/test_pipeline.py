@@ -79,7 +79,7 @@ def test_everything_is_there(made):
     assert (note["weights"], note["origin"]) == ("offline mirror", "drawn at random, in a test")
     for page in ("01_filter-self", "02_split-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         told = (made / "notebooks" / f"{page}.ipynb").read_text()
-        assert told.count("Not the original weights: tiny/llama (drawn at random, in a test).</p>") == 1, page
+        assert told.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
         assert told.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == told.count(
             'class=\\"scroll'
         ), page

@@ -86,6 +86,7 @@ def published(folder, low=-0.001):
     (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
     groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
     groups.to_csv(folder / "small/groups.csv", index=False)
+    groups.rename(columns={"arm": "second"}).assign(first="random").to_csv(folder / "small/pairs.csv", index=False)
     claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
     pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
     opens = {
@@ -95,6 +96,10 @@ def published(folder, low=-0.001):
         "control": "The control works.",
     }
     pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
+    both = pd.DataFrame(
+        [("random", "self", 420, 500), ("random", "larger", 496, 500)], columns=["first", "second", "both", "larger"]
+    )
+    both.to_csv(folder / "small/common.csv", index=False)
 
 
 def test_the_readmes_table_comes_from_the_published_files(tmp_path):
@@ -114,15 +119,21 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert publish.up_to_date(told, tmp_path)
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
     assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
-    assert told.count("- small: not the original weights of org/a (4-bit GGUF).") == 1
+    assert told.count("- small: not the original weights: 4-bit GGUF (a).") == 1
     assert "- small: 3.5 GPU hours.\n" in told
     assert "| Filtering pays | – | – | small |" in told
     assert "A larger one" not in told
     first, _, _ = told.partition("<!-- /finding -->")
-    assert "of the study [`small`](parameters/small.yaml) of org/a, seeds an arm: 3; of the paper's claims:" in first
-    assert "- Filtering pays: **cannot tell**. …\n\nThe control works.\n" in first
+    assert "So says the study [`small`](parameters/small.yaml) of org/a, seeds an arm: 3. Of the paper's claims:" in first
+    assert "**The answer so far: it is not shown that a filter's choice teaches more" in first
+    assert "- Filtering pays: **cannot tell**.\n\n" in first
+    assert (
+        "| self | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |\n\n(95 % intervals over items and 3 seeds.)\n\nThe control works.\n"
+        in first
+    )
     assert "one model trained in one way on questions of one pool (org/pool)" in first
-    assert "the weights are not the originals': org/a (4-bit GGUF)" in first
+    assert "the weights are not the originals': 4-bit GGUF (a)" in first
+    assert "any two arms have 84% to 99% of their questions in common" in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in told
     assert "old" not in told
@@ -157,6 +168,25 @@ def test_the_published_notebook_tells_no_paths_of_a_machine(study, tmp_path):
     assert str(tmp_path) not in text
     assert "kept output" in text
     assert "a warning" not in text
+
+
+@pytest.mark.parametrize(
+    ("other", "equal"),
+    [
+        ("name,n,x\na,1,0.3\nb,2,\n", True),
+        ("name,n,x\na,1,0.30000000000000004\nb,2,\n", True),
+        ("name,n,x\na,1,0.30001\nb,2,\n", False),
+        ("name,n,x\na,1,0.3\nb,2,0.0\n", False),
+        ("name,n,x\na,1,0.3\nb,3,\n", False),
+        ("name,n,x\na,1,0.3\nc,2,\n", False),
+        ("name,n,y\na,1,0.3\nb,2,\n", False),
+        ("name,n,x\na,1,0.3\n", False),
+    ],
+)
+def test_tables_are_equal_to_nine_digits(tmp_path, other, equal):
+    for name, text in (("one", "name,n,x\na,1,0.3\nb,2,\n"), ("other", other)):
+        (tmp_path / name).write_text(text)
+    assert publish._equal(tmp_path / "one", tmp_path / "other") == equal
 
 
 def test_a_rebuilt_table_that_differs_is_named(study, tmp_path):

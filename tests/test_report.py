@@ -37,7 +37,7 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     ]
     told = report.remarks(study, ["A remark."], notes).data
     assert "A remark." in told
-    assert "Not the original weights: org/a (4-bit &lt;GGUF&gt;); org/b (4-bit &lt;GGUF&gt;)." in told
+    assert "Not the original weights: 4-bit &lt;GGUF&gt; (a, b)." in told
     below = '<p class="quiet">Weights, not the originals: 4-bit &lt;GGUF&gt; (a, b).</p>'
     assert report.table(frame).data.endswith(below)
     assert below in report.folded("more", frame).data
