@@ -59,14 +59,14 @@ def rates(labels: pd.DataFrame) -> dict[str, Any]:
 
 
 def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Where difficulty lies: easy rate and number of questions by each value of each key (topic, length, …)."""
+    """Where difficulty lies: easy rate and number of questions by each value of each key (topic, length, …); none is "not stated"."""
     joined = by_question(labels).merge(pool, on="question_id")
     joined["length"] = pd.qcut(
         joined["question"].str.len().rank(method="first"), 4, labels=["shortest quarter", "second", "third", "longest"]
     )
     known = [key for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()]
     parts = [
-        joined.replace({key: {"": "not stated"}}).groupby(key, observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
+        joined.groupby(joined[key] if key == "length" else joined[key].replace("", np.nan).fillna("not stated"), observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
         .assign(by=key) for key in known
     ]  # fmt: skip
     return pd.concat(parts)[["by", "value", "questions", "easy_rate"]].reset_index(drop=True)

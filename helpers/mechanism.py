@@ -29,7 +29,8 @@ MARKERS = (
     r"\bre-?(?:examin|consider|think|evaluat|check)ing\b",
     r"\bdouble[- ]check(?:ing)?\b",
     r"\bhmm+\b",
-    r"\baha\b(?=\s*[,.!:;…—–-])",  # an exclamation: models also write "AHA antibodies" and mean an anaemia
+    # an exclamation: models also write of "AHA antibodies", and mean an anaemia
+    r"(?-i:\b[Aa]ha\b)(?=\W*$|\s*[,.!:;…—–]|,? (?:i|so|that|this|now)\b)",
 )
 REFLECTS = re.compile("|".join(MARKERS), re.IGNORECASE)
 PHASES = ("first third", "middle third", "last third")

@@ -20,7 +20,7 @@ from helpers.study import Study
 
 CARDS = (16, 24, 32, 40, 48, 80, 96, 141, 180)  # GiB of GPUs to be had
 # Of the tokens that a completion may have, those that vLLM is taken to write, on average. Measured with the 1.5B: 0.47 in training on
-# GSM8K, 0.09 to 0.27 on MedQA (which learns to be brief), a third of those of GSM8K with five shots and about half of MMLU-Pro's.
+# GSM8K, 0.09 to 0.23 on MedQA (which learns to be brief), a third of those of GSM8K with five shots and about half of MMLU-Pro's.
 WRITTEN = 0.5
 DECIDES = {
     "method",

@@ -126,7 +126,7 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     slower = f"Training of {' and '.join(slower)} writes without recorded steps and takes longer. " if slower and on.gpu else ""
     assumed = (
         f"Assumed: completions {length}; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
-        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item whose likelihoods are read (all jobs at once){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
+        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item before its likelihoods are read (while other jobs read){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
         f"and {on.arithmetic / 1e12:g} Tflop/s{forward}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
         "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
     )

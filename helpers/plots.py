@@ -452,7 +452,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
         wide = pd.DataFrame(np.nan, index=list(filters), columns=list(filters))
         for row in excess.itertuples():
             wide.loc[row.first, row.second] = wide.loc[row.second, row.first] = getattr(row, column)
-        sns.heatmap(wide, annot=True, fmt=form, cmap="cividis", cbar=False, ax=ax, annot_kws={"fontsize": 10}, linewidths=1,
+        sns.heatmap(wide, annot=True, fmt=form, cmap="Blues", cbar=False, ax=ax, annot_kws={"fontsize": 10}, linewidths=1,
                     vmin=ends[0], vmax=ends[1])  # fmt: skip
         ax.set_title(title)
         ax.grid(False)

@@ -1,8 +1,8 @@
 """Publishing a study, and rebuilding its analysis from what was published.
 
 `python -m helpers.publish STUDY` (`make publish`) copies to figures/<study>/ what a reader opens (tables, figures, the executed last
-notebook) and, below data/, what the analysis is made from: scores without the models' texts, labels, training sets, logs and
-rollouts, and what each notebook took. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the
+notebook) and, below data/, what the analysis is made from: scores without the models' texts, labels, which questions
+an arm was trained on, logs and rollouts, and what each notebook took. `… STUDY --from figures/<study>` (`make report FROM=…`) makes the last notebook and the
 report again from these files alone, below runs/published/, and says whether its tables equal those published.
 """
 
@@ -22,10 +22,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from helpers import questions, report, run
+from helpers import guards, plots, questions, report, run
 from helpers.files import StudyError, atomic, read_note, write_json, write_table
-from helpers.guards import SAME
-from helpers.study import REPOSITORY, Study, open_study
+from helpers.study import REPOSITORY, UNTRAINED, Study, open_study
 
 FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
@@ -37,6 +36,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/untrained/tasks/*.json", ()),
 )
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
+GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 FIRST = "small"  # the study whose finding opens the README
 ANSWERS = {  # to the question of the study, by the outcome of the first claim
@@ -125,7 +125,7 @@ def rebuild(study: Study, source: Path) -> Path:
 
 
 def differing(study: Study, source: Path) -> list[str]:
-    """Names of the tables (also those beside figures) that a rebuild made otherwise than they were published, or not at all."""
+    """Names of the tables (also those beside figures) that a rebuild made otherwise than they were published (`_equal`), or not at all."""
     made = {path.name: path for folder in ("tables", "figures") for path in study.path(folder).glob("*.csv")}
     told = {path.name: path for path in source.glob("*.csv") if path.name not in BY_HAND}
     return sorted(
@@ -137,7 +137,10 @@ def _equal(one: Path, other: Path) -> bool:
     """Whether two tables are the same; their numbers to nine digits, since processors round sums in different orders."""
     if one.read_bytes() == other.read_bytes():
         return True
-    frames = [pd.read_csv(path) for path in (one, other)]
+    try:
+        frames = [pd.read_csv(path) for path in (one, other)]
+    except pd.errors.EmptyDataError:  # a table without columns, which the other has
+        return False
     if list(frames[0]) != list(frames[1]) or len(frames[0]) != len(frames[1]):
         return False
     return all(
@@ -190,9 +193,17 @@ def _origins(provenance: Path) -> list[str]:
 def _remarks(folder: Path) -> list[str]:
     """What is to be said of a published study beside its numbers: its pool, its weights, and the hours of GPUs that it was lent."""
     changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
-    took = folder / "data" / "times.csv"
-    hours = pd.read_csv(took)["gpu_seconds"].sum() / 3600 if took.is_file() else 0
-    return [*questions.recorded_remarks(folder / "data"), *changed, *([f"{hours:.1f} GPU hours."] if hours else [])]
+    return [*questions.recorded_remarks(folder / "data"), *changed, *_gpu_hours(folder / "data" / "times.csv")]
+
+
+def _gpu_hours(times: Path) -> list[str]:
+    """What the notebooks of a published study were lent of GPUs, in a sentence; nothing if they were lent none."""
+    lent = pd.read_csv(times) if times.is_file() else pd.DataFrame(columns=["notebook", "gpu_seconds"])
+    hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
+    told = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
+    unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
+    without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
+    return [f"GPU hours lent to the notebooks when they last ran: {', '.join(told)}{without}."] if told else []
 
 
 def _counts(name: str) -> bool:
@@ -212,61 +223,89 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
 
 
-def _against_random(pairs: pd.DataFrame) -> list[str]:
-    """Arms minus the random arm on both indices, in Markdown; nothing if the study has no such arm."""
-    rows = pairs[pairs["first"] == "random"]
+def _against_random(folder: Path) -> list[str]:
+    """Arms minus the random arm on both indices, and what the first is without its smallest benchmark, in Markdown; nothing if the
+    study has no such arm."""
+    pairs, chosen = pd.read_csv(folder / "pairs.csv"), pd.read_csv(folder / "arms.csv").set_index("arm")["chosen by"]
+    before = pairs[(pairs["second"] == "random") & (pairs["first"] != UNTRAINED)]  # arms that stand before the random one
+    turned = {
+        "first": "random",
+        "second": before["first"],
+        "change": -before["change"],
+        "low": -before["high"],
+        "high": -before["low"],
+    }
+    rows = pd.concat([pairs[pairs["first"] == "random"], before.assign(**turned)])
+    rows = rows[rows["group"].isin(["specialisation", "robustness"])]
     if rows.empty:
         return []
-    told = rows.set_index(["second", "group"]).apply(_cell, axis=1).unstack()[["specialisation", "robustness"]]
-    over = (
-        f"95 % intervals over items and {rows['seeds'].min()} seeds"
-        if rows["seeds"].min() > 1
-        else "one seed: intervals over items only"
-    )
+    told = rows.set_index(["second", "group"]).apply(_cell, axis=1).unstack().loc[rows["second"].unique()]
+    told = told.reindex(columns=["specialisation", "robustness"])
+    rest = pd.read_csv(folder / "without.csv")
+    rest = rest[(rest["first"] == "random") & (rest["group"] == "specialisation")]
+    rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second").set_index("second")
+    if len(rest):
+        name = plots.names(
+            rest.assign(benchmark=rest["without"].str.partition(":")[0], filter="none").drop(columns="group")
+        ).iloc[0]
+        told.insert(1, f"the same without the {rest['items'].iloc[0]} items of {name}", rest.apply(_cell, axis=1))
+    heads = {"specialisation": "minus the random arm, in medicine (points)", "robustness": "on other benchmarks"}
     return [
-        "| filtered by | medicine, against random questions (points) | other benchmarks |",
-        "| --- | --- | --- |",
-        *(
-            f"| {arm} | {row['specialisation']} | {row['robustness']} |"
-            for arm, row in told.loc[rows["second"].unique()].iterrows()
-        ),
-        "",
-        f"({over[0].upper()}{over[1:]}.)",
+        f"| arm: filtered by | {' | '.join(heads.get(name, name) for name in told)} |",
+        "| --- |" + " --- |" * told.shape[1],
+        *(f"| {arm}{_filtered_by(arm, chosen)} | {' | '.join(row.fillna('–'))} |" for arm, row in told.iterrows()),
         "",
     ]
 
 
+def _filtered_by(arm: str, chosen: pd.Series) -> str:
+    """The model that chose an arm's questions, unless the arm is named after it."""
+    name = chosen.get(arm, "").rpartition("/")[2]
+    return "" if name in ("", arm) else f": {name}"
+
+
+def _fired(fired: pd.DataFrame, what: str, words: str) -> str:
+    """The places where a guard fired (columns what, where, much), in words; nothing if it did not."""
+    places = [f"{row.where} ({row.much})" for row in fired[fired["what"] == what].itertuples()]
+    return f"{words}: {', '.join(places)};" if places else ""
+
+
 def finding(figures: Path = FIGURES) -> str:
-    """What opens the README, in Markdown: what the first study says of each claim that it asks, its control, its figure, its limits."""
+    """What opens the README, in Markdown: the first study's answer, what it says of the paper's claims, its arms against the random one,
+    its control, its limits, its figure. Raises StudyError if it was published before there were all of these tables."""
     folder = figures / FIRST
     if not (folder / "study.csv").exists():
         others = [path.parent.name for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)]
         first = f"`{FIRST}`, the study that asks, has not been published; others have ({', '.join(others)})."
         why = first if others else "What is here is the whole pipeline at the smallest real size."
         return f"**The answer so far: none yet.** {why}\n"
-    told = pd.read_csv(folder / "study.csv").iloc[0]
-    claims = pd.read_csv(folder / "verdict.csv")
-    asked = claims[claims["outcome"].isin(OUTCOMES)]
-    lines = [f"- {row.claim}: **{row.outcome}**." for row in asked.itertuples()]
-    changed = _origins(folder / "provenance.json")
-    both = pd.read_csv(folder / "common.csv")
-    share = both["both"] / both["larger"]
+    missing = [name for name in ("verdict", "pairs", "arms", "guards", "without") if not (folder / f"{name}.csv").exists()]
+    if missing:
+        raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={FIRST} again")
+    told, claims = pd.read_csv(folder / "study.csv").iloc[0], pd.read_csv(folder / "verdict.csv")
+    over = f"{told['seeds']} seeds an arm" if told["seeds"] > 1 else "one seed an arm"
+    fired = pd.read_csv(folder / "guards.csv").fillna("")
     limits = [
         f"one model trained in one way on questions of one pool ({told['pool']});",
-        f"any two arms have {share.min():.0%} to {share.max():.0%} of their questions in common, so the filters chose little of what was "
-        "trained on;"
-        if share.max() >= SAME
-        else "",
-        f"the weights are not the originals': {'; '.join(changed)};" if changed else "",
-        "exam questions, not medicine; and *cannot tell* is not *no difference*: the report says what could have been seen.",
+        _fired(fired, guards.ALIKE, "arms with nearly the same questions"),
+        _fired(fired, guards.GUESSES, "filters that are not shown to know more than guessing"),
+        f"the weights are not the originals': {'; '.join(changed)};" if (changed := _origins(folder / "provenance.json")) else "",
+        "exam questions, not medicine; and *cannot tell* is not *no difference*: what an interval holds is not excluded.",
     ]
     return "\n".join(
         [
-            f"**The answer so far: {ANSWERS[asked['outcome'].iloc[0]] if len(asked) else 'none'}.** So says the study [`{FIRST}`](parameters/{FIRST}.yaml) of {told['model']}, seeds an arm: {told['seeds']}. Of the paper's claims:",
+            f"**The answer so far: {ANSWERS.get(claims['outcome'].iloc[0], 'none')}.** So says the study [`{FIRST}`](parameters/{FIRST}.yaml) of "
+            f"{told['model']} ({over}; intervals are 95 %, over items{' and seeds' if told['seeds'] > 1 else ''}).",
             "",
-            *lines,
+            *_against_random(folder),
+            *(f"- {row.claim}: **{row.outcome}**." for row in claims.itertuples()),
             "",
-            *_against_random(pd.read_csv(folder / "pairs.csv")),
+            "<details><summary>what each of these rests on</summary>",
+            "",
+            *(f"- {row.claim}: {row.evidence}" for row in claims.itertuples()),
+            "",
+            "</details>",
+            "",
             str(told["control"]),
             "",
             f"*What this does not show*: {' '.join(filter(None, limits))}",

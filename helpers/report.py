@@ -123,7 +123,7 @@ def origins(notes: Sequence[dict[str, Any]]) -> list[str]:
     sharing: dict[str, list[str]] = {}
     for model, text in sorted(told.items()):
         sharing.setdefault(text, []).append(model.rpartition("/")[2])
-    return [f"{text} ({', '.join(names)})" for text, names in sharing.items()]
+    return [f"{text} ({', '.join(dict.fromkeys(names))})" for text, names in sharing.items()]
 
 
 def made_with(notes: Sequence[dict[str, Any]]) -> str:
@@ -162,11 +162,9 @@ def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
 
 
 def _plain(value: Any) -> str:
-    if value is None or pd.isna(value):
+    if value is None or value is pd.NA or value != value:  # NaN
         return "–"
-    if isinstance(value, float):
-        return f"{value:.2f}".removesuffix(".00")
-    return str(value)
+    return f"{value:z.2f}".removesuffix(".00") if isinstance(value, float) else str(value)
 
 
 def pages(study: Study) -> list[Path]:

@@ -113,5 +113,9 @@ def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def shared(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Arms × arms: number of questions both have (the diagonal: all of an arm's)."""
-    ids = {name: set(frame["question_id"]) for name, frame in arms.items()}
-    return pd.DataFrame({a: {b: len(ids[a] & ids[b]) for b in ids} for a in ids})
+    table = pd.DataFrame(
+        np.diag([frame["question_id"].nunique() for frame in arms.values()]), index=list(arms), columns=list(arms)
+    )
+    for row in common(arms).itertuples():
+        table.loc[row.first, row.second] = table.loc[row.second, row.first] = row.both
+    return table

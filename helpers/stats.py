@@ -272,6 +272,27 @@ def pairs(
     return table
 
 
+def leave_one_out(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """The indices without one of their benchmarks, each in turn: what they rest on.
+
+    Every arm against the untrained model and, if there is one, the random arm. Columns first, second, group, without (the benchmark
+    that is left out), items (its own), change, low, high (of the rest).
+    """
+    sides, used = indices(scores), _entering(scores).drop_duplicates(["benchmark", "filter"])
+    rows = []
+    for group in [name for name in INDICES if name in sides]:
+        names, models = list(used.loc[used["group"] == group, "benchmark"]), sides[group]
+        bases = [base for base in (BASELINE, "random") if base in models and len(names) > 1]
+        for first, second in [(base, arm) for base in bases for arm in models if arm not in (base, BASELINE)]:
+            for place, name in enumerate(names):
+                rest = [parts[:place] + parts[place + 1 :] for parts in (models[first], models[second])]
+                e = intervals.estimate(*rest)
+                rows.append(
+                    (first, second, group, name, models[first][place].shape[1], e.difference, *intervals.interval(e, confidence))
+                )
+    return pd.DataFrame(rows, columns=["first", "second", "group", "without", "items", "change", "low", "high"])
+
+
 def all_pairs(scores: pd.DataFrame) -> list[tuple[str, str]]:
     """Every two models of a study, untrained first."""
     return list(combinations(dict.fromkeys(scores["arm"]), 2))

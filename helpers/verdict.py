@@ -170,7 +170,8 @@ def filtered_beats_random(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
 
 def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     """Supported if, against the untrained model, the self-filtered arm gains on medicine and loses on the rest; contradicted if
-    an arm goes the other way on either, or all of them are shown to be smaller than the margin on either."""
+    an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
+    are shown to be. That a model which gained nothing lost nothing speaks for neither: it may not have learned."""
     claim = "Filtering by the trained model itself gains in medicine and loses robustness"
     own = _arms(arms, "self")
     rows = _family_of([_difference(pairs, "untrained", arm, group) for arm in own for group in ("specialisation", "robustness")])
@@ -178,7 +179,9 @@ def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
         return Claim(claim, "not asked", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
     gains, loses = rows[rows["group"] == "specialisation"], rows[rows["group"] == "robustness"]
     against = gains["worse"].any() or loses["better"].any()
-    none = (gains["equal"].all() and not gains["better"].any()) or (loses["equal"].all() and not loses["worse"].any())
+    none = (gains["equal"].all() and not gains["better"].any()) or (
+        gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
+    )
     outcome: Outcome = (
         "contradicts" if against or none else "supports" if gains["better"].all() and loses["worse"].all() else "cannot tell"
     )
@@ -267,9 +270,14 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     seeds = int(reflection["seeds"].min())
     over = f"over {seeds} seeds" if seeds > 1 else "over questions, for the one seed that was run"
     told = "Share of completions with a marker, last third minus first third of training, length held constant. "
-    return Claim(claim, outcome, f"{told}{'; '.join(parts)} (Holm; intervals {over}; margin {100 * margin:.0f} points).")
+    none = "" if reflection[["first", "last"]].any(axis=None) else f" {NO_MARKER}"
+    return Claim(claim, outcome, f"{told}{'; '.join(parts)} (Holm; intervals {over}; margin {100 * margin:.0f} points).{none}")
 
 
+NO_MARKER = (
+    "No completion of either third has one, so nothing could fall and the intervals are Wilson's, of none of so many questions; whether "
+    "completions of this length leave room for re-examination, their examples say."
+)
 NO_CONTROL = (
     "No positive control stands beside this study ({why}): where it finds no difference, it cannot say whether this way of training "
     "could have taught anything."
@@ -287,11 +295,12 @@ def control(
     groups: pd.DataFrame,
     otherwise: dict[str, tuple[Any, Any]] | None = None,
     own: bool = False,
+    pool: str = "",
 ) -> Control:
     """What the study `name`, trained on what a model of its size can learn, says of this way of training.
 
     comparison, groups: its `stats.comparison` and `stats.group_changes`. otherwise: what its training has otherwise than that
-    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. Training
+    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. pool: what it is trained on. Training
     works if an arm is better than the untrained model after Holm's correction: on the held-out part of its pool if it has one,
     else on its index of specialisation.
     """
@@ -306,7 +315,7 @@ def control(
     works = bool(len(rows)) and bool(rows["better"].any())
     follows = "so no study beside it can tell anything" if own else "so this study cannot tell anything"
     said = "shows that training works" if works else f"does not show that training works, {follows}"
-    told = f"The positive control ({name}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}"
+    told = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {said}: {_told(rows) if len(rows) else 'it has no arm to look at.'}"
     differs = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in (otherwise or {}).items())
     limit = f" It trained otherwise than this study, so it shows what the pipeline can teach and not that this training did: {differs}."
     return Control(works, told + (limit if differs else ""), own)

@@ -26,6 +26,18 @@ def test_contamination():
     assert line == "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split: 2 of 103"
 
 
+def test_a_filter_that_guesses():
+    right = answers(0, 0).assign(correct=[True] * 3 + [False] * 7)
+    many = pd.concat([right] * 100)
+    assert guards.filter_answers(many, "small", 0.2, 0.25) == []
+    (fired,) = guards.filter_answers(many, "small", 0.2, 0.33)
+    assert fired.much == "30% right, by guessing 33%"
+    assert guards.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
+        "its labels are mostly noise"
+    )  # ten answers show nothing
+    assert guards.filter_answers(many, "small", 0.2) == []
+
+
 def test_arms_of_nearly_the_same_questions():
     """Small sets inside large ones are not the same."""
     sets = {"a": range(10), "b": range(1, 11), "c": range(5), "d": range(20, 30)}
@@ -43,6 +55,11 @@ def test_training():
     assert "completions were cut off" in cut.what
     assert (cut.where, cut.much) == ("random", "50%")
     assert "nothing was learned" in guards.training(log.assign(frac_reward_zero_std=1.0), "random")[0].what
+    late = pd.DataFrame({"clipped_share": 0.0, "frac_reward_zero_std": [0.0] * 6 + [1.0, 0.9, 0.8]})
+    (dead,) = guards.training(late, "random")
+    assert dead.what.startswith("In the last third of a training hardly a group had different rewards")
+    assert dead.much == "90% of the groups had none"
+    assert guards.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
 
 
 def test_trained_weights():
@@ -54,7 +71,17 @@ def test_trained_weights():
 
 def scores(right, items=100, chance=0.25, unread=0):
     return pd.DataFrame({"task": "mmlu", "filter": "none", "rotation": 0, "chance": chance, "correct": [True] * right + [False] * (items - right),
-                         "predicted": [None] * unread + ["A"] * (items - unread), "response": ["text"] * items})  # fmt: skip
+                         "target": (["A", "B"] * items)[:items], "response": ["text"] * items,
+                         "predicted": [None] * unread + (["A", "B"] * items)[: items - unread]})  # fmt: skip
+
+
+def test_one_letter_for_nearly_everything():
+    many = scores(30).assign(predicted=["B"] * 76 + ["A"] * 24)
+    (line,) = guards.scores(many, "self/seed0", 0.2)
+    assert (line.what, line.where, line.much) == ("More than 75% of the answers to mmlu name one letter", "self/seed0", "B 76%")
+    assert guards.scores(many.assign(predicted=["B"] * 75 + ["A"] * 25), "self/seed0", 0.2) == []
+    assert guards.scores(many.assign(predicted="7"), "self/seed0", 0.2) == []  # a number
+    assert guards.scores(many.assign(target="B"), "self/seed0", 0.2) == []  # which is right whatever is asked
 
 
 def test_scores_below_chance():

@@ -283,7 +283,7 @@ def test_vllm_is_planned_with_where_a_gpu_is_and_can_be_done_without():
     assert (words, total) == ("engine: transformers", plain["03 train"].total / 3 - 2 * machine.CONTEXT / 3)
     sooner = [sum(row[3] for row in needs.hours(each, on, None)) for each in (study, without)]
     assert sooner[0] < 0.7 * sooner[1]
-    assert not needs.by_vllm(study, machine.machine(None))
+    assert not needs.by_vllm(study, machine.Machine("a processor", 24 * GIB, False, 20e9, 100e9, 100e9))
 
 
 def test_two_copies_of_a_large_model_are_not_planned_where_one_fits():
@@ -340,7 +340,8 @@ def test_cards_are_known_by_their_names():
 
 def test_the_processor_prepares_what_the_gpu_reads():
     """Alone an evaluation waits for both in turn; four that share a GPU keep it reading. 12,032 items of MMLU-Pro: 53 s and 85 to 110 s."""
-    model, on, here = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct"), machine.machine("H200"), machine.machine(None)
+    model, on = shape("Qwen/Qwen2.5-Coder-1.5B-Instruct"), machine.machine("H200")
+    here = machine.Machine("a processor", 24 * GIB, False, 20e9, 100e9, 100e9)
     alone, four = (runs * machine.Speed(model, on, 2, None, runs=runs).asking(12032, 64, 210) for runs in (1, 4))
     assert alone == pytest.approx(53, rel=0.1)
     assert 85 < four < 110

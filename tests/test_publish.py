@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from helpers import publish
+from helpers import guards, publish
 from helpers.files import StudyError, write_json
 from helpers.study import REPOSITORY, open_study
 
@@ -96,10 +96,18 @@ def published(folder, low=-0.001):
         "control": "The control works.",
     }
     pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
-    both = pd.DataFrame(
-        [("random", "self", 420, 500), ("random", "larger", 496, 500)], columns=["first", "second", "both", "larger"]
-    )
-    both.to_csv(folder / "small/common.csv", index=False)
+    fired = [
+        (guards.ALIKE, "random and self", "496 of 500"),
+        (guards.GUESSES, "self", "22% right, by guessing 25%"),
+        ("else", "x", ""),
+    ]
+    pd.DataFrame(fired, columns=["what", "where", "much"]).to_csv(folder / "small/guards.csv", index=False)
+    arms = [("self", "org/a-1.5B"), ("random", "chance")]
+    pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
+    rest = [("random", "self", "specialisation", "mmlu: specialisation", 1871, 0.0, -0.1, 0.1),
+            ("random", "self", "specialisation", "mmlu_pro: specialisation", 71, 0.003, -0.002, 0.007)]  # fmt: skip
+    columns = ["first", "second", "group", "without", "items", "change", "low", "high"]
+    pd.DataFrame(rest, columns=columns).to_csv(folder / "small/without.csv", index=False)
 
 
 def test_the_readmes_table_comes_from_the_published_files(tmp_path):
@@ -110,7 +118,9 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
         write_json(note, tmp_path / "small/data/split" / arm / "train.json")
     made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
     write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
-    (tmp_path / "small/data/times.csv").write_text("notebook,seconds,gpus,gpu_seconds\na,7200,0.5,3600\nb,9000,1,9000\nc,5,0,0\n")
+    (tmp_path / "small/data/times.csv").write_text(
+        "notebook,seconds,gpus,gpu_seconds\n03_a,7200,0.5,3600\n03_b,9000,1,9000\n01_c,5,0,0\n04_d,720,1,720\n05_e,9,0,0\n"
+    )
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- finding -->\nold\n<!-- /finding -->\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     assert not publish.up_to_date(readme.read_text(), tmp_path)
@@ -120,25 +130,43 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
     assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
     assert told.count("- small: not the original weights: 4-bit GGUF (a).") == 1
-    assert "- small: 3.5 GPU hours.\n" in told
+    assert "lent to the notebooks when they last ran: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in told
     assert "| Filtering pays | – | – | small |" in told
-    assert "A larger one" not in told
     first, _, _ = told.partition("<!-- /finding -->")
-    assert "So says the study [`small`](parameters/small.yaml) of org/a, seeds an arm: 3. Of the paper's claims:" in first
-    assert "**The answer so far: it is not shown that a filter's choice teaches more" in first
-    assert "- Filtering pays: **cannot tell**.\n\n" in first
     assert (
-        "| self | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |\n\n(95 % intervals over items and 3 seeds.)\n\nThe control works.\n"
+        "So says the study [`small`](parameters/small.yaml) of org/a (3 seeds an arm; intervals are 95 %, over items and seeds)."
         in first
     )
+    assert "**The answer so far: it is not shown that a filter's choice teaches more" in first
+    assert "- Filtering pays: **cannot tell**.\n- A larger one pays more: **not asked**.\n\n<details>" in first
+    assert "- Filtering pays: …\n" in first
+    assert "</details>\n\nThe control works.\n" in first
+    assert "| the same without the 71 items of mmlu pro |" in first
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering" in first
     assert "one model trained in one way on questions of one pool (org/pool)" in first
     assert "the weights are not the originals': 4-bit GGUF (a)" in first
-    assert "any two arms have 84% to 99% of their questions in common" in first
+    assert "arms with nearly the same questions: random and self (496 of 500); filters that are not shown to know" in first
+    assert "else" not in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in told
-    assert "old" not in told
+    assert "\nold\n" not in told
     assert told.startswith("before\n")
     assert told.endswith("after\n")
+
+
+def test_arms_before_the_random_one_are_turned_and_an_answer_is_only_the_first_claim_s(tmp_path):
+    published(tmp_path)
+    pairs = pd.read_csv(tmp_path / "small/pairs.csv")
+    turned = pairs.assign(first="self", second="random", change=-pairs["change"], low=-pairs["high"], high=-pairs["low"])
+    turned.to_csv(tmp_path / "small/pairs.csv", index=False)
+    claims = pd.read_csv(tmp_path / "small/verdict.csv")
+    claims.iloc[::-1].to_csv(tmp_path / "small/verdict.csv", index=False)
+    told = publish.finding(tmp_path)
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] |" in told
+    assert "**The answer so far: none.**" in told
+    (tmp_path / "small/without.csv").unlink()
+    with pytest.raises(StudyError, match="small: has no without.csv; run make publish STUDY=small again"):
+        publish.finding(tmp_path)
 
 
 def test_what_opens_the_readme_before_the_study_that_asks_is_published(tmp_path):
@@ -181,6 +209,7 @@ def test_the_published_notebook_tells_no_paths_of_a_machine(study, tmp_path):
         ("name,n,x\na,1,0.3\nc,2,\n", False),
         ("name,n,y\na,1,0.3\nb,2,\n", False),
         ("name,n,x\na,1,0.3\n", False),
+        ("\n", False),
     ],
 )
 def test_tables_are_equal_to_nine_digits(tmp_path, other, equal):

@@ -6,7 +6,7 @@ from conftest import REPOSITORY
 
 from helpers.study import UNTRAINED, open_study
 
-ITEMS = {  # of each task, at least the ones named in the design; all rotations of MedQA's options
+ITEMS = {  # of each task; the sample of MMLU-Pro is 560 of its questions
     "mmlu": 14_042, "mmlu_pro_likelihood": 12_032, "mmlu_pro": 560, "gsm8k": 1_319, "cmmlu": 11_582, "medqa_4options": 1_273,
     "medqa_reasoning": 1_273, "mmlu_medical_reasoning": 1_871, "gsm8k_reasoning": 1_319, "pool_held_out": 2_000, "medmcqa": 4_183,
     "pubmedqa": 500, "medxpertqa": 2_450, "medbullets_op4": 308, "medbullets_op5": 308,
@@ -21,7 +21,8 @@ def test_every_item_of_every_model_is_there(name):
     for model in models:
         scores = pd.read_parquet(folder.joinpath("eval", *model, "scores.parquet"))
         assert set(scores["task"]) == {task.name for task in study.eval.tasks}
-        for (task, _, _), part in scores.groupby(["task", "filter", "rotation"]):
+        assert set(scores.loc[scores["task"] == "gsm8k", "filter"]) == {"strict-match", "flexible-extract"}
+        for (task, _, _), part in scores.groupby(["task", "filter", "rotation"], dropna=False):
             assert (len(part), part.duplicated(["benchmark", "item_id"]).sum()) == (ITEMS[task], 0), (model, task)
         assert scores.loc[scores["task"] == "medqa_4options", "rotation"].nunique() == 4
 
@@ -32,16 +33,20 @@ def test_labels_logs_and_rollouts_are_there_and_no_texts_of_the_data_sets(name):
     for arm in study.arms:
         chosen = pd.read_parquet(folder / "split" / arm / "train.parquet")
         assert len(chosen) == study.arms[arm].wanted
-        assert not {"question", "options", "rationale"} & set(chosen)
+        assert set(chosen) == {"question_id", "id", "answer", "topic", "pass_rate", "label"}
         for seed in study.seeds:
             steps = pd.read_csv(folder / "train" / arm / f"seed{seed}" / "log.csv")["step"]
             assert len(steps) == study.training(arm).steps(study.arms[arm].wanted)
             wrote = pd.read_parquet(folder / "train" / arm / f"seed{seed}" / "completions.parquet")
             assert len(wrote) == len(steps) * study.training(arm).completions_a_step
+            assert set(wrote.select_dtypes(["object", "string"])) == {"question_id", "completion"}
     for filter in study.filters:
         labels = pd.read_parquet(folder / "filter" / filter / "labels.parquet")
         assert labels["question_id"].is_unique
         assert set(labels["response"].dropna()) <= {""}
+    scores = pd.read_parquet(folder / "eval" / UNTRAINED / "scores.parquet")
+    assert set(scores["response"].dropna()) <= {""}
+    assert scores[["predicted", "target"]].stack().str.len().max() < 40  # letters and numbers
 
 
 def test_the_run_that_was_made_twice():

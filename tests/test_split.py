@@ -46,6 +46,16 @@ def test_the_order_in_the_file_does_not_matter_and_the_seed_does(pool):
     assert ids(first) != ids(split.choose(pool, Arm(size=20), "r", None, 1, "stop")[0])
 
 
+def test_what_arms_share_and_are_made_of(pool, labels):
+    arms = {"few": Arm(size=10), "more": Arm(size=25)}
+    chosen = {name: split.choose(pool, arm, name, None, 0, "stop")[0] for name, arm in arms.items()}
+    assert split.shared(chosen).to_numpy().tolist() == [[10, 10], [10, 25]]
+    told = split.composition(chosen)
+    assert told["mean_characters"].tolist() == [frame["question"].str.len().mean() for frame in chosen.values()]
+    bare = split.composition({name: frame.drop(columns="question") for name, frame in chosen.items()})
+    assert bare.equals(told.drop(columns="mean_characters"))
+
+
 def test_shortage_stops_with_one_line_or_fills_and_says_so(pool, labels):
     wanted = Arm(filter="f", hard=20, easy=30)
     with pytest.raises(StudyError, match=r"arms\.x\.easy: 30 wanted, the filter found 21"):

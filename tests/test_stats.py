@@ -276,6 +276,32 @@ def test_group_change_is_the_mean_over_benchmarks():
     assert row["low"] <= row["change"] <= row["high"]
 
 
+def test_indices_without_one_of_their_benchmarks():
+    """What is left when one goes: the change of the other alone, with its own interval."""
+    table = stats.leave_one_out(scores(), 0.95)
+    assert table[["first", "second", "without", "items"]].to_numpy().tolist() == [
+        ["untrained", "x", "a", 4], ["untrained", "x", "b", 2]]  # fmt: skip
+    assert table["change"].tolist() == [-0.5, 0.25]
+    alone = stats.group_changes(scores()[scores()["benchmark"] == "a"], 0.95, 50, 0).iloc[0]
+    assert table.loc[1, ["low", "high"]].tolist() == [alone["low"], alone["high"]]
+    two = pd.concat([scores(), scores().query("arm == 'x'").assign(arm="random")])
+    assert stats.leave_one_out(two, 0.95).groupby(["first", "second"]).size().to_dict() == {
+        ("untrained", "x"): 2, ("untrained", "random"): 2, ("random", "x"): 2}  # fmt: skip
+    assert stats.leave_one_out(scores()[scores()["benchmark"] == "a"], 0.95).empty
+
+
+def test_where_difficulty_lies():
+    pool = pd.DataFrame(
+        {"question_id": list("abcd"), "question": ["q", "qq", "qqq", "qqqq"], "topic": ["heart", "", None, "heart"]}
+    )
+    labels = pd.DataFrame({"question_id": list("abcd"), "sample": 0, "label": ["easy", "hard", "easy", "hard"]})
+    told = difficulty.easy_by(labels, pool, ["topic", "length", "depth"]).set_index("value")
+    assert told.loc["heart", ["questions", "easy_rate"]].tolist() == [2, 0.5]
+    assert told.loc["not stated", ["questions", "easy_rate"]].tolist() == [2, 0.5]
+    assert told["questions"].sum() == 8
+    assert set(told["by"]) == {"topic", "length"}
+
+
 def test_kappa_by_hand():
     def labels(text):
         return pd.DataFrame({"question_id": [str(i) for i in range(len(text))], "sample": 0, "correct": [c == "e" for c in text],

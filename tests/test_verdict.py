@@ -53,6 +53,8 @@ def test_filtered_beats_random(pairs, outcome):
         (WORSE, UNSURE, "contradicts"),
         (BETTER, EQUAL, "contradicts"),
         (UNSURE, UNSURE, "cannot tell"),
+        (UNSURE, EQUAL, "cannot tell"),  # who learned nothing need not lose anything
+        (EQUAL, UNSURE, "contradicts"),
     ],
 )
 def test_self_filtering(medicine, rest, outcome):
@@ -117,8 +119,12 @@ def test_chinese(kinds, outcome):
     [(-0.01, 0.02, 0.8, "supports"), (0.04, 0.2, 0.001, "contradicts"), (-0.05, 0.2, 0.3, "cannot tell")],
 )
 def test_aha(low, high, p, outcome):
-    rows = pd.DataFrame([{"arm": "self", "change": (low + high) / 2, "low": low, "high": high, "p": p, "seeds": 3}])
+    rows = pd.DataFrame(
+        [{"arm": "self", "first": 0.0, "last": 0.1, "change": (low + high) / 2, "low": low, "high": high, "p": p, "seeds": 3}]
+    )
     assert verdict.no_aha(rows, 0.05).outcome == outcome
+    assert verdict.NO_MARKER not in verdict.no_aha(rows, 0.05).evidence
+    assert verdict.NO_MARKER in verdict.no_aha(rows.assign(last=0.0), 0.05).evidence
     assert verdict.no_aha(rows.head(0), 0.05).outcome == "not asked"
 
 
@@ -215,7 +221,7 @@ def test_no_control_is_a_limit_that_is_told():
 
 def test_one_arm_of_two_that_is_equal_is_not_enough():
     arms = ARMS | {"self-20": Role("self")}
-    pairs = table(("untrained", "self", "robustness", EQUAL))
+    pairs = table(("untrained", "self", "robustness", EQUAL), ("untrained", "self", "specialisation", BETTER))
     more = pairs[pairs["second"] == "self"].assign(second="self-20", change=0.02, p=0.2, p_equal=0.3)
     assert verdict.self_specialises(pairs, ARMS).outcome == "contradicts"
     assert verdict.self_specialises(pd.concat([pairs, more]), arms).outcome == "cannot tell"
