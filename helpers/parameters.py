@@ -254,7 +254,7 @@ class Analysis(Strict):
 
     `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: the same
     for the rate of re-examination. `control`: the study that is this one's positive control; if it did not show that training works,
-    this one's verdicts are "cannot tell".
+    this one's verdicts are "cannot tell". `apart`: tasks that are shown but enter no index.
     """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -265,3 +265,4 @@ class Analysis(Strict):
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
     reflection_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
     control: Name | None = None
+    apart: list[str] = []

@@ -123,7 +123,11 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
         for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
         if method in methods and not by_vllm(study, on, method)
     ]
-    slower = f"Training of {' and '.join(slower)} writes without recorded steps, its completions as long as allowed, and takes longer. " if slower and on.gpu else ""
+    slower = (
+        f"Training of {' and '.join(slower)} writes without recorded steps, its completions as long as allowed, and takes longer. "
+        if slower and on.gpu
+        else ""
+    )
     assumed = (
         f"Assumed: completions {length}; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
         f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item before its likelihoods are read (while other jobs read){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "

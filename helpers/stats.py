@@ -6,6 +6,7 @@ points. An interval with one run is over items, for the seed that was run; with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -37,6 +38,11 @@ def by_suite(scores: pd.DataFrame) -> pd.DataFrame:
     rows = plain.assign(benchmark=name, item_id=plain["benchmark"] + "/" + plain["item_id"])
     whole = rows[cut].assign(benchmark=rows["task"], group="whole")
     return pd.concat([rows, whole], ignore_index=True)
+
+
+def set_apart(scores: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Scores with these tasks in a group of their own, `apart`, which is shown but enters no index."""
+    return scores.assign(group=scores["group"].where(~scores["task"].isin(tasks), "apart"))
 
 
 def members(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:

@@ -116,6 +116,14 @@ class Study(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _apart_is_scored(self) -> Study:
+        tasks = [task.name for task in self.eval.tasks]
+        for name in self.analysis.apart:
+            if name not in tasks:
+                raise ValueError(f"analysis.apart: {name!r} is no task of eval.tasks{_nearest(name, tasks)}")
+        return self
+
     @property
     def file(self) -> Path:
         """The YAML file the study was read from."""

@@ -343,6 +343,16 @@ def test_a_suite_is_cut_by_side_and_stands_once_as_a_whole():
     assert set(stats.group_changes(table, 0.95, 200, 0)["group"]) == {"specialisation", "robustness"}
 
 
+def test_what_is_set_apart_enters_no_index():
+    table = stats.by_suite(
+        stats.set_apart(pd.concat([suite(), suite().assign(task="mmlu_pro")], ignore_index=True), ["mmlu_pro"])
+    )
+    assert table.loc[table["benchmark"] == "mmlu_pro", "group"].unique().tolist() == ["apart"]
+    assert {row.benchmarks for row in stats.group_changes(table, 0.95, 200, 0).itertuples()} == {1}
+    assert ("mmlu_pro", "x") in stats.comparison(table, 0.95, 200, 0.8, 0).set_index(["benchmark", "arm"]).index
+    assert stats.set_apart(suite(), [])["group"].equals(suite()["group"])
+
+
 def test_letter_bias_by_hand():
     rows = stats.letters(suite()).set_index("arm")
     assert rows.loc["untrained", ["plain", "rotated", "letter", "share", "right"]].tolist() == [0.5, 0.5, "A", 1.0, 0.5]

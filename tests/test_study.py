@@ -39,6 +39,10 @@ MISTAKES = {
     "missing key": (lambda v: v.pop("pool"), "key 'pool' is missing"),
     "no arms": (at("arms", {}), "arms: {} is not right"),
     "unknown filter": (at("arms.self.filter", "slef"), "arms.self.filter: 'slef' is no filter; did you mean 'self'?"),
+    "unknown task set apart": (
+        at("analysis", {"apart": ["starter_generl"]}),
+        "analysis.apart: 'starter_generl' is no task of eval.tasks; did you mean 'starter_general'?",
+    ),
     "more than the pool": (
         at("arms.random.size", 500),
         "arms.random: 500 questions wanted, the pool 'starter:medicine_pool' has 103",
