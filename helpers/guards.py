@@ -34,8 +34,8 @@ class Fired(NamedTuple):
     much: str = ""
 
 
-def lines(fired: Iterable[Fired]) -> list[str]:
-    """One line for each thing that is wrong, with all the places where it is.
+def lines(fired: Iterable[Fired], models: int = 0) -> list[str]:
+    """One line for each thing that is wrong, with all the places where it is; only the number of them if these are all `models`.
 
     >>> lines([Fired("too short", "a", "40%"), Fired("too long", "a"), Fired("too short", "b", "50%")])
     ['too short: a (40%), b (50%)', 'too long: a']
@@ -43,7 +43,8 @@ def lines(fired: Iterable[Fired]) -> list[str]:
     places: dict[str, list[str]] = {}
     for one in fired:
         places.setdefault(one.what, []).append(f"{one.where} ({one.much})" if one.much else one.where)
-    return [f"{what}: {', '.join(where)}" for what, where in places.items()]
+    whole = f"all {models} models, the untrained one included"
+    return [f"{what}: {whole if len(where) == models > 1 else ', '.join(where)}" for what, where in places.items()]
 
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Fired]:

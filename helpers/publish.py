@@ -25,6 +25,7 @@ import pandas as pd
 from helpers import guards, plots, questions, report, run
 from helpers.files import StudyError, atomic, read_note, write_json, write_table
 from helpers.study import REPOSITORY, UNTRAINED, Study, open_study
+from helpers.verdict import NO_MARKER
 
 FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
@@ -36,6 +37,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/untrained/tasks/*.json", ()),
 )
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
+NONE_AT_ALL = " (no completion of the first and the last third has a sign of it, so there was nothing to compare)"
 GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 FIRST = "small"  # the study whose finding opens the README
@@ -164,7 +166,7 @@ def results_table(figures: Path = FIGURES) -> str:
             lines.append(f"| {claim} | {' | '.join(told)} |")
         lines.append("")
     lines += [
-        "| study | arm | seeds | what it was trained on (points) | other benchmarks (points) |",
+        "| study | arm | seeds | change on what it was trained on: medicine, in the control GSM8K's test (points) | on other benchmarks |",
         "| --- | --- | --- | --- | --- |",
     ]
     heads = len(lines)
@@ -223,9 +225,9 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
 
 
-def _against_random(folder: Path) -> list[str]:
+def _against_random(folder: Path, model: str) -> list[str]:
     """Arms minus the random arm on both indices, and what the first is without its smallest benchmark, in Markdown; nothing if the
-    study has no such arm."""
+    study has no such arm. model: the one that was trained."""
     pairs, chosen = pd.read_csv(folder / "pairs.csv"), pd.read_csv(folder / "arms.csv").set_index("arm")["chosen by"]
     before = pairs[(pairs["second"] == "random") & (pairs["first"] != UNTRAINED)]  # arms that stand before the random one
     turned = {
@@ -253,21 +255,22 @@ def _against_random(folder: Path) -> list[str]:
     return [
         f"| arm: filtered by | {' | '.join(heads.get(name, name) for name in told)} |",
         "| --- |" + " --- |" * told.shape[1],
-        *(f"| {arm}{_filtered_by(arm, chosen)} | {' | '.join(row.fillna('–'))} |" for arm, row in told.iterrows()),
+        *(f"| {arm}{_filtered_by(arm, chosen, model)} | {' | '.join(row.fillna('–'))} |" for arm, row in told.iterrows()),
         "",
     ]
 
 
-def _filtered_by(arm: str, chosen: pd.Series) -> str:
-    """The model that chose an arm's questions, unless the arm is named after it."""
+def _filtered_by(arm: str, chosen: pd.Series, model: str) -> str:
+    """The model that chose an arm's questions, unless the arm is named after it, and whether it is the trained one."""
     name = chosen.get(arm, "").rpartition("/")[2]
-    return "" if name in ("", arm) else f": {name}"
+    itself = ", the trained model itself" if chosen.get(arm) == model else ""
+    return "" if name in ("", arm) else f": {name}{itself}"
 
 
 def _fired(fired: pd.DataFrame, what: str, words: str) -> str:
     """The places where a guard fired (columns what, where, much), in words; nothing if it did not."""
     places = [f"{row.where} ({row.much})" for row in fired[fired["what"] == what].itertuples()]
-    return f"{words}: {', '.join(places)};" if places else ""
+    return f"{words}: {', '.join(places)}" if places else ""
 
 
 def finding(figures: Path = FIGURES) -> str:
@@ -285,10 +288,12 @@ def finding(figures: Path = FIGURES) -> str:
     told, claims = pd.read_csv(folder / "study.csv").iloc[0], pd.read_csv(folder / "verdict.csv")
     over = f"{told['seeds']} seeds an arm" if told["seeds"] > 1 else "one seed an arm"
     fired = pd.read_csv(folder / "guards.csv").fillna("")
+    reasons = [
+        _fired(fired, guards.ALIKE, "arms that train on nearly the same questions"),
+        _fired(fired, guards.GUESSES, "filters whose answers are not shown to be right more often than guesses"),
+    ]
     limits = [
         f"one model trained in one way on questions of one pool ({told['pool']});",
-        _fired(fired, guards.ALIKE, "arms with nearly the same questions"),
-        _fired(fired, guards.GUESSES, "filters that are not shown to know more than guessing"),
         f"the weights are not the originals': {'; '.join(changed)};" if (changed := _origins(folder / "provenance.json")) else "",
         "exam questions, not medicine; and *cannot tell* is not *no difference*: what an interval holds is not excluded.",
     ]
@@ -297,8 +302,12 @@ def finding(figures: Path = FIGURES) -> str:
             f"**The answer so far: {ANSWERS.get(claims['outcome'].iloc[0], 'none')}.** So says the study [`{FIRST}`](parameters/{FIRST}.yaml) of "
             f"{told['model']} ({over}; intervals are 95 %, over items{' and seeds' if told['seeds'] > 1 else ''}).",
             "",
-            *_against_random(folder),
-            *(f"- {row.claim}: **{row.outcome}**." for row in claims.itertuples()),
+            *_against_random(folder, told["model"]),
+            *([f"*What stands in the way of an answer*: {'; '.join(filter(None, reasons))}.", ""] if any(reasons) else []),
+            *(
+                f"- {row.claim}: **{row.outcome}**{NONE_AT_ALL if NO_MARKER in row.evidence else ''}."
+                for row in claims.itertuples()
+            ),
             "",
             "<details><summary>what each of these rests on</summary>",
             "",
@@ -313,7 +322,7 @@ def finding(figures: Path = FIGURES) -> str:
             f"![Robustness against specialisation of each arm, with regions](figures/{FIRST}/plane.png)",
             "",
             f"*`{FIRST}`: change of each arm from the untrained model, in points, with the region that covers both changes at once. (Table: "
-            f"[figures/{FIRST}/plane.csv](figures/{FIRST}/plane.csv).)*",
+            f"[figures/{FIRST}/plane.csv](figures/{FIRST}/plane.csv); the whole report: `make report STUDY={FIRST} FROM=figures/{FIRST}`.)*",
             "",
         ]
     )

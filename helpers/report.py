@@ -139,11 +139,11 @@ def made_with(notes: Sequence[dict[str, Any]]) -> str:
     return f"Device: {'; '.join(told)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
 
 
-def guards(fired: Sequence[Fired]) -> HTML:
-    """The guards that fired, a line each in one box; one quiet line if none did."""
+def guards(fired: Sequence[Fired], models: int = 0) -> HTML:
+    """The guards that fired, a line each in one box; one quiet line if none did. models: how many were looked at (`guards.lines`)."""
     if not fired:
         return HTML('<p class="quiet">No guard fired here.</p>')
-    items = "".join(f"<li>Guard: {html.escape(line)}</li>" for line in lines(fired))
+    items = "".join(f"<li>Guard: {html.escape(line)}</li>" for line in lines(fired, models))
     return HTML(f'<ul class="box warning guard">{items}</ul>')
 
 
@@ -216,6 +216,9 @@ def _body(path: Path) -> str:
     config = Config({"HTMLExporter": {"anchor_link_text": "", "exclude_input_prompt": True, "exclude_output_prompt": True}})
     body, _ = HTMLExporter(config=config, raw_template=FOLDED).from_notebook_node(notebook)
     slug = _slug(path.stem)  # several notebooks share one page, so ids carry the notebook's name
+    body = body.replace(
+        'alt="No description has been provided for this image"', 'alt="Figure; what it shows stands around it and in its table"'
+    )
     return re.sub(r'(<h[1-4] id=")', rf"\g<1>{slug}-", re.sub(r' id="cell-id=[^"]*"', "", body))
 
 

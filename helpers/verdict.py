@@ -275,8 +275,8 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
 
 
 NO_MARKER = (
-    "No completion of either third has one, so nothing could fall and the intervals are Wilson's, of none of so many questions; whether "
-    "completions of this length leave room for re-examination, their examples say."
+    "No completion of either third has a marker, so there is no rate to compare (the intervals are Wilson's, of none of so many questions); "
+    "whether completions of this length leave room for re-examination, their examples say."
 )
 NO_CONTROL = (
     "No positive control stands beside this study ({why}): where it finds no difference, it cannot say whether this way of training "

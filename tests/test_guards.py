@@ -20,6 +20,12 @@ def test_answers_of_a_filter():
     assert (line.where, line.much) == ("self", "30%")
 
 
+def test_what_is_wrong_with_all_models_is_said_once():
+    fired = [guards.Fired("bad", name, "1%") for name in ("untrained", "self/seed0")] + [guards.Fired("odd", "untrained")]
+    assert guards.lines(fired, 2) == ["bad: all 2 models, the untrained one included", "odd: untrained"]
+    assert guards.lines(fired, 3) == ["bad: untrained (1%), self/seed0 (1%)", "odd: untrained"]
+
+
 def test_contamination():
     assert guards.contamination(0, 103) == []
     (line,) = guards.lines(guards.contamination(2, 103))

@@ -142,10 +142,10 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "- Filtering pays: …\n" in first
     assert "</details>\n\nThe control works.\n" in first
     assert "| the same without the 71 items of mmlu pro |" in first
-    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering" in first
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n*What stands" in first
     assert "one model trained in one way on questions of one pool (org/pool)" in first
     assert "the weights are not the originals': 4-bit GGUF (a)" in first
-    assert "arms with nearly the same questions: random and self (496 of 500); filters that are not shown to know" in first
+    assert "*: arms that train on nearly the same questions: random and self (496 of 500); filters whose answers" in first
     assert "else" not in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in told
