@@ -20,20 +20,20 @@ export PYTHONDONTWRITEBYTECODE :=
 	@touch $@
 
 study: .venv/ready
-	@$(BIN)/python -m helpers.study "$(STUDY)"
-	@$(BIN)/python -m helpers.graph "$(STUDY)" --jobs $(JOBS)
+	@$(BIN)/python -m helpers.study.study "$(STUDY)"
+	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS)
 
 # What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out; GPU=H100 works as well)
 plan: .venv/ready
-	@$(BIN)/python -m helpers.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
+	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
 
 # Render the report again from runs/; with FROM=figures/<study>, make the whole analysis again from published files alone.
 report: .venv/ready
-	@$(BIN)/python -m $(if $(FROM),helpers.publish "$(STUDY)" --from "$(FROM)",helpers.report "$(STUDY)")
+	@$(BIN)/python -m $(if $(FROM),helpers.report.publish "$(STUDY)" --from "$(FROM)",helpers.report.pages "$(STUDY)")
 
 # Copy a finished study's tables, figures and data to figures/<study>/, and bring the README's results up to date.
 publish: .venv/ready
-	@$(BIN)/python -m helpers.publish "$(STUDY)" $(if $(TO),--to "$(TO)")
+	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)")
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" $(LAB_OPTIONS)
@@ -55,4 +55,4 @@ test-vllm: .venv-vllm/ready
 	@.venv-vllm/bin/python -m pytest -s tests/vllm_cpu/engines_agree.py
 
 clean: .venv/ready
-	@$(BIN)/python -m helpers.graph "$(STUDY)" --clean
+	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --clean

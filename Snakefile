@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
-from helpers import gpus, launch
-from helpers.study import UNTRAINED, open_study
+from helpers.training import launch
+from helpers.workflow import gpus
+from helpers.study.study import UNTRAINED, open_study
 
 S = open_study(config.get("study", "quickstart"))
 workdir: S.folder
 STUDY = shlex.quote(str(S.file))
-RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.run"
-ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/gpus.py
+RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.workflow.execute"
+ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/workflow/gpus.py
 MODELS = ["/".join(parts) for parts in S.scored()]
 PAGES = (
     [f"01_filter-{name}" for name in S.filters] + [f"02_split-{arm}" for arm in S.arms]
@@ -38,7 +39,7 @@ def labels(wildcards):
 rule report:
     input: [f"notebooks/{page}.ipynb" for page in PAGES]
     output: "report/index.html"
-    shell: f"{shlex.quote(sys.executable)} -m helpers.report {STUDY} --quiet"
+    shell: f"{shlex.quote(sys.executable)} -m helpers.report.pages {STUDY} --quiet"
 
 rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"

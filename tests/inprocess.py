@@ -19,8 +19,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib_inline.backend_inline import configure_inline_support
 from traitlets import Type
 
-from helpers import report
-from helpers.study import Study
+from helpers.report import pages
+from helpers.study.study import Study
 
 INLINE = "module://matplotlib_inline.backend_inline"
 
@@ -100,5 +100,5 @@ def whole(study: Study) -> Path:
             for step in study.checkpoints(arm):
                 job("04_eval", arm=arm, seed=seed, step=step)
     job("05_analysis")
-    report.build(study)
+    pages.build(study)
     return study.folder

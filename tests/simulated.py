@@ -14,10 +14,10 @@ import pandas as pd
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from helpers.files import fingerprint, write_json, write_result  # noqa: E402
-from helpers.parameters import HELD_OUT, Task  # noqa: E402
-from helpers.sizes import known  # noqa: E402
-from helpers.study import UNTRAINED, Study, open_study  # noqa: E402
+from helpers.plan.sizes import known  # noqa: E402
+from helpers.study.files import fingerprint, write_json, write_result  # noqa: E402
+from helpers.study.schema import HELD_OUT, Task  # noqa: E402
+from helpers.study.study import UNTRAINED, Study, open_study  # noqa: E402
 
 LETTERS = np.array(list("ABCDEFGHIJ"))
 SUBJECTS = ("health", "biology", "law", "physics")  # of MMLU-Pro, whose subjects' sizes are not listed

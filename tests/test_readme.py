@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from helpers.intervals import inside
-from helpers.study import open_study
+from helpers.analysis.intervals import inside
+from helpers.study.study import open_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from helpers.study import UNTRAINED, open_study
+from helpers.study.study import UNTRAINED, open_study
 
 ITEMS = {  # of each task; the sample of MMLU-Pro is 560 of its questions
     "mmlu": 14_042, "mmlu_pro_likelihood": 12_032, "mmlu_pro": 560, "gsm8k": 1_319, "cmmlu": 11_582, "medqa_4options": 1_273,

@@ -24,9 +24,11 @@ import pandas as pd
 import psutil
 import torch
 
-from helpers import grpo, memory, models
-from helpers.parameters import Prompt, Train
-from helpers.sizes import known
+from helpers.models import loading
+from helpers.plan import memory
+from helpers.plan.sizes import known
+from helpers.study.schema import Prompt, Train
+from helpers.training import grpo
 
 TABLE = Path(os.environ.get("MEASURED") or Path(__file__).parent / "measured_memory.csv")
 ON_GPU = torch.cuda.is_available()
@@ -47,9 +49,9 @@ class Peak(threading.Thread):
 
 def main() -> None:
     if os.environ.get("PLAIN"):  # without the recorded steps of a fixed cache
-        models.fixed_cache = lambda model: False
+        loading.fixed_cache = lambda model: False
     model_id, dtype, prompt_tokens, new = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    tokenizer = models.load_tokenizer(model_id)
+    tokenizer = loading.load_tokenizer(model_id)
     word = " vitamin"
     words = prompt_tokens - len(tokenizer("")["input_ids"])
     shown = len(tokenizer(word * words)["input_ids"])
@@ -58,7 +60,7 @@ def main() -> None:
             for k in range(8)]  # fmt: skip
     method, checkpointing = sys.argv[5] if len(sys.argv) > 5 else "lora", "checkpointing" in sys.argv
     if method == "full" and dtype != "float32":
-        sys.exit("error: all parameters train in float32 (helpers/launch.py); give float32 as DTYPE")
+        sys.exit("error: all parameters train in float32 (helpers/training/launch.py); give float32 as DTYPE")
     steps = 20 if ON_GPU else 2
     train = Train(
         method=method, gradient_checkpointing=checkpointing, max_steps=steps, max_completion_tokens=new, save_steps=1000
@@ -66,7 +68,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     peak = Peak()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = grpo.make_trainer(models.load_model(model_id, dtype, method=method), tokenizer, grpo.Dataset.from_list(rows), train,
+        trainer = grpo.make_trainer(loading.load_model(model_id, dtype, method=method), tokenizer, grpo.Dataset.from_list(rows), train,
                                     Prompt(style="plain"), 0, Path(folder))  # fmt: skip
         trainer.generation_config.min_new_tokens = new  # so that the length is known
         loaded = psutil.Process().memory_info().rss - before

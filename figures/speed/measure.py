@@ -19,9 +19,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from helpers import engines, generate, launch, models, prompts, questions, scoring, split
-from helpers.files import write_result, write_table
-from helpers.study import REPOSITORY, open_study
+from helpers.evaluation import scoring
+from helpers.models import engines, generate, loading
+from helpers.questions import pools, prompts
+from helpers.selection import draws
+from helpers.study.files import write_result, write_table
+from helpers.study.study import REPOSITORY, open_study
+from helpers.training import launch
 
 DEFAULTS = (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30), ("SIDE", 1), ("BATCH", 64))
 QUESTIONS, NAIVE, STEPS, SIDE, BATCH = (int(os.environ.get(name, value)) for name, value in DEFAULTS)
@@ -82,15 +86,15 @@ def timed(call):
 
 def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     """Questions and tokens a second of a filter: the engine as the study uses it, plain `generate`, and one question at a time."""
-    pool = questions.load_pool(s.pool, s.file)
+    pool = pools.load_pool(s.pool, s.file)
     order = pool.sample(frac=1, random_state=0).head(QUESTIONS)
-    tokenizer = models.load_tokenizer(s.model.id)
+    tokenizer = loading.load_tokenizer(s.model.id)
     asked = order[["question_id"]].assign(
         prompt=[prompts.render(q.question, list(q.options), s.prompt, tokenizer) for q in order.itertuples()]
     )
     settings = {"max_new_tokens": 256, "end_tokens": prompts.end_tokens(s.prompt, tokenizer), "batch_size": 128, "engine": engine}
     weights = engines.Weights(s.model.id, s.model.dtype)
-    loaded, loading = timed(lambda: engines.load(weights, engine))
+    loaded, load_seconds = timed(lambda: engines.load(weights, engine))
     longest = asked.loc[asked["prompt"].str.len().nlargest(128).index]
     _, first = timed(lambda: generate.complete(longest, weights, tokenizer, **settings))
     ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, asked, 128)]
@@ -99,25 +103,25 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
         ways += [("plain generate, 128 at once", asked.head(256), 128), ("naive: one question at a time", asked.head(NAIVE), 1)]
     for way, some, batch in ways:
         if way.startswith(("plain", "naive")):
-            models.fixed_cache = lambda model: False
+            loading.fixed_cache = lambda model: False
         made, seconds = timed(
             lambda some=some, batch=batch: generate.complete(some, weights, tokenizer, **settings | {"batch_size": batch})
         )
         tokens = int(made["n_tokens"].sum())
         rows.append(row("filter", way, "questions", len(some), seconds, tokens=tokens, tokens_per_second=round(tokens / seconds),
-                        loading=round(loading, 1), first_batch=round(first, 1)))  # fmt: skip
+                        loading=round(load_seconds, 1), first_batch=round(first, 1)))  # fmt: skip
     return rows
 
 
 def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     """Items a second of the evaluation, by likelihood and in reasoning mode: in batches, and one item at a time."""
-    tokenizer = models.load_tokenizer(s.model.id)
+    tokenizer = loading.load_tokenizer(s.model.id)
     loaded = engines.load(engines.Weights(s.model.id, s.model.dtype, read=True), engine)
     rows = []
     ways = [("warm-up", BATCH, (64, 64)), (f"as the study does, {BATCH} at once", BATCH, (None, 256))]
     for way, batch, limits in ways + ([("naive: one item at a time", 1, (64, NAIVE))] if NAIVE else []):
         if batch == 1:
-            models.fixed_cache = lambda model: False
+            loading.fixed_cache = lambda model: False
         for task, limit in zip(s.eval.tasks, limits, strict=True):
             cut = s.model_copy(update={"eval": s.eval.model_copy(update={
                 "batch_size": batch, "generation_batch_size": None, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
@@ -185,7 +189,7 @@ def train_rates(s, folder: Path, arms: list[str]) -> list[dict[str, object]]:
 
 def prepare(s, arm: str) -> None:
     """An arm's training questions, as 02_split leaves them."""
-    chosen, _ = split.choose(questions.load_pool(s.pool, s.file), s.arms[arm], arm, None, 0, "stop")
+    chosen, _ = draws.choose(pools.load_pool(s.pool, s.file), s.arms[arm], arm, None, 0, "stop")
     inputs = s.inputs("split", arm=arm)
     write_result(chosen, s.path("split", arm, "train.parquet"), "measured", inputs)
 
@@ -194,7 +198,7 @@ def one(s, folder: Path, arm: str) -> None:
     """One run; its figures go to FOLDER/<arm>.json, its log to FOLDER/<arm>.csv."""
     (log, rollouts), seconds = timed(lambda: launch.train(s, arm, 0, "measured"))
     late = log.iloc[len(log) // 3 :]  # after CUDA graphs have been recorded
-    tokenizer = models.load_tokenizer(s.model.id)
+    tokenizer = loading.load_tokenizer(s.model.id)
     written = sum(
         len(ids) for ids in tokenizer(rollouts.loc[rollouts["step"].isin(late["step"]), "completion"].tolist())["input_ids"]
     )
@@ -210,7 +214,7 @@ def one(s, folder: Path, arm: str) -> None:
 
 def main() -> None:
     if os.environ.get("PLAIN"):
-        models.fixed_cache = lambda model: False
+        loading.fixed_cache = lambda model: False
     part, folder, *rest = sys.argv[1:]
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)

@@ -120,7 +120,7 @@ def test_notebooks_01_and_04_run_on_vllm(tmp_path, adapter):
         command = [
             sys.executable,
             "-m",
-            "helpers.run",
+            "helpers.workflow.execute",
             notebook,
             tmp_path / f"{notebook}.ipynb",
             f"study={tmp_path / 'served.yaml'}",

@@ -32,10 +32,10 @@ eval:
 
 def asked(tokenizer) -> pd.DataFrame:
     """200 prompts: the questions of the starter pool as the filter renders them, with the thinking begun and without."""
-    from helpers import prompts, questions
-    from helpers.parameters import Pool, Prompt
+    from helpers.questions import pools, prompts
+    from helpers.study.schema import Pool, Prompt
 
-    pool = questions.load_pool(Pool(source="starter:medicine_pool"), Path())
+    pool = pools.load_pool(Pool(source="starter:medicine_pool"), Path())
     styles = [Prompt(style="chat", worked_examples=0, prefill=begun) for begun in ("<think>", "")]
     texts = [
         (f"{row.question_id}{style.prefill}", prompts.render(row.question, row.options, style, tokenizer))
@@ -47,10 +47,10 @@ def asked(tokenizer) -> pd.DataFrame:
 
 def answer(engine: str, folder: Path, adapter: Path | None) -> None:
     """Greedy answers, with the two best tokens at each place, and the seconds they took."""
-    from helpers import engines, generate, models
+    from helpers.models import engines, generate, loading
 
     weights = engines.Weights(MODEL, DTYPE, adapter, length=1024)
-    tokenizer = models.load_tokenizer(MODEL)
+    tokenizer = loading.load_tokenizer(MODEL)
     prompts = asked(tokenizer)
     loaded = engines.load(weights, engine)
     started = time.perf_counter()
@@ -66,12 +66,13 @@ def answer(engine: str, folder: Path, adapter: Path | None) -> None:
 
 def score(engine: str, folder: Path, adapter: Path | None) -> None:
     """Scores of a likelihood task and a reasoning task."""
-    from helpers import engines, models, scoring
-    from helpers.study import open_study
+    from helpers.evaluation import scoring
+    from helpers.models import engines, loading
+    from helpers.study.study import open_study
 
     (folder / "both.yaml").write_text(STUDY)
     study = open_study(str(folder / "both.yaml"))
-    tokenizer = models.load_tokenizer(MODEL)
+    tokenizer = loading.load_tokenizer(MODEL)
     loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=2048), engine)
     made = scoring.score(lambda: loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
     made.to_pickle(folder / "scores.pkl")
@@ -79,8 +80,10 @@ def score(engine: str, folder: Path, adapter: Path | None) -> None:
 
 def trainer(folder: Path, steps: int, engine: str = "transformers"):
     """GRPO on a reward that such a small model can earn: how many of the letters it writes are vowels."""
-    from helpers import grpo, models, questions, rewards
-    from helpers.parameters import Lora, Pool, Prompt, Train
+    from helpers.models import loading
+    from helpers.questions import pools
+    from helpers.study.schema import Lora, Pool, Prompt, Train
+    from helpers.training import grpo, rewards
 
     def vowels(completions, **_):
         return [sum(text.count(vowel) for vowel in "aeiou") / (len(text) + 1) for text in completions]
@@ -88,15 +91,15 @@ def trainer(folder: Path, steps: int, engine: str = "transformers"):
     rewards.ALL = dict.fromkeys(rewards.ALL, vowels) | {"accuracy": vowels}
     train = Train(learning_rate=1e-3, batch_size=4, gradient_accumulation=1, rollouts=4, max_steps=steps, temperature=1.0,
                   max_completion_tokens=16, save_steps=100, lora=Lora(r=16, alpha=32))  # fmt: skip
-    tokenizer, prompt = models.load_tokenizer(MODEL), Prompt(style="chat", worked_examples=0, prefill="<think>")
-    data = grpo.to_dataset(questions.load_pool(Pool(source="starter:medicine_pool"), Path()).head(40), prompt, tokenizer)
-    return grpo.make_trainer(models.load_model(MODEL, DTYPE), tokenizer, data, train, prompt, 0, folder / "checkpoints", engine)
+    tokenizer, prompt = loading.load_tokenizer(MODEL), Prompt(style="chat", worked_examples=0, prefill="<think>")
+    data = grpo.to_dataset(pools.load_pool(Pool(source="starter:medicine_pool"), Path()).head(40), prompt, tokenizer)
+    return grpo.make_trainer(loading.load_model(MODEL, DTYPE), tokenizer, data, train, prompt, 0, folder / "checkpoints", engine)
 
 
 def main() -> None:
     what, *rest = sys.argv[1:]
     if what == "train":
-        from helpers import grpo
+        from helpers.training import grpo
 
         folder = Path(rest[0])
         made = trainer(folder, 3)

@@ -1,0 +1,1 @@
+"""Analysis: intervals and tests, comparison of arms, power, mechanism, claims, checks and plots."""

@@ -1,0 +1,167 @@
+"""Power: how large a difference must be to be found, and what the paper's own differences would have needed.
+
+Pure functions of numbers. Shares, not points. `discordant`: the share of items that one model gets right and the
+other wrong.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from helpers.analysis.intervals import Runs, _scatter
+
+# arXiv 2504.13950: accuracies as printed. 0.6690 fits a count of all 14,042 MMLU items; GSM8K's test set has 1,319.
+PAPER = (
+    ("MMLU", 14_042, "random − untrained", 0.6690, 0.6632),
+    ("MMLU", 14_042, "self-filtered − untrained", 0.6690, 0.6745),
+    ("MMLU", 14_042, "self-filtered − random", 0.6632, 0.6745),
+    ("GSM8K", 1_319, "self-filtered − untrained", 0.9219, 0.9189),
+)
+MANY = 10_000_000  # items: "no number would do" is said from here on
+
+
+class Components(NamedTuple):
+    """Where a change varies: between items in all runs alike, between items in one run, between runs (a standard deviation)."""
+
+    shared: float
+    single: float
+    seed_sd: float
+
+
+def components(before: Runs, after: Runs) -> Components:
+    """The variance components of a model's change on one benchmark, from its runs. before: one run; after: shape (runs, items).
+
+    One run cannot tell them apart: all of the items' variance counts as `single`, and seed_sd is NaN.
+    """
+    change = after - before
+    if len(after) == 1:
+        return Components(0.0, float(change.var()), float("nan"))
+    single = _scatter(after)
+    shared = max(0.0, float(change.mean(axis=0).var(ddof=1)) - single / len(after))
+    seeds = after.mean(axis=1).var(ddof=1) - single / after.shape[1]
+    return Components(shared, single, float(np.sqrt(max(seeds, 0.0))))
+
+
+def exact_power(items: int, discordant: float, difference: float, alpha: float = 0.05) -> float:
+    """Probability that McNemar's exact test finds a true `difference` at level `alpha`, with one run each.
+
+    Exact: the number of discordant pairs is binomial, and given it the number of gains. Where a difference
+    needs more discordant pairs than given, all changes go in one direction.
+    """
+    share = min(1.0, max(discordant, difference, 1e-9))
+    low, high = stats.binom.ppf([1e-8, 1 - 1e-8], items, share)
+    pairs = np.arange(low, high + 1)
+    limit = stats.binom.ppf(alpha / 2, pairs, 0.5)
+    limit -= stats.binom.cdf(limit, pairs, 0.5) > alpha / 2  # the most losses (or gains) that are still significant
+    gain = (1 + difference / share) / 2
+    found = stats.binom.cdf(limit, pairs, gain) + stats.binom.sf(pairs - limit - 1, pairs, gain)
+    return float(stats.binom.pmf(pairs, items, share) @ found)
+
+
+def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Smallest true difference that McNemar's exact test finds with the given power; 1 if there is none."""
+    if exact_power(items, discordant, 1.0, alpha) < power:
+        return 1.0
+    return float(optimize.bisect(lambda d: exact_power(items, discordant, d, alpha) - power, 0.0, 1.0, xtol=1e-4))
+
+
+def seeds_power(difference: float, items: int, seeds: int, parts: Components, alpha: float = 0.05, trained: int = 1) -> float:
+    """Probability that the test over items and seeds (`intervals.p_value`) finds a true difference; two seeds or more.
+
+    trained: 1 against the untrained model, 2 for one arm against another with as many seeds. The mean difference is
+    taken to be normal, and the variance of the runs' means, which decides the critical value, as chi-squared.
+    """
+    from_items = trained * parts.shared / items
+    from_seeds = trained * (parts.seed_sd**2 + parts.single / items) / seeds
+    df = trained * (seeds - 1)
+    seen = from_seeds * stats.chi2.ppf((np.arange(400) + 0.5) / 400, df) / df
+    normal, student = stats.norm.isf(alpha / 2), stats.t.isf(alpha / 2, df)
+    limit = (normal * from_items + student * seen) / np.sqrt(from_items + seen)
+    error = np.sqrt(from_items + from_seeds)
+    return float(np.mean(stats.norm.sf((limit - difference) / error) + stats.norm.cdf((-limit - difference) / error)))
+
+
+def seeds_detectable(
+    items: int, seeds: int, parts: Components, alpha: float = 0.05, power: float = 0.8, trained: int = 1
+) -> float:
+    """Smallest true difference that the test over items and seeds finds with the given power; 1 if there is none."""
+    if seeds_power(1.0, items, seeds, parts, alpha, trained) < power:
+        return 1.0
+    return float(optimize.bisect(lambda d: seeds_power(d, items, seeds, parts, alpha, trained) - power, 0.0, 1.0, xtol=1e-5))
+
+
+def items_needed(difference: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Items with which one run of each model would show a true `difference` with the given power; MANY if there are not so many.
+
+    The normal approximation of McNemar's test (Connor 1987, Biometrics 43:207).
+    """
+    difference, discordant = abs(difference), max(discordant, abs(difference))
+    if difference == 0:
+        return MANY
+    total = stats.norm.isf(alpha / 2) * np.sqrt(discordant) + stats.norm.ppf(power) * np.sqrt(discordant - difference**2)
+    return int(min(MANY, np.ceil((total / difference) ** 2)))
+
+
+def seeds_needed(
+    difference: float, items: int, parts: Components, alpha: float = 0.05, power: float = 0.8, most: int = 100
+) -> int:
+    """Seeds with which the same would be shown over seeds; `most` + 1 if not even `most` would do."""
+    fits = (seeds for seeds in range(2, most + 1) if seeds_power(abs(difference), items, seeds, parts, alpha) >= power)
+    return next(fits, most + 1)
+
+
+def largest_significant_discordance(items: int, difference: float, alpha: float = 0.05) -> float:
+    """The largest share of discordant items at which McNemar's exact test calls a seen `difference` significant; 0 if none."""
+    net = round(abs(difference) * items)
+    pairs = np.arange(net, items + 1, 2)  # gains and losses differ by `net`
+    p = 2 * stats.binom.cdf((pairs - net) / 2, pairs, 0.5)
+    found = pairs[p < alpha]
+    return float(found.max() / items) if len(found) else 0.0
+
+
+def paper_table(
+    seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, power: float = 0.8, stated: tuple = PAPER
+) -> pd.DataFrame:
+    """The paper's stated differences put through the same tests; one row a difference.
+
+    The paper gives no items, so which ones changed is not known. `significant_below`: the largest share of changed items
+    at which its difference would be significant, for its one seed. The rest assumes that `discordant` of the items changed, and
+    seeds that scatter by `seed_sd` (a share; NaN: not known): p (McNemar), items_needed with one seed, seeds_needed with its items.
+    """
+    rows = []
+    for benchmark, items, pair, before, after in stated:
+        difference = after - before
+        net = round(abs(difference) * items)
+        changed = max(net, round(discordant * items))
+        changed += (changed - net) % 2
+        parts = Components(discordant / 2, discordant / 2, seed_sd)
+        rows.append({
+            "benchmark": benchmark, "items": items, "compared": pair, "before": before, "after": after, "difference": difference,
+            "items_net": net, "significant_below": largest_significant_discordance(items, difference, alpha), "assumed": discordant,
+            "p": float(stats.binomtest((changed - net) // 2, changed).pvalue) if changed else 1.0,
+            "detectable": smallest_detectable(items, discordant, alpha, power),
+            "items_needed": items_needed(difference, discordant, alpha, power),
+            "seeds_needed": seeds_needed(difference, items, parts, alpha, power) if np.isfinite(seed_sd) else np.nan,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def curve(
+    seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8, seeds: tuple[int, ...] = (3, 5)
+) -> pd.DataFrame:
+    """Smallest detectable difference over the number of items; columns items, seeds, detectable.
+
+    One seed: McNemar's exact test, for that seed. Several: over seeds that scatter by `seed_sd`; left out where it is NaN. Half
+    of the changes are taken to be the same in all seeds.
+    """
+    rows = []
+    for items in np.unique(np.geomspace(50, 20_000, 25).astype(int)):
+        rows.append({"items": items, "seeds": 1, "detectable": smallest_detectable(int(items), discordant, alpha, power)})
+        parts = Components(discordant / 2, discordant / 2, seed_sd)
+        rows += [{"items": items, "seeds": count, "detectable": seeds_detectable(int(items), count, parts, alpha, power)}
+                 for count in (seeds if np.isfinite(seed_sd) else ())]  # fmt: skip
+    return pd.DataFrame(rows)

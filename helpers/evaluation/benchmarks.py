@@ -1,0 +1,257 @@
+"""Benchmarks: the tasks of lm-evaluation-harness that a study names, and their data.
+
+A study names the harness's own tasks or those of the project (YAML files in `helpers/evaluation/tasks/`, their
+functions in `helpers/evaluation/task_data.py`). A task may be a group (`mmlu`); its members are called benchmarks
+here. This file knows where their data come from and what decides a score; `helpers/evaluation/scoring.py` scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import pandas as pd
+import yaml
+from filelock import FileLock
+from tqdm import tqdm
+
+from helpers.evaluation import task_data
+from helpers.questions.pools import load_pool, load_starter
+from helpers.selection import draws
+from helpers.study.files import StudyError, cache_of, fingerprint, is_current, sha256, write_result
+from helpers.study.schema import HELD_OUT
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Task
+    from helpers.study.study import Study
+
+TASKS = Path(__file__).parent / "tasks"
+REASONING = "reasoning"
+# Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
+# project's task for the other form, that form's data set).
+STAND_INS = {
+    "medqa_4options": ("GBaker/MedQA-USMLE-4-options-hf", "medqa_4options_mirror", "GBaker/MedQA-USMLE-4-options"),
+    "pubmedqa": ("bigbio/pubmed_qa/**/*.parquet", "pubmedqa_mirror", "qiaojin/PubMedQA"),
+    "medmcqa": ("openlifescienceai/medmcqa/**/*train*", "medmcqa_mirror", "openlifescienceai/medmcqa"),
+}
+SCRIPTS = ("pubmedqa",)  # on the hub a loading script, which `datasets` no longer runs (lm-evaluation-harness#3645)
+
+
+def mirror() -> Path | None:
+    """The folder that OFFLINE_MIRROR names, made absolute; None if it is not set. Raises StudyError if it is no folder."""
+    named = os.environ.get("OFFLINE_MIRROR", "")
+    if named and not Path(named).is_dir():
+        raise StudyError(f"OFFLINE_MIRROR={named}: no such folder; it should hold hub repositories as <folder>/<id>")
+    return Path(named).resolve() if named else None
+
+
+@contextlib.contextmanager
+def in_mirror() -> Iterator[None]:
+    """Have `datasets` find the mirror's folders: the harness names data sets by hub id, which is a path from the mirror."""
+    folder = mirror()
+    if folder is None:
+        yield
+        return
+    os.environ["OFFLINE_MIRROR"] = str(folder)  # absolute, since the working folder changes
+    before = datasets.config.HF_DATASETS_CACHE
+    datasets.config.HF_DATASETS_CACHE = cache_of(folder)
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        datasets.config.HF_DATASETS_CACHE = before
+
+
+def stand_in(name: str) -> str:
+    """The task that is run for `name`: `name` itself, or the project's form of it where its own data cannot be read."""
+    if name not in STAND_INS:
+        return name
+    own, other, data = STAND_INS[name]
+    folder = mirror()
+    if folder is None or not (folder / data).is_dir():
+        return other if name in SCRIPTS else name
+    return name if any(folder.glob(own)) else other
+
+
+def manager(study: Study, rendered: bool = True) -> Any:
+    """The harness's task manager. rendered: reasoning tasks write their prompts for the study's model (needs its tokenizer)."""
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    names = [task.name for task in study.eval.tasks]
+    about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None}
+    held = held_out(study).to_dict("records") if HELD_OUT in names else []
+    about |= {"held_out": held}
+    found = TaskManager(include_path=[*_folders(names), TASKS], include_defaults=False, metadata=about)
+    if not all(_known(stand_in(name), found.task_index) for name in names):
+        found = TaskManager(include_path=TASKS, metadata=about)
+    for name in names:
+        if stand_in(name) not in found.task_index:
+            raise StudyError(
+                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{_nearest(name, found.task_index)}"
+            )
+    return found
+
+
+def _known(name: str, index: dict[str, Any]) -> bool:
+    """Whether a task, or a group and all that it holds, is in the harness's index."""
+    if name not in index:
+        return False
+    held = (index[name].cfg or {}).get("task")
+    inner = [one if isinstance(one, str) else one.get("task") for one in held] if isinstance(held, list) else []
+    return all(_known(one, index) for one in inner if isinstance(one, str))
+
+
+def _folders(names: list[str]) -> list[Path]:
+    """The harness's folders from whose name those of the tasks begin, as most do: all its files take many seconds to read."""
+    import lm_eval.tasks
+
+    wanted = [stand_in(name) for name in names]
+    folders = [path for path in Path(lm_eval.tasks.__file__).parent.iterdir() if path.is_dir()]
+    return sorted(path for path in folders if any(f"{name}_".startswith(f"{path.name}_") for name in wanted))
+
+
+def _nearest(name: str, known: Any) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def held_out(study: Study) -> pd.DataFrame:
+    """The questions of the pool that no arm trains on: the last `draws.held_out` of its seeded order."""
+    pool = load_pool(study.pool, study.file)
+    columns = ["question_id", "question", "options", "answer", "topic"]
+    return draws.held_out(pool, study.split.held_out, study.split.seed)[columns]
+
+
+def members(manager: Any, name: str) -> dict[str, Any]:
+    """The harness's task objects of a task or group, by name, their data loaded. Raises StudyError if it cannot be had."""
+    entry = manager.task_index[stand_in(name)]
+    try:
+        with in_mirror():
+            return manager.load([stand_in(name)])["tasks"]
+    except StudyError:
+        raise
+    except Exception as error:
+        data = entry.cfg.get("dataset_path", "its data set") if entry.cfg else "its data set"
+        folder = mirror()
+        tried = f"OFFLINE_MIRROR={folder}" if folder else "the hub (OFFLINE_MIRROR is not set)"
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        reason = " ".join(f"{error}{cause}".split())[:300] or type(error).__name__
+        raise StudyError(f"eval.tasks: {name}: {data} cannot be had from {tried}: {reason}") from error
+
+
+def questions(study: Study) -> pd.DataFrame:
+    """All benchmark questions of a study, for the contamination check: columns task, benchmark, question.
+
+    Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task, missing data or a broken sample.
+    """
+    path = study.path("benchmarks", "questions.parquet")
+    names = [task.name for task in study.eval.tasks if task.name != HELD_OUT]
+    for task in study.eval.tasks:
+        if task.sample:
+            task_data.read_sample(study.beside(task.sample))
+    if all(name.startswith("starter_") for name in names):
+        return _starter_questions(names)
+    mark = fingerprint(names, str(mirror()), [sha256(file) for file in sorted(TASKS.glob("*.yaml"))])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not is_current(path, mark):
+            found = manager(study, rendered=False)
+            rows, facts = [], {}
+            for name in tqdm(names, desc="benchmarks read", unit="task"):
+                for benchmark, task in members(found, name).items():
+                    facts[benchmark] = data_facts(task)
+                    rows += [(name, benchmark, task_data.question_text(doc)) for doc in task.eval_docs]
+            write_result(pd.DataFrame(rows, columns=["task", "benchmark", "question"]), path, mark, data=facts)
+    return pd.read_parquet(path)
+
+
+def _starter_questions(names: list[str]) -> pd.DataFrame:
+    """Questions of the starter tasks, read from their files without the harness."""
+    rows = []
+    for name in names:
+        kept = yaml.load((TASKS / f"{name}.yaml").read_text("utf-8"), Loader=_Plain)["dataset_kwargs"]["name"]
+        rows += [(name, kept, text) for text in load_starter(kept)["question"]]
+    return pd.DataFrame(rows, columns=["task", "benchmark", "question"]).drop_duplicates(
+        ["benchmark", "question"], ignore_index=True
+    )
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads a task file without importing the functions it names."""
+
+
+_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+def data_facts(task: Any) -> dict[str, Any]:
+    """What a task was made from: version, data set, items, a hash of these, and the commit where the hub's cache tells it.
+
+    The hash is of the items as they were read, so it is the same for the same questions from the hub and from a mirror.
+    """
+    split_name = task.config.test_split or task.config.validation_split
+    files = " ".join(entry["filename"] for entry in task.dataset[split_name].cache_files)
+    commit = re.search(r"/([0-9a-f]{40})/", files)
+    items = [{key: value for key, value in doc.items() if key not in ("prompt", "prefill")} for doc in task.eval_docs]
+    return {"version": task.VERSION, "data": task.config.dataset_path, "config": task.config.dataset_name, "split": split_name,
+            "items": len(items), "content": fingerprint(items), "revision": commit.group(1) if commit else None}  # fmt: skip
+
+
+def settings(study: Study, task: Task) -> dict[str, Any]:
+    """All that decides the scores of one task besides the weights."""
+    common, reasoning = study.eval, REASONING in task.name or task.name == HELD_OUT
+    chosen = {
+        "task": stand_in(task.name),
+        "limit": None if task.sample else task.limit or common.limit,
+        "sample": sha256(study.beside(task.sample)) if task.sample else None,
+        "shots": common.shots if task.shots is None else task.shots,
+        "chat_template": (common.chat_template if task.chat_template is None else task.chat_template) and not reasoning,
+        "max_new_tokens": task.max_new_tokens or (common.max_new_tokens if reasoning else None),
+        "rotate": common.rotate if task.rotate is None else task.rotate,
+    }
+    if reasoning:
+        chosen |= {"shots": None, "prompt": study.prompt.model_dump(), "rotate": False}
+    if task.name == HELD_OUT:
+        chosen["items"] = held_out(study)["question_id"].tolist()
+    if task.name.startswith("starter_"):
+        chosen["shots"] = None
+    return chosen
+
+
+def _checked_pool(study: Study) -> pd.DataFrame:
+    """The pool of a study. Raises StudyError if it cannot be had, or has fewer questions than an arm asks for."""
+    from helpers.study.study import check_arms
+
+    try:
+        pool = load_pool(study.pool, study.file)
+        check_arms(study, len(pool))
+    except StudyError as error:
+        raise StudyError(f"{study.file}: {error}") from None
+    return pool
+
+
+def main() -> None:
+    """`python -m helpers.evaluation.benchmarks STUDY`: have all questions at hand; one line, or an error and exit code 1."""
+    from helpers.study.study import open_study
+
+    try:
+        study = open_study(sys.argv[1])
+        mirror()
+        pool = _checked_pool(study)
+        found = questions(study)
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    print(f"pool of {len(pool)} questions; {found['benchmark'].nunique()} benchmarks, {len(found)} questions")
+
+
+if __name__ == "__main__":
+    main()

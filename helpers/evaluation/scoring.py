@@ -1,0 +1,240 @@
+"""Scores: a model and the benchmarks of a study in, one row an item out.
+
+What is scored is kept on disk task by task and rotation by rotation, and a score that any study under
+the same `runs/` has already made from the same inputs is taken from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
+
+import pandas as pd
+from tqdm import tqdm
+
+from helpers.evaluation import task_data
+from helpers.evaluation.benchmarks import REASONING, data_facts, in_mirror, manager, members, settings
+from helpers.models import engines
+from helpers.questions import prompts
+from helpers.questions.pools import LETTERS
+from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
+from helpers.study.schema import HELD_OUT
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Task
+    from helpers.study.study import Study
+
+METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first counts
+
+
+def score(
+    model: Callable[[], Any],
+    tokenizer: Any,
+    study: Study,
+    weights: str,
+    folder: Path,
+    only: tuple[str, ...] = (),
+    ends: Sequence[int] = (),
+) -> pd.DataFrame:
+    """Score a model on every task of the study; what is on disk is not run again.
+
+    model: a function that returns the engine (`engines.load`) or a transformers model; called only if something is left to score.
+    weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
+    to score, if not all. ends: tokens that end a text for the engine; what a model wrote with other ends is written again.
+
+    Returns one row an item, answer filter and rotation: task, group, benchmark, subject, mode, filter,
+    rotation, item_id, predicted, target, correct, chance, format_valid, response, setting.
+    """
+    parts: list[pd.DataFrame] = []
+    work = _Work(model, tokenizer, study, weights, folder)
+    tasks = [task for task in study.eval.tasks if not only or task.name in only]
+    for task in tqdm(tasks, desc="benchmarks", unit="task"):
+        chosen = settings(study, task)
+        chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
+        path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
+        if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
+            with _compiled_once():
+                rows, facts = work.run(task, chosen)
+            write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
+        rows = pd.read_parquet(path)
+        parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
+    return pd.concat(parts, ignore_index=True)
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Within it, the harness's templates are compiled once each and not for every text that is made from them."""
+    from lm_eval import utils
+
+    with patch.object(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
+        yield
+
+
+class _Work:
+    """What scoring needs and makes once: the harness around the model, and the task manager."""
+
+    def __init__(self, model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path) -> None:
+        self.model, self.tokenizer, self.study, self.weights, self.folder = model, tokenizer, study, weights, folder
+        self.manager: Any = None
+        self.harness: Any = None
+
+    def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
+        self.manager = self.manager or manager(self.study)
+        found = members(self.manager, task.name)
+        asked = {name: _Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
+        turns = max(one.options for one in asked.values()) if chosen["rotate"] else 1
+        parts = []
+        for by in range(turns):
+            path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
+            if not is_current(path, mark):
+                if self.harness is None:
+                    how = self.study.eval
+                    self.harness = engines.harness(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
+                turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
+                write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
+            parts.append(pd.read_parquet(path))
+        facts = {
+            name: data_facts(one) | {"shots": one.config.num_fewshot, "scored": len(asked[name].places)}
+            for name, one in found.items()
+        }
+        return pd.concat(parts, ignore_index=True), facts
+
+    def _chosen(self, task: Task, chosen: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, list[int]]]:
+        """The benchmarks of a task with the positions of the documents to score."""
+        if not task.sample:
+            return {name: (one, _places(one, chosen["limit"], None)) for name, one in found.items()}
+        path = self.study.beside(task.sample)
+        sample = task_data.read_sample(path)
+        if unknown := sorted(set(sample) - set(found)):
+            raise StudyError(f"{path}: {unknown[0]!r} is no benchmark of {task.name}; it has {', '.join(found)}")
+        return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
+
+
+class _Asked(NamedTuple):
+    """A benchmark, the documents to score and their positions; `options`: the most that a document has, 1 if it has no letters."""
+
+    task: Any
+    documents: list[Any]
+    places: list[int]
+    options: int
+
+    @classmethod
+    def of(cls, task: Any, places: list[int]) -> _Asked:
+        held = task.eval_docs  # asked for once: some tasks filter their whole data set each time
+        documents = [held[place] for place in places]
+        lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
+        counts = [len(task_data.options_of(doc) or [""]) for doc in documents] if lettered else [1]
+        return cls(task, documents, places, max(counts))
+
+    def turned(self, by: int) -> _Asked:
+        """The same with the options of each document rotated; documents that have no such rotation are left out."""
+        if by == 0:
+            return self
+        able = [number for number, doc in enumerate(self.documents) if by < len(task_data.options_of(doc))]
+        turned = [task_data.rotate(self.documents[number], by) for number in able]
+        return self._replace(documents=turned, places=[self.places[number] for number in able])
+
+
+def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[int]:
+    """Positions of the documents to score; of a sample, those that still are the questions which were drawn.
+
+    Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
+    """
+    held = task.eval_docs
+    if sample is None:
+        return list(range(min(limit or len(held), len(held))))
+    drawn = [(int(place), key) for place, key in zip(sample["doc_id"], sample["question_id"], strict=True)]
+    kept = [place for place, key in drawn if place < len(held) and task_data.key(held[place]) == key]
+    if len(kept) < 0.9 * len(drawn):
+        raise StudyError(
+            f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "
+            "data set has changed since the sample was drawn, draw it again"
+        )
+    return kept
+
+
+def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any]) -> pd.DataFrame:
+    """Have the harness score the given documents as they stand; one row an item and answer filter."""
+    from lm_eval import evaluator
+
+    for one in asked:
+        source = "test_docs" if one.task.has_test_docs() else "validation_docs"
+        setattr(one.task, source, lambda documents=one.documents: documents)
+    writes = any(_writes(one.task) for one in asked)
+    tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
+    # At each call the harness asks the system for its programs' versions, which takes a second; a result's note has those that count.
+    with in_mirror(), patch.object(evaluator, "add_env_info", lambda told: None):
+        result = evaluator.simple_evaluate(
+            model=harness,
+            tasks=[one.task for one in asked],
+            task_manager=manager,
+            num_fewshot=chosen["shots"],
+            apply_chat_template=chosen["chat_template"],
+            log_samples=True,
+            bootstrap_iters=0,
+            **tokens,
+        )
+    rows = []
+    for one in asked:
+        delattr(one.task, "test_docs" if "test_docs" in vars(one.task) else "validation_docs")
+        told = _setting(one.task, chosen)
+        rows += [_row(one.task, sample, one.places) | {"setting": told} for sample in result["samples"][one.task.task_name]]
+    return pd.DataFrame(rows)
+
+
+def _writes(task: Any) -> bool:
+    return task.OUTPUT_TYPE == "generate_until"
+
+
+def _setting(task: Any, chosen: dict[str, Any]) -> str:
+    """How a score was made, in a few words that stand beside it."""
+    told = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
+    told += ["chat template"] if chosen["chat_template"] else []
+    told += ["fixed sample"] if chosen["sample"] else []
+    told += [f"first {chosen['limit']}"] if chosen["limit"] else []
+    told += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
+    return ", ".join(told)
+
+
+def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:
+    """One item as a row, from the harness's log of it."""
+    doc, reasoning = sample["doc"], REASONING in task.task_name or task.task_name == HELD_OUT
+    row = {
+        "benchmark": task.task_name,
+        "subject": str(doc.get("subject") or doc.get("category") or doc.get("subject_name") or ""),
+        "item_id": str(doc.get("item_id", places[sample["doc_id"]])),
+        "filter": sample.get("filter", "none"),
+        "correct": bool(next(sample[metric] for metric in METRICS if metric in sample)),
+        "chance": 0.0,
+        "format_valid": None,
+        "response": None,
+    }
+    first = sample["resps"][0][0]
+    if isinstance(first, str):
+        return row | _written(doc, sample, first, reasoning)
+    likelihoods = [float(pair[0]) for pair in sample["filtered_resps"]]
+    if "acc_norm" in sample:  # the harness divides by the option's length in characters
+        lengths = [len(arguments[1].lstrip()) for arguments in sample["arguments"]]
+        likelihoods = [value / length for value, length in zip(likelihoods, lengths, strict=True)]
+    best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
+    target = sample["target"]
+    right = task.doc_to_choice(doc).index(target) if isinstance(target, str) and not target.isdigit() else int(target)
+    return row | {"mode": "likelihood", "predicted": LETTERS[best], "target": LETTERS[right], "chance": 1 / len(likelihoods)}
+
+
+def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoning: bool) -> dict[str, Any]:
+    """The part of a row that a written answer has: in reasoning mode read from `<answer>`, else as the task's filter found it."""
+    options = list(doc.get("options") or [])
+    chance = 1 / len(options) if options else 0.0
+    if not reasoning:
+        return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
+                "response": response, "chance": chance}  # fmt: skip
+    text = doc["prefill"] + response
+    reading = prompts.read_answer(text, options)
+    return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
+            "format_valid": reading.format_valid, "chance": chance}  # fmt: skip

@@ -1,0 +1,1 @@
+"""The plan: what a study will need in memory, time and disk, before anything is downloaded."""

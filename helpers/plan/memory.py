@@ -1,0 +1,279 @@
+"""Memory that a step needs, from a model's shape: formulas only, no torch, no files.
+
+What is counted, and where each term is from:
+
+- weights: parameters × bytes; 4-bit NormalFloat in blocks of 64 with a float32 scale each (QLoRA, arXiv 2305.14314);
+- optimiser: a gradient and AdamW's two moments for each trained parameter, in that parameter's own type. PEFT keeps LoRA
+  weights in float32 whatever the model has (`autocast_adapter_dtype`), TRL turns them to bfloat16 over a 4-bit model;
+- activations: what backward finds saved, layer by layer, after the manner of Korthikanti et al. (arXiv 2205.05198) but for
+  today's layers: RMSNorm (a float32 copy of its input), fused attention (query, key and value repeated for each head,
+  output, mask), gated MLP (gate, its activation, up), and the inputs of the matrices that are trained;
+- KV cache: 2 · layers · kv_heads · head_dim · bytes a token of every sequence, cut off at a layer's window;
+- logits: none in training, since TRL's fused head (trl/kernels/chunked_logprob.py) passes over tiles of 32,768 words of
+  the vocabulary; on a GPU at most 4,096 tokens a tile and only the completion's, elsewhere every token at once with
+  float32 copies. In generation one row a sequence; in likelihood scoring one a token of the answer, and their log-softmax;
+- vLLM, where it writes: a copy of the weights, its own cache, and what its kernels and recorded steps take (assumed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Lora, Train
+
+GIB = 2**30
+FOUR_BIT = 0.5 + 4 / 64  # bytes a parameter: the weight, and its share of the block's scale
+TILE_WORDS, TILE_TOKENS = 32768, 4096  # of TRL's fused head
+TILE_COPIES = 7.25  # float32 copies of a tile alive at once in its backward without Triton: y, z, log p, p, grad, two of the
+# one-hot minus p and its product with the gradient, and a boolean one-hot
+ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one where it is a letter)
+GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
+VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
+READ_TOKENS = 16384  # of prompts read together for their likelihoods; the longest 64 of MMLU-Pro have 107,000
+READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
+VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's shape, by the names of `sizes.yaml`; window: tokens a local layer sees, all but each `global_every`-th."""
+
+    family: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    tied: bool
+    window: int = 0
+    global_every: int = 0
+    vision: bool = False
+
+    @property
+    def attention(self) -> int:
+        """Width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def keys(self) -> int:
+        """Width of all key heads together."""
+        return self.kv_heads * self.head_dim
+
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of the linear layers of one decoder layer, by their name in transformers."""
+        h, a, k, i = self.hidden, self.attention, self.keys, self.intermediate
+        if self.family == "phi3":
+            return {"qkv_proj": (h, a + 2 * k), "o_proj": (a, h), "gate_up_proj": (h, 2 * i), "down_proj": (i, h)}
+        return {"q_proj": (h, a), "k_proj": (h, k), "v_proj": (h, k), "o_proj": (a, h),
+                "gate_proj": (h, i), "up_proj": (h, i), "down_proj": (i, h)}  # fmt: skip
+
+    def linear(self) -> int:
+        """Parameters of the decoder's matrices, which 4 bits are for."""
+        return self.layers * sum(inputs * outputs for inputs, outputs in self.matrices().values())
+
+    def parameters(self) -> int:
+        """All parameters, with embedding, norms, biases and vision tower."""
+        embedding = self.vocab * self.hidden * (1 if self.tied else 2)
+        norms = 4 * self.hidden + 2 * self.head_dim if self.family == "gemma3" else 2 * self.hidden
+        biases = self.attention + 2 * self.keys if self.family == "qwen2" else 0
+        return embedding + self.linear() + self.layers * (norms + biases) + self.hidden + self.tower()
+
+    def tower(self) -> int:
+        """Parameters of the vision tower and its projection, which are loaded though no study shows a picture."""
+        if not self.vision:
+            return 0
+        h, i = VISION["hidden"], VISION["intermediate"]
+        layer = 4 * (h * h + h) + 2 * h * i + i + h + 4 * h
+        patches = 3 * VISION["patch"] ** 2 * h + h + VISION["positions"] * h
+        return patches + VISION["layers"] * layer + 2 * h + h * self.hidden + h
+
+
+def shape(facts: dict[str, Any]) -> Shape:
+    """A shape from the facts of `sizes.yaml`, which hold more than it."""
+    return Shape(**{key: value for key, value in facts.items() if key in Shape.__dataclass_fields__})
+
+
+def from_config(config: dict[str, Any]) -> Shape | None:
+    """A shape from a model's config.json; None for an architecture that the formulas are not about."""
+    text = config.get("text_config", config)
+    family = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "phi3": "phi3", "gemma3": "gemma3", "gemma3_text": "gemma3"}.get(
+        text.get("model_type", ""))  # fmt: skip
+    needed = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+    if family is None or any(key not in text for key in needed):
+        return None
+    heads = text["num_attention_heads"]
+    local = family == "gemma3" and text.get("sliding_window")
+    return Shape(
+        family=family,
+        layers=text["num_hidden_layers"],
+        hidden=text["hidden_size"],
+        intermediate=text["intermediate_size"],
+        heads=heads,
+        kv_heads=text.get("num_key_value_heads") or heads,
+        head_dim=text.get("head_dim") or text["hidden_size"] // heads,
+        vocab=text["vocab_size"],
+        tied=config.get("tie_word_embeddings", text.get("tie_word_embeddings", family == "gemma3")),
+        window=text["sliding_window"] if local else 0,
+        global_every=text.get("sliding_window_pattern", 6) if local else 0,
+        vision="vision_config" in config,
+    )
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bytes of one number: of the weights at rest, of what layers compute in, of what is trained; and where it runs."""
+
+    weights: float
+    compute: int
+    trained: int
+    gpu: bool
+
+
+def precision(method: str, width: int, gpu: bool) -> Precision:
+    """How `helpers/training/grpo.py` and `helpers/models/loading.py` hold a model whose dtype has `width` bytes; method "": it is not trained."""
+    if method == "qlora":
+        return Precision(FOUR_BIT, 2, 2, gpu)
+    if method == "full":  # float32 masters; on a GPU their products are computed in bfloat16 (autocast)
+        return Precision(4, 2 if gpu else 4, 4, gpu)
+    return Precision(width, width, 4, gpu)
+
+
+def weight_bytes(model: Shape, at: Precision) -> float:
+    """Bytes of the weights; in 4 bits only matrices are, all else stays in the type that is computed in."""
+    if at.weights != FOUR_BIT:
+        return model.parameters() * at.weights
+    return model.linear() * FOUR_BIT + (model.parameters() - model.linear()) * at.compute
+
+
+def adapter_parameters(model: Shape, lora: Lora) -> int:
+    """Parameters of a LoRA adapter: r · (inputs + outputs) for each matrix it is on."""
+    per_layer = sum(lora.r * sum(model.matrices()[name]) for name in targets(model, lora))
+    seen = VISION["layers"] * lora.r * (4 * 2 * VISION["hidden"] + 2 * (VISION["hidden"] + VISION["intermediate"]))
+    return model.layers * per_layer + (seen if model.vision and lora.target_modules == "all-linear" else 0)
+
+
+def targets(model: Shape, lora: Lora) -> list[str]:
+    """The matrices of a layer that carry an adapter."""
+    every = list(model.matrices())
+    if lora.target_modules == "all-linear":
+        return every
+    asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
+    return [name for name in every if name in asked]
+
+
+def trained_parameters(model: Shape, train: Train) -> int:
+    """Parameters that get a gradient."""
+    return model.parameters() - model.tower() if train.method == "full" else adapter_parameters(model, train.lora)
+
+
+def layer_bytes(model: Shape, train: Train, at: Precision) -> float:
+    """What one layer saves for backward, in bytes a token, the mask apart."""
+    h, a, i, c = model.hidden, model.attention, model.intermediate, at.compute
+    normed = 4 * h + a + model.keys if model.family == "gemma3" else 2 * h  # Gemma: also after each block, queries and keys
+    saved = 4.0 * normed  # RMSNorm's input as float32
+    saved += 4 * a * c + 4 * model.heads  # query, key, value, output of the attention; its log-sum-exp
+    saved += 3 * i * c  # gate, activation(gate), up
+    if train.method == "full":
+        saved += 4 * normed  # the normed values, for the gradient of the norm's weight
+        copies = len([name for name in model.matrices() if name not in ("o_proj", "down_proj")]) if at.gpu else 2
+        return saved + copies * h * c + i * c  # matrix inputs; autocast makes a copy for each matrix; o_proj's is counted
+    on = targets(model, train.lora)
+    saved += train.lora.r * at.trained * len(on)  # what lies between the adapter's two matrices
+    own_copy = at.trained != c or train.lora.dropout > 0  # PEFT casts each matrix's input to the adapter's type
+    if own_copy:
+        return saved + sum(model.matrices()[name][0] for name in on) * (at.trained + (1 if train.lora.dropout else 0))
+    attends = any(name in on for name in ("q_proj", "k_proj", "v_proj", "qkv_proj"))
+    gates = any(name in on for name in ("gate_proj", "up_proj", "gate_up_proj"))
+    return saved + (h * attends + h * gates + i * ("down_proj" in on)) * c
+
+
+def head_bytes(model: Shape, train: Train, at: Precision, sequences: int, prompt: int, completion: int) -> float:
+    """TRL's fused output layer in its backward: a tile of logits, its float32 copies off the GPU, the gradient of its input."""
+    words = min(model.vocab, TILE_WORDS)
+    tokens = sequences * completion if at.gpu else sequences * (prompt + completion - 1)
+    rows = min(tokens, TILE_TOKENS)
+    tile = rows * TILE_WORDS * at.compute + (0 if at.gpu else TILE_COPIES * rows * words * 4)
+    weight = model.vocab * model.hidden * 4 if train.method == "full" else 0  # its gradient, gathered in float32
+    return tile + tokens * model.hidden * (4 + at.compute) + weight
+
+
+def mlp_backward_bytes(model: Shape, at: Precision) -> float:
+    """Gradients alive at once in the backward of one gated MLP, in bytes a token."""
+    return model.intermediate * max(3 * at.compute, at.trained + 2 * at.compute)
+
+
+def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, completion: int) -> float:
+    """Activations of one forward and backward of `batch_size` sequences, at their highest."""
+    tokens = train.batch_size * (prompt + completion)
+    mask = train.batch_size * (prompt + completion) ** 2 * at.compute  # the mask as numbers, made anew by each layer's attention
+    layer = tokens * layer_bytes(model, train, at) + mask
+    kept = model.layers * layer
+    if train.gradient_checkpointing:  # the input of each layer, and one layer recomputed
+        kept = model.layers * tokens * model.hidden * at.compute + layer
+    ends = tokens * model.hidden * (4 + at.compute)  # the last norm, and the embedding
+    moment = max(head_bytes(model, train, at, train.batch_size, prompt, completion), tokens * mlp_backward_bytes(model, at))
+    unpacked = max(inputs * outputs for inputs, outputs in model.matrices().values()) * 2 if train.method == "qlora" else 0
+    cached = model.linear() * 2 if train.method == "full" and at.gpu else 0  # autocast keeps the weights' bfloat16 copies
+    return kept + ends + moment + unpacked + cached
+
+
+def cache_bytes(model: Shape, width: int, sequences: int, length: int) -> float:
+    """KV cache of so many sequences of `length` tokens; local layers keep no more than their window."""
+    full = model.layers // model.global_every if model.global_every else model.layers
+    local = model.layers - full
+    return 2 * model.keys * width * sequences * (full * length + local * min(length, model.window or length))
+
+
+def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, new: int, adapter: bool = False) -> float:
+    """Generating: the KV cache while the prompts are read, or at its end; and the logits of the last position.
+
+    The prompts' last position is cut out of the hidden states, and from such a slice PyTorch 2.13 computes a bfloat16 product
+    without a GPU by copying the output layer's weight once for each sequence (measured: 12 × 336 MB for gemma-3-270m).
+    """
+    layer = model.intermediate * (3 * at.compute + (at.trained if adapter and at.trained != at.compute else 0))
+    reading = sequences * prompt * (layer + 2 * model.hidden * at.compute)
+    copies = model.vocab * model.hidden * 2 if sequences == 1 and not at.gpu and at.compute == 2 else 0
+    first = cache_bytes(model, at.compute, sequences, prompt) + max(reading, copies)
+    whole = cache_bytes(model, at.compute, sequences, prompt + new)
+    logits = sequences * model.vocab * (at.compute + 3 * 4)  # in float32: scaled, their softmax, and the sort of sampling
+    return max(first, whole + whole / model.layers) + logits  # a layer's cache is copied as it grows
+
+
+def likelihood_bytes(model: Shape, at: Precision, sequences: int, length: int) -> float:
+    """Scoring by likelihood: a layer's activations over the prompts read together, or the logits of the answers (`engines.harness`)."""
+    layer = min(sequences * length, max(READ_TOKENS, length)) * (3 * model.intermediate + 2 * model.hidden) * at.compute
+    return max(layer, 2 * sequences * ANSWER * model.vocab * at.compute)
+
+
+def vllm_bytes(model: Shape, at: Precision, sequences: int, length: int, work: float = VLLM_WORK) -> float:
+    """vLLM with a cache for so many sequences at once."""
+    return model.parameters() * at.compute + cache_bytes(model, at.compute, sequences, length) + work
+
+
+def training_bytes(
+    model: Shape, train: Train, at: Precision, prompt: int, completion: int, vllm: bool = False
+) -> dict[str, float]:
+    """Memory of one GRPO run by part, at its highest: prompt and completion are tokens of the longest in a batch.
+
+    Rollouts of a whole step are generated at once (`steps_per_generation` is the accumulation), so either they or the
+    update is the peak. vllm: it writes them, and keeps its copy of the weights and a cache for two steps all along.
+    """
+    trained = trained_parameters(model, train)
+    rollouts = generation_bytes(model, at, train.completions_a_step, prompt, completion, adapter=train.method != "full")
+    reference = weight_bytes(model, at) if train.method == "full" and train.beta else 0  # LoRA switches its adapter off instead
+    return {
+        "weights": weight_bytes(model, at) + reference + (0 if train.method == "full" else trained * at.trained),
+        "optimiser": 3 * trained * at.trained,
+        "update": update_bytes(model, train, at, prompt, completion),
+        "rollouts": 0.0 if vllm else rollouts,
+        "vllm": vllm_bytes(model, at, 2 * train.completions_a_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
+    }
+
+
+def training_peak(parts: dict[str, float]) -> float:
+    """Bytes at the highest moment of a training."""
+    return parts["weights"] + parts["optimiser"] + parts["vllm"] + max(parts["update"], parts["rollouts"])

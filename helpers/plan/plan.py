@@ -1,0 +1,163 @@
+"""What a study needs, before anything is downloaded: `python -m helpers.plan.plan STUDY [--gpu 24GB|H100] [--rate 2000]`, or `make plan`.
+
+Jobs, models, data sets, memory of each step, disk and hours, from the study's parameters alone: no torch, no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import textwrap
+
+from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.plan.needs import WRITTEN, by_vllm, disk, gib, hours, needs, verdict
+from helpers.plan.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
+from helpers.study.files import StudyError
+from helpers.study.study import REPOSITORY, Study, open_study
+
+WIDTH = 110
+
+
+def _number(value: float | None, ending: str = "", digits: int = 1) -> str:
+    return "unknown" if value is None else f"{value:,.{digits}f}{ending}"
+
+
+def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> list[str]:
+    """A heading and, indented below it, rows; numbers (places in `right`) to the right, the last column wrapped at the page's width."""
+    rows = [rows[0], *(("  " + row[0], *row[1:]) for row in rows[1:])]
+    wide = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(wide[n]) if n in right else cell.ljust(wide[n]) for n, cell in enumerate(row[:-1])]
+        start = "  ".join(cells) + "  "
+        lines += textwrap.wrap(row[-1], WIDTH, initial_indent=start, subsequent_indent=" " * len(start)) or [start.rstrip()]
+    return lines
+
+
+def _wrap(text: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def report(study: Study, on: Machine, rate: float | None = None) -> str:
+    """The plan as text for a terminal; its last line is the conclusion."""
+    fits, memory_lines = _memory(study, on)
+    space, free, disk_lines = _disk(study)
+    whole, hour_lines = _hours(study, on, rate)
+    signed = [row["model"] for row in model_rows(study) if row["gated"]]
+    agreements = [f"To accept first, on the model's page on the hub: {', '.join(signed)}", ""] if signed else []
+    short = f", of which only {free:,.0f} GB are free here" if space is not None and space > free else ""
+    end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk{short}."
+    blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines]
+    return "\n".join([*(line for block in blocks for line in [*block, ""]), *agreements, end])
+
+
+def _jobs(study: Study) -> list[str]:
+    jobs = [len(study.filters), len(study.arms), len(study.arms) * len(study.seeds), len(study.scored())]
+    kinds = ("filters", "splits", "trainings", "evaluations")
+    counted = ", ".join(f"{count} {kind}" for count, kind in zip(jobs, kinds, strict=True))
+    return [f"{study.name}: {study.title}", "", f"Jobs: {counted}, 1 analysis, 1 report: {sum(jobs) + 2} in all."]
+
+
+def _models(study: Study) -> list[str]:
+    rows = [("Models", "parameters", "download", "where", "licence; use")]
+    for row in model_rows(study):
+        size = _number(row["parameters"] / 1e6, " M", 0) if row["parameters"] else "size unknown"
+        told = f"{row['licence']}; {row['use']}"
+        rows.append((row["model"], size, _number(row["download"], " GB", 2), row["where"], told))
+    return _table(rows, (1, 2))
+
+
+def _data(study: Study) -> list[str]:
+    rows = [("Data sets", "questions", "download", "where", "use")]
+    for row in data_rows(study):
+        about = _number(row["megabytes"], " MB", 0)
+        rows.append((row["data"], _number(row["questions"], "", 0), about, row["where"], row["use"]))
+    return _table(rows, (1, 2))
+
+
+def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
+    """(whether all steps fit, in a few words; a line for each)."""
+    said = [(need, *verdict(need, on)) for need in needs(study, on)]
+    rows = [("Memory", "needs", "")] + [(need.step, gib(need.total) if need.total else "unknown", told) for need, _, told in said]
+    _, mean, longest = pool_facts(study)
+    kept = "the CUDA context" if on.gpu else "Python and the system"
+    assumed = (
+        f"On {on.name}: {gib(on.memory)}, of which {gib(on.reserve)} are kept for {kept} and for fragmentation. Assumed: training "
+        f"prompts of {prompt_tokens(study, longest)} tokens for the longest question ({prompt_tokens(study, mean)} for the mean "
+        "one), completions as long as allowed, one job at a time unless said."
+    )
+    strange = [task.name for task in study.eval.tasks if asked(study, task) is None]
+    left_out = _wrap(f"Not counted, since nothing is known of them: {', '.join(strange)}") if strange else []
+    failing = dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in said if fits is False)
+    unknown = dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in said if fits is None)
+    fits = f"does not fit ({', '.join(failing)})" if failing else f"unclear ({', '.join(unknown)})" if unknown else "fits"
+    return fits, [*_table(rows, (1,)), *_wrap(assumed), *left_out]
+
+
+def _disk(study: Study) -> tuple[float | None, float, list[str]]:
+    """(gigabytes in all, gigabytes that are free, lines)."""
+    space = disk(study)
+    whole = None if None in space.values() else sum(space.values())
+    free = shutil.disk_usage(next(folder for folder in (study.folder, *study.folder.parents, REPOSITORY) if folder.exists())).free
+    parts = ", ".join(f"{name} {_number(size, ' GB')}" for name, size in space.items())
+    return whole, free / 1e9, _wrap(f"Disk: {parts}; {_number(whole, ' GB')} in all, {free / 1e9:,.0f} GB are free here.", "")
+
+
+def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None, list[str]]:
+    """(hours in all, a line for each step)."""
+    times = hours(study, on, rate)
+    rows = [("Hours", "jobs", "tokens written", "hours", "")]
+    rows += [(step, str(jobs), _number(tokens / 1e6, " M", 2), _number(value, "", 2), "") for step, jobs, tokens, value in times]
+    whole = None if None in [row[3] for row in times] else sum(row[3] for row in times)
+    written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
+    vllm = by_vllm(study, on)
+    length = f"{WRITTEN:g} times as long as allowed" if vllm else "as long as allowed"
+    token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
+    starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
+    forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
+    methods = {study.training(arm).method for arm in study.arms}
+    slower = [
+        words
+        for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
+        if method in methods and not by_vllm(study, on, method)
+    ]
+    slower = (
+        f"Training of {' and '.join(slower)} writes without recorded steps, its completions as long as allowed, and takes longer. "
+        if slower and on.gpu
+        else ""
+    )
+    assumed = (
+        f"Assumed: completions {length}; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
+        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item before its likelihoods are read (while other jobs read){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
+        f"and {on.arithmetic / 1e12:g} Tflop/s{forward}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
+        "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
+    )
+    return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]
+
+
+def main() -> None:
+    """Print the plan, or one line and exit with 1."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.plan.plan", description=__doc__.splitlines()[0])
+    parser.add_argument("study")
+    parser.add_argument("--gpu", help="memory of a GPU, such as 24GB, or A100, H100, H200; without it, the GPU that is here")
+    parser.add_argument("--rate", help="tokens per second of generation, all sequences of a batch together")
+    given = parser.parse_args()
+    try:
+        rate = _rate(given.rate)
+        print(report(open_study(given.study), machine(given.gpu), rate))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+
+
+def _rate(named: str | None) -> float | None:
+    if not named:
+        return None
+    if not re.fullmatch(r"\d+(\.\d+)?", named) or not float(named):
+        raise StudyError(f"RATE={named}: should be tokens per second, such as RATE=2000")
+    return float(named)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""What is known of models, data sets and benchmarks before any of it is downloaded: `sizes.yaml`, and what lies on disk.
+
+Nothing here asks the network or loads a model; what is not known is None and told as "unknown".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from helpers.plan import memory
+from helpers.plan.memory import Shape
+from helpers.questions import pools, prompts
+from helpers.study.files import StudyError
+from helpers.study.schema import HELD_OUT, Task
+from helpers.study.study import TASKS, Study
+
+SIZES = Path(__file__).with_suffix(".yaml")
+TEMPLATE, EXAMPLE = 80, 110  # tokens of the training prompt around a question, and of a worked example
+UNKNOWN_QUESTION = (200, 700)  # mean and longest question of a pool that nothing is known of, in tokens
+
+
+@cache
+def known() -> dict[str, Any]:
+    """The contents of `sizes.yaml`."""
+    return yaml.safe_load(SIZES.read_text(encoding="utf-8"))
+
+
+def folder_of(model: str) -> tuple[Path, str] | None:
+    """(folder, what it is) of a model that need not be downloaded; None if it has to be."""
+    mirror = os.environ.get("OFFLINE_MIRROR", "")
+    unpacked = Path(os.environ.get("MODEL_CACHE", Path.home() / ".cache" / "open-medical-r1")) / model
+    hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub" / f"models--{model.replace('/', '--')}"
+    places = [(Path(model), "folder"), *([(Path(mirror) / model, "mirror")] if mirror else []), (unpacked, "unpacked")]
+    places += [(snapshot, "hub's cache") for snapshot in sorted(hub.glob("snapshots/*"))]
+    return next(((path, kind) for path, kind in places if (path / "config.json").is_file()), None)
+
+
+def shape_of(model: str) -> Shape | None:
+    """A model's shape: as its config.json says where that is at hand, else from `sizes.yaml`; None if neither knows it."""
+    place = folder_of(model)
+    if place:
+        try:
+            found = memory.from_config(json.loads((place[0] / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            raise StudyError(f"{place[0] / 'config.json'}: cannot be read as JSON; get the model again") from None
+        if found:
+            return found
+    facts = known()["models"].get(model)
+    return memory.shape(facts) if facts else None
+
+
+def model_rows(study: Study) -> list[dict[str, Any]]:
+    """One row a model: id, use, parameters, gigabytes to download and on disk, where it is, licence."""
+    uses: dict[str, list[str]] = {study.model.id: ["trained"]}
+    for name, spec in study.filters.items():
+        uses.setdefault(spec.model, []).append(f"filter {name}")
+    rows = []
+    for model, used in uses.items():
+        facts, model_shape, place = known()["models"].get(model, {}), shape_of(model), folder_of(model)
+        weights = 2 * model_shape.parameters() / 1e9 if model_shape else None  # hub and cache hold bfloat16
+        package = facts.get("package", 0) / 1e3
+        licence = facts.get("licence", "see its model card")
+        gated = bool(facts.get("agreement")) and not place and not package
+        rows.append({
+            "model": model, "use": ", ".join(used), "parameters": model_shape.parameters() if model_shape else None,
+            "download": 0.0 if place else package or weights, "disk": 0.0 if place else (package + weights if weights else None),
+            "where": f"here ({place[1]})" if place else "package index" if package else "hub", "gated": gated,
+            "licence": licence + (": accept it on the hub" if gated else "")})  # fmt: skip
+    return rows
+
+
+def data_rows(study: Study) -> list[dict[str, Any]]:
+    """One row a data set: id, use, questions, megabytes, where it is."""
+    mirror = os.environ.get("OFFLINE_MIRROR", "")
+    count, *_ = pool_facts(study)
+    source = study.pool.source
+    local = pools.source_file(study.pool, study.file) is not None
+    facts = known()["pools"].get(source, {})
+    there = bool(mirror) and (Path(mirror) / source).is_dir()
+    rows = [{"data": source, "use": "pool", "questions": count, "megabytes": 0 if local or there else facts.get("megabytes"),
+             "where": "here" if local else "here (mirror)" if there else f"hub at {(study.pool.revision or '?')[:12]}"}]  # fmt: skip
+    for name, tasks in _by_data(study).items():
+        facts = _task(tasks[0].name)
+        there = bool(mirror) and any((Path(mirror) / id).is_dir() for id in (name, facts.get("mirror", name)))
+        items = [item_count(study, task) for task in tasks]
+        home = facts.get("home", "hub")
+        rows.append({"data": name, "use": ", ".join(task.name for task in tasks),
+                     "questions": None if None in items else max(items), "megabytes": 0 if there else facts.get("megabytes"),
+                     "where": "here (mirror)" if there else home if facts else "unknown"})  # fmt: skip
+    return rows
+
+
+def _by_data(study: Study) -> dict[str, list[Task]]:
+    found: dict[str, list[Task]] = {}
+    for task in study.eval.tasks:
+        if not task.name.startswith("starter_") and task.name != HELD_OUT:
+            found.setdefault(_task(task.name).get("data", f"of {task.name}"), []).append(task)
+    return found
+
+
+def pool_facts(study: Study) -> tuple[int | None, int, int]:
+    """(questions, mean and longest question in tokens) of the pool; None questions if that is not known."""
+    if pools.source_file(study.pool, study.file):
+        table = pools.load_pool(study.pool, study.file)
+        length = [len(prompts.lines(row.question, list(row.options))) / 4 for row in table.itertuples()]
+        return len(table), ceil(sum(length) / len(length)), ceil(max(length))
+    source, facts = study.pool.source, known()["pools"].get(study.pool.source, {})
+    mean, longest = facts.get("tokens", UNKNOWN_QUESTION[0]), facts.get("longest", UNKNOWN_QUESTION[1])
+    count = _mirror_rows(study) or pools.TRAINING_QUESTIONS.get(source, {}).get(study.pool.config)
+    return count, mean, longest
+
+
+def _mirror_rows(study: Study) -> int:
+    """Rows of the pool's split in OFFLINE_MIRROR, from the Parquet files' footers; 0 if it is not there."""
+    from pyarrow.parquet import read_metadata
+
+    mirror, pool = os.environ.get("OFFLINE_MIRROR", ""), study.pool
+    files = (Path(mirror) / pool.source).rglob(f"{pool.split}-*.parquet") if mirror else []
+    return sum(read_metadata(file).num_rows for file in files if pool.config in (None, "default", *file.parts))
+
+
+def prompt_tokens(study: Study, question: int) -> int:
+    """Tokens of the training prompt around a question of so many."""
+    return question + TEMPLATE + EXAMPLE * study.prompt.worked_examples
+
+
+@cache
+def _task(name: str) -> dict[str, Any]:
+    """What is known of a task: its own entry, its group's for one subject, else nothing."""
+    tasks = known()["tasks"]
+    if name in tasks or name.startswith("starter_"):
+        return tasks.get(name, {})
+    for group in sorted(known()["subjects"], key=len, reverse=True):
+        items = known()["subjects"][group].get(name.removeprefix(f"{group}_"))
+        if name.startswith(f"{group}_") and items:
+            return tasks[group] | {"items": items, "parts": 1}
+    return {}
+
+
+class _Plain(yaml.SafeLoader):
+    """Reads a task file without importing the functions it names."""
+
+
+_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+@cache
+def _starter(name: str) -> pd.DataFrame:
+    """Questions of a starter task."""
+    told = yaml.load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Plain)["dataset_kwargs"]
+    table = pools.load_starter(told["name"])
+    return table[table["subject_group"] == told["subject_group"]] if "subject_group" in told else table
+
+
+def item_count(study: Study, task: Task) -> int | None:
+    """Questions a task asks one model, rotations apart; None if that is not known."""
+    if task.sample:
+        return len(pd.read_csv(study.beside(task.sample)))
+    limit = task.limit or study.eval.limit
+    if task.name == HELD_OUT:
+        return min(study.split.held_out, limit or study.split.held_out)
+    if task.name.startswith("starter_"):
+        return min(len(_starter(task.name)), limit or len(_starter(task.name)))
+    facts = _task(task.name)
+    return min(facts["items"], limit * facts["parts"] if limit else facts["items"]) if facts else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a task asks: passes through the model, mean and longest prompt in tokens, tokens written (0: likelihood only)."""
+
+    passes: int
+    tokens: int
+    longest: int
+    writes: int
+
+
+def asked(study: Study, task: Task) -> Asked | None:
+    """How a task asks one model; None for a task that nothing is known of."""
+    items = item_count(study, task)
+    if items is None:
+        return None
+    if "reasoning" in task.name or task.name == HELD_OUT:
+        if task.name == HELD_OUT:
+            _, mean, longest = pool_facts(study)
+        elif task.name.startswith("starter_"):
+            mean, longest = _starter_tokens(task.name)
+        else:
+            mean, longest = _task(task.name)["tokens"], _task(task.name)["longest"]
+        return Asked(
+            items, prompt_tokens(study, mean), prompt_tokens(study, longest), task.max_new_tokens or study.eval.max_new_tokens
+        )
+    if task.name.startswith("starter_"):  # scored by the likelihood of each option's text
+        table, (mean, longest) = _starter(task.name), _starter_tokens(task.name)
+        written = "options" not in table or table["options"].isna().all()
+        return Asked(items if written else items * ceil(table["options"].map(len).mean()), mean, longest, 64 if written else 0)
+    facts = _task(task.name)
+    given = study.eval.shots if task.shots is None else task.shots
+    shots = facts.get("shots", 0) if given is None else given
+    rotated = study.eval.rotate if task.rotate is None else task.rotate
+    times = facts["options"] if rotated and facts.get("options") else 1
+    mean, longest = (facts[key] + shots * facts["shot"][place] for place, key in enumerate(("tokens", "longest")))
+    return Asked(items * times, mean, longest, (task.max_new_tokens or facts["writes"]) if "writes" in facts else 0)
+
+
+def _starter_tokens(name: str) -> tuple[int, int]:
+    """Mean and longest question of a starter task, in tokens."""
+    each = 1.0 if "chinese" in name else 0.25  # tokens a character
+    length = [each * len(text) for text in _starter(name)["question"]]
+    return ceil(sum(length) / len(length)) + 30, ceil(max(length)) + 60  # with the longest option

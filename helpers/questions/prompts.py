@@ -1,0 +1,183 @@
+"""The conversation put to a model, and reading an answer back out of its completion.
+
+The prompt follows DeepSeek-R1-Zero (arXiv 2501.12948, table 1): think inside `<think>`, then answer
+inside `<answer>`. It holds no filler text that could be copied as an answer. A question without options
+asks for a number, and has an instruction and worked examples of its own.
+
+Two styles: `chat` renders the tokenizer's chat template; `plain` is a transcript ("User: … Assistant:")
+that a model without a chat template also understands. A model that has no template gets `plain`
+whatever the study says. `prefill` starts the answer for the model; it counts as part of the completion.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from helpers.questions.pools import LETTERS, number
+
+if TYPE_CHECKING:
+    from helpers.study.study import Prompt
+
+_THINK = "The user asks a question. The assistant first thinks about it inside <think> </think>, "
+INSTRUCTION = _THINK + "then gives the letter of the answer inside <answer> </answer>."
+NUMBER_INSTRUCTION = _THINK + "then gives the answer as a number inside <answer> </answer>."
+WORKED_EXAMPLES: tuple[dict[str, Any], ...] = (
+    {
+        "question": "Which organ makes insulin?",
+        "options": ["Liver", "Pancreas", "Spleen", "Kidney"],
+        "thinking": "Insulin comes from islet cells. These lie in the pancreas.",
+        "answer": "B",
+    },
+    {
+        "question": "Which gas do lungs take up?",
+        "options": ["Oxygen", "Nitrogen", "Helium", "Argon"],
+        "thinking": "Lungs bind oxygen to haemoglobin.",
+        "answer": "A",
+    },
+)
+NUMBER_EXAMPLES: tuple[dict[str, Any], ...] = (
+    {
+        "question": "A ward has 6 rooms of 4 beds, and 5 beds are free. How many beds are taken?",
+        "options": [],
+        "thinking": "6 rooms of 4 beds are 6 * 4 = 24 beds. 5 are free, so 24 - 5 = 19 are taken.",
+        "answer": "19",
+    },
+    {
+        "question": "A bottle holds 250 ml of syrup. A child takes 5 ml twice a day. How many days does the bottle last?",
+        "options": [],
+        "thinking": "Twice 5 ml is 10 ml a day. 250 / 10 = 25, so it lasts 25 days.",
+        "answer": "25",
+    },
+)
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+NEXT_TURN = "\nUser"  # in a transcript, where the user would speak again
+
+_SOFT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+_STRICT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_LETTER = re.compile(r"([A-J])|\(([A-J])\)")
+_RUN = re.compile(r"(?<![\w.,])[-+\u2212]?[$]?[.,]*[0-9][0-9.,]*+(?!\d)(?:[eE][-+]?[0-9]+)?")  # what may be a number within words
+
+
+class Reading(NamedTuple):
+    """What a completion says: whether its format is valid, and its letter or number (None: unread).
+
+    exact: the answer block holds that letter or number and nothing else.
+    """
+
+    format_valid: bool
+    predicted: str | None
+    exact: bool
+
+
+def lines(question: str, options: list[str]) -> str:
+    """Question and lettered options, one a line; only the question if it asks for a number."""
+    return "\n".join([question, *(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))])
+
+
+def is_plain(prompt: Prompt, tokenizer: Any) -> bool:
+    """True if this tokenizer gets the transcript: asked for, or it has no chat template."""
+    return prompt.style == "plain" or not tokenizer.chat_template
+
+
+def end_tokens(prompt: Prompt, tokenizer: Any) -> list[int]:
+    """Tokens with which the model itself ends a completion, besides its end-of-text token.
+
+    In a transcript it does so by beginning the user's next turn. Filter, rollouts and reasoning mode
+    all end there; the text of that turn is no part of the completion (`own_words`).
+    """
+    if not is_plain(prompt, tokenizer):
+        return []
+    tokens = tokenizer("\n" + NEXT_TURN, add_special_tokens=False)["input_ids"]
+    return tokens[-1:] if tokenizer.decode(tokens[-1:]).strip() == NEXT_TURN.strip() else []
+
+
+def own_words(completion: str) -> str:
+    """A completion up to where it begins the user's next turn.
+
+    >>> own_words("<answer>B</answer>\\n\\nUser: And which")
+    '<answer>B</answer>\\n'
+    """
+    return completion.split(NEXT_TURN)[0]
+
+
+def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) -> str:
+    """The whole prompt as text, without the token that begins a text where the tokenizer adds it."""
+    instruction, examples = (INSTRUCTION, WORKED_EXAMPLES) if len(options) else (NUMBER_INSTRUCTION, NUMBER_EXAMPLES)
+    turns = []
+    for example in examples[: prompt.worked_examples]:
+        answer = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
+        turns += [("user", lines(example["question"], example["options"])), ("assistant", answer)]
+    turns.append(("user", lines(question, options)))
+    if is_plain(prompt, tokenizer):
+        told = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in turns)
+        space = " " if prompt.prefill else ""
+        return f"{instruction}\n\n{told}\n\nAssistant:{space}{prompt.prefill}"
+    messages = [{"role": "system", "content": instruction}] + [{"role": r, "content": text} for r, text in turns]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception:  # a template that refuses the system role, as Gemma's did: the instruction opens the first turn
+        messages[1]["content"] = f"{instruction}\n\n{messages[1]['content']}"
+        text = tokenizer.apply_chat_template(messages[1:], tokenize=False, add_generation_prompt=True)
+    return text.removeprefix(_added(tokenizer)) + prompt.prefill
+
+
+def _added(tokenizer: Any) -> str:
+    """The token with which a tokenizer begins every text; nothing if it has one but leaves it to the template, as SmolLM2's does."""
+    begins = tokenizer.bos_token and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
+    return tokenizer.bos_token if begins else ""
+
+
+def soft_format(completion: str) -> bool:
+    """True if a thinking block and right after it an answer block begin the completion."""
+    return bool(_SOFT.match(completion.lstrip()))
+
+
+def strict_format(completion: str) -> bool:
+    """True if the completion is a thinking block and an answer block and nothing else, each tag once.
+
+    White space around the blocks is free: asking for fixed line breaks made this reward zero for
+    whole runs of others (open-r1#235).
+    """
+    return bool(_STRICT.fullmatch(completion)) and all(completion.count(tag) == 1 for tag in TAGS)
+
+
+def answer_text(completion: str) -> str | None:
+    """What stands in the last complete answer block, stripped; None if there is none."""
+    found = _ANSWER.findall(completion)
+    return found[-1].strip() if found else None
+
+
+def read_answer(completion: str, options: list[str]) -> Reading:
+    """Read a whole completion (prefill included).
+
+    The letter counts bare or in parentheses; an answer that begins with the text of an option chooses
+    that option (`exact` is False then; of several, the longest).
+
+    Without options the answer is a number, written as `questions.number` writes it: alone in the block
+    (let pass: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
+    the only number among other words. Two numbers, such as a fraction or an equation, are unread.
+    """
+    valid, text = strict_format(completion), answer_text(completion)
+    if text is None:
+        return Reading(valid, None, False)
+    if not len(options):
+        return Reading(valid, *_read_number(text))
+    if letter := _LETTER.fullmatch(text):
+        chosen = letter.group(1) or letter.group(2)
+        known = chosen in LETTERS[: len(options)]
+        return Reading(valid, chosen if known else None, known)
+    begun = [option for option in options if text.casefold().startswith(option.casefold())]
+    if not begun:
+        return Reading(valid, None, False)
+    return Reading(valid, LETTERS[options.index(max(begun, key=len))], False)
+
+
+def _read_number(text: str) -> tuple[str | None, bool]:
+    """The number of an answer block, and whether the block is that number alone."""
+    alone = number(text)
+    if alone is not None:
+        return alone, True
+    runs = _RUN.findall(text)
+    return (number(runs[0].rstrip(".,")), False) if len(runs) == 1 else (None, False)

@@ -1,0 +1,117 @@
+"""Easy and hard: what a filter model's answers say of the questions, and how far filters agree.
+
+Paper, section 3: a question is `easy` if the filter answers it right in the right format, `hard`
+otherwise. Every answer is kept, so that another rule needs no new generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.inter_rater import cohens_kappa
+
+from helpers.questions.prompts import read_answer
+
+
+def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str) -> pd.DataFrame:
+    """Read and judge a filter's completions.
+
+    pool: one row a question. completions: question_id, sample, response, finish_reason, n_tokens.
+    Returns one row an answer: the same columns, then format_valid, predicted, correct, label.
+    """
+    questions = pool.set_index("question_id")
+    asked = questions.loc[completions["question_id"]]
+    readings = [
+        read_answer(prefill + text, list(options))
+        for text, options in zip(completions["response"], asked["options"], strict=True)
+    ]
+    rows = completions.assign(
+        format_valid=[reading.format_valid for reading in readings],
+        predicted=pd.array([reading.predicted for reading in readings], dtype="object"),
+    )
+    rows["correct"] = [r.predicted == answer for r, answer in zip(readings, asked["answer"], strict=True)]
+    rows["label"] = np.where(rows["format_valid"] & rows["correct"], "easy", "hard")
+    return rows
+
+
+def by_question(labels: pd.DataFrame) -> pd.DataFrame:
+    """One row a question: question_id, pass_rate (share of samples that are easy), label (easy if above one half)."""
+    rates = (labels["label"] == "easy").groupby(labels["question_id"], sort=False).mean()
+    table = rates.rename("pass_rate").reset_index()
+    return table.assign(label=np.where(table["pass_rate"] > 0.5, "easy", "hard"))
+
+
+def rates(labels: pd.DataFrame) -> dict[str, Any]:
+    """Shares of all answers, which sum to 1: easy, wrong, valid but no option, unparsed, cut off; and the count."""
+    cut = labels["finish_reason"] == "length"
+    valid = labels["format_valid"]
+    kinds = {
+        "easy (right, in the right format)": labels["label"] == "easy",
+        "wrong option, in the right format": valid & ~labels["correct"] & labels["predicted"].notna(),
+        "right format, but no option": valid & labels["predicted"].isna(),
+        "cut off before the format was complete": ~valid & cut,
+        "otherwise not in the right format": ~valid & ~cut,
+    }
+    return {"answers": len(labels)} | {kind: float(rows.mean()) for kind, rows in kinds.items()}
+
+
+def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Where difficulty lies: easy rate and number of questions by each value of each key (topic, length, …); none is "not stated"."""
+    joined = by_question(labels).merge(pool, on="question_id")
+    joined["length"] = pd.qcut(
+        joined["question"].str.len().rank(method="first"), 4, labels=["shortest quarter", "second", "third", "longest"]
+    )
+    known = [key for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()]
+    parts = [
+        joined.groupby(joined[key] if key == "length" else joined[key].replace("", np.nan).fillna("not stated"), observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
+        .assign(by=key) for key in known
+    ]  # fmt: skip
+    return pd.concat(parts)[["by", "value", "questions", "easy_rate"]].reset_index(drop=True)
+
+
+def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
+    """How far two filters agree on the questions both labelled.
+
+    Returns questions, both_easy, both_hard, only_first_easy, only_second_easy, kappa (Cohen's, as in
+    statsmodels; NaN if both gave one label only), jaccard_easy and jaccard_hard (questions both call so, of those either does),
+    both_wrong (questions on which both chose a wrong option in their first sample), same_wrong (share of these on
+    which it is the same option) and same_wrong_letters (that share if each only followed how often it names each letter).
+    """
+    both = by_question(first).merge(by_question(second), on="question_id", suffixes=("_1", "_2"))
+    easy_1, easy_2 = both["label_1"] == "easy", both["label_2"] == "easy"
+    table = pd.crosstab(easy_1, easy_2).reindex(index=[True, False], columns=[True, False], fill_value=0).to_numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kappa = float(cohens_kappa(table).kappa)
+    wrong = _first_wrong(first).merge(_first_wrong(second), on="question_id")
+    same = wrong["predicted_x"] == wrong["predicted_y"]
+    return {
+        "questions": len(both),
+        "both_easy": int((easy_1 & easy_2).sum()),
+        "both_hard": int((~easy_1 & ~easy_2).sum()),
+        "only_first_easy": int((easy_1 & ~easy_2).sum()),
+        "only_second_easy": int((~easy_1 & easy_2).sum()),
+        "kappa": kappa,
+        "jaccard_easy": _share((easy_1 & easy_2).sum(), (easy_1 | easy_2).sum()),
+        "jaccard_hard": _share((~easy_1 & ~easy_2).sum(), (~easy_1 | ~easy_2).sum()),
+        "both_wrong": len(wrong),
+        "same_wrong": float(same.mean()) if len(wrong) else float("nan"),
+        "same_wrong_letters": _by_letters(wrong["predicted_x"], wrong["predicted_y"]),
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _by_letters(first: pd.Series, second: pd.Series) -> float:
+    """Chance of the same letter if each were drawn from its own counts: Σ p₁(letter) p₂(letter); NaN for no letters."""
+    one, two = first.value_counts(normalize=True), second.value_counts(normalize=True)
+    return float((one * two.reindex(one.index).fillna(0)).sum()) if len(first) else float("nan")
+
+
+def _first_wrong(labels: pd.DataFrame) -> pd.DataFrame:
+    rows = labels[(labels["sample"] == 0) & labels["predicted"].notna() & ~labels["correct"]]
+    return rows[["question_id", "predicted"]]

@@ -1,0 +1,158 @@
+"""A training in this process, or in the several that an accelerate file asks for.
+
+The several are started by `accelerate launch` (huggingface/accelerate), each as `python -m helpers.training.launch`; what they
+print passes through here, so that a notebook shows it as its own, and what they make comes back as files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from helpers.study.files import StudyError, fingerprint, read_table, write_table
+from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.workflow import gpus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from helpers.study.schema import Train
+
+LOG = "log.csv"
+
+
+def accelerate_file(study: Study, train: Train) -> Path | None:
+    """The accelerate file that a training names, beside the study or in `parameters/`; None: one process."""
+    return study.beside(train.accelerate.removeprefix("parameters/")) if train.accelerate else None
+
+
+def processes(study: Study, arm: str) -> int:
+    """How many processes train an arm. Raises StudyError if its accelerate file is missing or does not say."""
+    path = accelerate_file(study, study.training(arm))
+    if path is None:
+        return 1
+    count = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("num_processes")
+    if not isinstance(count, int) or count < 1:
+        raise StudyError(f"{path}: num_processes is {count!r}; should be a whole number, one process a GPU")
+    return count
+
+
+def check(study: Study) -> None:
+    """Raise StudyError, in one line, if the processes of an arm cannot share its batch."""
+    for arm in study.arms:
+        train, count = study.training(arm), processes(study, arm)
+        if train.completions_a_step % count:
+            raise StudyError(
+                f"{study.file}: {train.accelerate} has num_processes {count}, which must divide batch_size × "
+                f"gradient_accumulation of arm {arm} ({train.completions_a_step})"
+            )
+
+
+def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train an arm from its split; the weights go to `train/<arm>/seed<k>/adapter`, checkpoints beside it.
+
+    mark: the fingerprint of the inputs; checkpoints of other inputs, or of another way to share the weights among
+    processes, are not gone on from. Returns (log, one row a step; completions, one row a rollout).
+    """
+    from helpers.training import grpo
+
+    path = accelerate_file(study, study.training(arm))
+    if path is None:
+        return work(study, arm, seed, mark)
+    check(study)
+    enough_gpus(study, arm)
+    mark = f"{mark}-{fingerprint(yaml.safe_load(path.read_text(encoding='utf-8')))}"
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), "--main_process_port", "0"]
+    asked = ["--study", str(study.file.resolve()), "--arm", arm, "--seed", str(seed), "--mark", mark]
+    _stream([*launcher, "--module", "helpers.training.launch", *asked])
+    folder = study.path("train", arm, seed, "checkpoints")
+    log = read_table(folder / LOG, "03_grpo_train")
+    return log, grpo.completion_table(folder, int(log["step"].max()))
+
+
+def enough_gpus(study: Study, arm: str) -> None:
+    """Raise StudyError, in one line, if this job sees fewer GPUs than the arm has processes; a CPU does for DDP."""
+    path, count, seen = accelerate_file(study, study.training(arm)), processes(study, arm), len(gpus.visible())
+    sharded = path is not None and yaml.safe_load(path.read_text(encoding="utf-8")).get("distributed_type") != "MULTI_GPU"
+    if path is not None and count > seen and (seen or sharded):
+        raise StudyError(f"{path}: {count} processes need as many GPUs, this job sees {seen}")
+
+
+def _stream(command: list[str]) -> None:
+    """Run a command; what it prints appears as it comes. Raises StudyError with its last error if it fails.
+
+    The reader is what keeps the command alive: when a kernel is killed, the next line of progress meets a closed pipe
+    and ends the processes.
+    """
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    told = ""
+    try:
+        while piece := os.read(process.stdout.fileno(), 4096):
+            text = piece.decode("utf-8", errors="replace")
+            told = (told + text)[-20_000:]
+            sys.stderr.write(text)
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise StudyError(_why(told))
+
+
+def _why(told: str) -> str:
+    """The reason, from what the processes printed: the study's own line, else the first exception."""
+    lines = [line.strip() for line in told.replace("\r", "\n").splitlines()]
+    own = [line.partition("error: ")[2] for line in lines if line.startswith("error: ")]
+    errors = [line.partition("]:")[2].strip() if line.startswith("[rank") else line for line in lines if "Error: " in line]
+    return own[0] if own else f"training in several processes stopped: {(errors or lines or ['no output'])[0]}"
+
+
+def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The training itself, in this process: alone, or as one of several."""
+    from helpers.models import engines, loading
+    from helpers.training import grpo
+
+    settings, folder = study.training(arm), study.path("train", arm, seed)
+    questions = read_table(study.path("split", arm, "train.parquet"), f"02_split (arm {arm})")
+    tokenizer = loading.load_tokenizer(study.model.id)
+    dtype = "float32" if settings.method == "full" else study.model.dtype
+    model = loading.load_model(study.model.id, dtype, method=settings.method)
+    data = grpo.to_dataset(questions, study.prompt, tokenizer)
+    engine = engines.choose(study.engine, settings.method)
+    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine)
+    log, rollouts = grpo.run(trainer, mark)
+    grpo.save_weights(trainer, folder / "adapter")
+    if trainer.accelerator.is_main_process:
+        write_table(log, folder / "checkpoints" / LOG)
+    return log, rollouts
+
+
+def main() -> None:
+    """One of several processes: `accelerate launch … --module helpers.training.launch --study … --arm … --seed … --mark …`."""
+    import torch
+
+    parser = argparse.ArgumentParser(prog="python -m helpers.training.launch", description=__doc__.splitlines()[0])
+    for name in ("study", "arm", "mark"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    given = parser.parse_args()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        work(open_study(given.study), given.arm, given.seed, given.mark)
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

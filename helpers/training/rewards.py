@@ -1,0 +1,60 @@
+"""The paper's three rewards: pure functions, lists in, lists out, in the form that TRL calls.
+
+Values as in the authors' released code: accuracy 2 or 1, format 1 soft and 1 strict, XML count a
+quarter for each tag. A column `prefill`, if the data has one, is what the prompt already wrote of
+the completion; it counts as part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from helpers.questions.prompts import TAGS, own_words, read_answer, soft_format, strict_format
+
+
+def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:
+    """What the model wrote in its own turn, after what the prompt had begun for it."""
+    begun = prefill or [""] * len(completions)
+    return [start + own_words(text) for start, text in zip(begun, completions, strict=True)]
+
+
+def accuracy(
+    completions: list[str], answer: list[str], options: list[list[str]], prefill: list[str] | None = None, **_: Any
+) -> list[float]:
+    """2 for exactly the right letter, bare or in parentheses; 1 if the answer begins with the right option's text.
+
+    A question without options asks for a number: 2 for the right number alone, 1 for the right number as the only one
+    among other words. These two are ours, in parallel to the authors' values for letters.
+
+    >>> accuracy(["<answer>B</answer>", "<answer>(B)</answer>", "<answer>Iron</answer>"], ["B"] * 3, [["Zinc", "Iron"]] * 3)
+    [2.0, 2.0, 1.0]
+    >>> accuracy(["<answer>1,200</answer>", "<answer>1200 ml</answer>", "<answer>12</answer>"], ["1200"] * 3, [[]] * 3)
+    [2.0, 1.0, 0.0]
+    """
+    rewards = []
+    for completion, right, texts in zip(_whole(completions, prefill), answer, options, strict=True):
+        reading = read_answer(completion, texts)
+        rewards.append(0.0 if reading.predicted != right else 2.0 if reading.exact else 1.0)
+    return rewards
+
+
+def format(completions: list[str], prefill: list[str] | None = None, **_: Any) -> list[float]:
+    """1 for thinking and answer in order at the beginning (soft), 1 more if nothing else is written (strict).
+
+    >>> format(["<think>a</think><answer>B</answer>", "<think>a</think><answer>B</answer> so B", "B"])
+    [2.0, 1.0, 0.0]
+    """
+    return [float(soft_format(text)) + float(strict_format(text)) for text in _whole(completions, prefill)]
+
+
+def xml_count(completions: list[str], prefill: list[str] | None = None, **_: Any) -> list[float]:
+    """A quarter for each of the four tags that occurs exactly once.
+
+    >>> xml_count(["<think>a</think><answer>B</answer>", "<answer>B</answer><answer>C</answer>"])
+    [1.0, 0.0]
+    """
+    return [0.25 * sum(text.count(tag) == 1 for tag in TAGS) for text in _whole(completions, prefill)]
+
+
+ALL: dict[str, Callable[..., list[float]]] = {"accuracy": accuracy, "format": format, "xml_count": xml_count}

@@ -1,0 +1,106 @@
+"""Every guard is made to fire, and does not fire without its reason."""
+
+import pandas as pd
+
+from helpers.analysis import checks
+from helpers.selection import draws
+
+
+def answers(cut, unread):
+    return pd.DataFrame(
+        {"finish_reason": ["length"] * cut + ["stop"] * (10 - cut), "predicted": [None] * unread + ["A"] * (10 - unread)}
+    )
+
+
+def test_answers_of_a_filter():
+    assert checks.filter_answers(answers(3, 2), "self", 0.2) == []
+    (line,) = checks.filter_answers(answers(4, 0), "self", 0.2)
+    assert line == ("More than a third of a filter's answers were cut off; raise its max_new_tokens", "self", "40%")
+    (line,) = checks.filter_answers(answers(0, 3), "self", 0.2)
+    assert line.what.startswith("No answer could be read from more than 20% of a filter's completions")
+    assert (line.where, line.much) == ("self", "30%")
+
+
+def test_what_is_wrong_with_all_models_is_said_once():
+    fired = [checks.Fired("bad", name, "1%") for name in ("untrained", "self/seed0")] + [checks.Fired("odd", "untrained")]
+    assert checks.lines(fired, 2) == ["bad: all 2 models, the untrained one included", "odd: untrained"]
+    assert checks.lines(fired, 3) == ["bad: untrained (1%), self/seed0 (1%)", "odd: untrained"]
+
+
+def test_contamination():
+    assert checks.contamination(0, 103) == []
+    (line,) = checks.lines(checks.contamination(2, 103))
+    assert line == "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split: 2 of 103"
+
+
+def test_a_filter_that_guesses():
+    right = answers(0, 0).assign(correct=[True] * 3 + [False] * 7)
+    many = pd.concat([right] * 100)
+    assert checks.filter_answers(many, "small", 0.2, 0.25) == []
+    (fired,) = checks.filter_answers(many, "small", 0.2, 0.33)
+    assert fired.much == "30% right, by guessing 33%"
+    assert checks.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
+        "its labels are mostly noise"
+    )  # ten answers show nothing
+    assert checks.filter_answers(many, "small", 0.2) == []
+
+
+def test_arms_of_nearly_the_same_questions():
+    """Small sets inside large ones are not the same."""
+    sets = {"a": range(10), "b": range(1, 11), "c": range(5), "d": range(20, 30)}
+    common = draws.common({name: pd.DataFrame({"question_id": list(ids)}) for name, ids in sets.items()})
+    assert common.set_index(["first", "second"])["both"].to_dict() == {
+        ("a", "b"): 9, ("a", "c"): 5, ("a", "d"): 0, ("b", "c"): 4, ("b", "d"): 0, ("c", "d"): 0
+    }  # fmt: skip
+    assert [line.split(": ")[-1] for line in checks.lines(checks.arms(common))] == ["a and b (9 of 10)"]
+
+
+def test_training():
+    log = pd.DataFrame({"clipped_share": [0.2, 0.2], "frac_reward_zero_std": [1.0, 0.5]})
+    assert checks.training(log, "random") == []
+    (cut,) = checks.training(log.assign(clipped_share=0.5), "random")
+    assert "completions were cut off" in cut.what
+    assert (cut.where, cut.much) == ("random", "50%")
+    assert "nothing was learned" in checks.training(log.assign(frac_reward_zero_std=1.0), "random")[0].what
+    late = pd.DataFrame({"clipped_share": 0.0, "frac_reward_zero_std": [0.0] * 6 + [1.0, 0.9, 0.8]})
+    (dead,) = checks.training(late, "random")
+    assert dead.what.startswith("In the last third of a training hardly a group had different rewards")
+    assert dead.much == "90% of the groups had none"
+    assert checks.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
+
+
+def test_trained_weights():
+    assert checks.trained_weights({}, "untrained") == []
+    assert checks.trained_weights({"largest_weight": 0.1, "largest_logit_change": 0.2}, "random/seed0") == []
+    (none,) = checks.trained_weights({"largest_weight": 0.0, "largest_logit_change": 0.0}, "random/seed0")
+    assert "Training changed no weight" in none.what
+
+
+def scores(right, items=100, chance=0.25, unread=0):
+    return pd.DataFrame({"task": "mmlu", "filter": "none", "rotation": 0, "chance": chance, "correct": [True] * right + [False] * (items - right),
+                         "target": (["A", "B"] * items)[:items], "response": ["text"] * items,
+                         "predicted": [None] * unread + (["A", "B"] * items)[: items - unread]})  # fmt: skip
+
+
+def test_one_letter_for_nearly_everything():
+    many = scores(30).assign(predicted=["B"] * 76 + ["A"] * 24)
+    (line,) = checks.scores(many, "self/seed0", 0.2)
+    assert (line.what, line.where, line.much) == ("More than 75% of the answers to mmlu name one letter", "self/seed0", "B 76%")
+    assert checks.scores(many.assign(predicted=["B"] * 75 + ["A"] * 25), "self/seed0", 0.2) == []
+    assert checks.scores(many.assign(predicted="7"), "self/seed0", 0.2) == []  # a number
+    assert checks.scores(many.assign(target="B"), "self/seed0", 0.2) == []  # which is right whatever is asked
+
+
+def test_scores_below_chance():
+    # one standard error of chance is sqrt(0.25 * 0.75 / 100) = 4.3 points, so four of them end at 7.7 %
+    assert checks.scores(scores(8), "untrained", 0.2) == []
+    (line,) = checks.scores(scores(7), "untrained", 0.2)
+    assert line.what.startswith("mmlu is more than four standard errors below chance (25.0%)")
+    assert line.much == "7.0% of 100"
+    assert checks.scores(scores(0, chance=0.0), "untrained", 0.2) == []
+
+
+def test_answers_that_could_not_be_read():
+    (line,) = checks.scores(scores(30, unread=21), "untrained", 0.2)
+    assert line == ("No answer could be read from more than 20% of the completions to mmlu", "untrained", "21%")
+    assert checks.scores(scores(30, unread=20), "untrained", 0.2) == []
