@@ -24,13 +24,13 @@ PAGES = (
 )
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
-SCORING = gpus.parts(S.eval.runs_a_gpu)
+SCORING = gpus.parts(S.eval.runs_per_gpu)
 
 def gpu(wildcards):
     return launch.processes(S, wildcards.arm)
 
 def gpu_parts(wildcards):
-    return gpu(wildcards) * gpus.parts(S.training(wildcards.arm).runs_a_gpu)
+    return gpu(wildcards) * gpus.parts(S.training(wildcards.arm).runs_per_gpu)
 
 def labels(wildcards):
     name = S.arms[wildcards.arm].filter
@@ -45,7 +45,7 @@ rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
     priority: 1
-    resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_a_gpu)
+    resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_per_gpu)
     shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
 rule split:

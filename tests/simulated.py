@@ -111,7 +111,7 @@ def training(
 ) -> tuple[pd.DataFrame, ...]:
     """(log, completions) of one run of at most `most` steps."""
     train = study.training(arm)
-    steps, each = min(train.steps(len(chosen)), most or 10**9), train.completions_a_step
+    steps, each = min(train.steps(len(chosen)), most or 10**9), train.completions_per_step
     far = np.repeat(np.linspace(0, 1, steps), each)
     groups = np.arange(steps * each) // train.rollouts
     valid, right = rng.random(len(far)) < 0.3 + 0.65 * np.minimum(1, 4 * far), rng.random(len(far)) < 0.3 + 0.05 * far

@@ -52,7 +52,7 @@ def test_the_table_of_speed():
     alone, vllm = runs["transformers", "0.5", 1].iloc[0], runs["vllm", "0.5", 1].iloc[0]
     four = runs["transformers", "0.5", 4]
     wanted |= {"training": 1 / alone["step_seconds"], "training-four": (1 / four["step_seconds"]).sum(), "training-vllm": 1 / vllm["step_seconds"],
-               "rollouts": alone["tokens_a_second"], "rollouts-four": four["tokens_a_second"].sum(), "rollouts-vllm": vllm["tokens_a_second"],
+               "rollouts": alone["tokens_per_second"], "rollouts-four": four["tokens_per_second"].sum(), "rollouts-vllm": vllm["tokens_per_second"],
                "first": alone["first_step_seconds"], "first-vllm": vllm["first_step_seconds"],
                "step": alone["step_seconds"], "generation": alone["generation_seconds"],
                "larger": runs["vllm", "1.5", 1]["step_seconds"].item(), "larger-three": runs["vllm", "1.5", 3]["step_seconds"].mean()}  # fmt: skip

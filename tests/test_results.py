@@ -38,7 +38,7 @@ def test_labels_logs_and_rollouts_are_there_and_no_texts_of_the_data_sets(name):
             steps = pd.read_csv(folder / "train" / arm / f"seed{seed}" / "log.csv")["step"]
             assert len(steps) == study.training(arm).steps(study.arms[arm].wanted)
             wrote = pd.read_parquet(folder / "train" / arm / f"seed{seed}" / "completions.parquet")
-            assert len(wrote) == len(steps) * study.training(arm).completions_a_step
+            assert len(wrote) == len(steps) * study.training(arm).completions_per_step
             assert set(wrote.select_dtypes(["object", "string"])) == {"question_id", "completion"}
     for filter in study.filters:
         labels = pd.read_parquet(folder / "filter" / filter / "labels.parquet")

@@ -24,9 +24,8 @@ import pandas as pd
 import psutil
 import torch
 
-from helpers.models import loading
+from helpers.models import loading, shape
 from helpers.plan import memory
-from helpers.plan.sizes import known
 from helpers.study.schema import Prompt, Train
 from helpers.training import grpo
 
@@ -77,7 +76,7 @@ def main() -> None:
         peak.going = False
         peak.join()
     width = {"float32": 4, "bfloat16": 2}[dtype]
-    model = memory.shape(known()["models"][model_id])
+    model = shape.shape(shape.known_models()[model_id])
     parts = memory.training_bytes(model, train, memory.precision(train.method, width, gpu=ON_GPU), shown, new)
     measured, estimated = torch.cuda.max_memory_allocated() if ON_GPU else peak.highest - before, memory.training_peak(parts)
     machine = torch.cuda.get_device_name() if ON_GPU else "two-core CPU with bfloat16 instructions, one thread"

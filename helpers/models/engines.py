@@ -24,10 +24,8 @@ from unittest.mock import patch
 import torch
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 
-from helpers.models import loading
-from helpers.plan import memory
+from helpers.models import device, loading, shape
 from helpers.study.files import StudyError
-from helpers.workflow import gpus
 
 Name = Literal["auto", "transformers", "vllm"]
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
@@ -311,31 +309,29 @@ class VLLM:
 def _division(weights: Weights) -> tuple[bool, float, dict[str, int]]:
     """How vLLM divides a GPU, or its share of one: (transformers reads beside it, the part it takes, its options).
 
-    Where both fit, transformers gets its copy of the weights and `memory.READ_WORK`. A GPU that other processes use as well
+    Where both fit, transformers gets its copy of the weights and `shape.READ_WORK`. A GPU that other processes use as well
     gets a cache of a stated size: of itself vLLM takes what it measures to be free, and fails where another takes or frees
     memory meanwhile. Raises StudyError if a share leaves no room for a cache.
     """
-    whole, share, size = torch.cuda.get_device_properties(0).total_memory, gpus.share(), weight_bytes(weights)
+    whole, share, size = torch.cuda.get_device_properties(0).total_memory, device.share(), weight_bytes(weights)
     if size is None:  # not known how large it is: vLLM does all, and measures
-        return False, memory.GPU_PART * share, {}
-    mine = memory.GPU_PART * share * whole
-    beside = mine - size - memory.READ_WORK
-    both = weights.read and beside - size - memory.VLLM_WORK >= LEAST_CACHE
+        return False, shape.GPU_PART * share, {}
+    mine = shape.GPU_PART * share * whole
+    beside = mine - size - shape.READ_WORK
+    both = weights.read and beside - size - shape.VLLM_WORK >= LEAST_CACHE
     mine = beside if both else mine
-    left = int(mine - size - memory.VLLM_WORK)
+    left = int(mine - size - shape.VLLM_WORK)
     if share < 1 and left < LEAST_CACHE:
         raise StudyError(
-            f"{weights.model}: {share:.0%} of this GPU is too little for vLLM; a smaller runs_a_gpu gives each job more"
+            f"{weights.model}: {share:.0%} of this GPU is too little for vLLM; a smaller runs_per_gpu gives each job more"
         )
     return both, mine / whole, {"kv_cache_memory_bytes": left} if share < 1 else {}
 
 
 def weight_bytes(weights: Weights) -> int | None:
     """Bytes of the weights in memory; None for a model whose shape is not known."""
-    from helpers.plan import sizes  # here, since that module reads a table of models which nothing else of this one needs
-
-    shape = sizes.shape_of(weights.model)
-    return shape and shape.parameters() * loading.dtype_of(weights.dtype).itemsize
+    found = shape.shape_of(weights.model)
+    return found and found.parameters() * loading.dtype_of(weights.dtype).itemsize
 
 
 def _largest_change(weights: Weights) -> float:
@@ -444,7 +440,7 @@ def _harness_of() -> Any:
 
     Prompts are cut into tokens together (`_cut`). The output layer is asked for logits only where answers stand: those of whole
     prompts take many times the memory of the model (17 GB for 64 prompts of 460 tokens and 152,000 words). Those of short
-    answers leave the GPU at once. A batch of long prompts is read in parts (`memory.READ_TOKENS`). And batches have one size
+    answers leave the GPU at once. A batch of long prompts is read in parts (`shape.READ_TOKENS`). And batches have one size
     where the cache has a fixed one (`Transformers`).
     """
     from lm_eval.models import huggingface
@@ -479,7 +475,7 @@ def _harness_of() -> Any:
 
         def _model_call(self, inps: torch.Tensor, attn_mask: Any = None, labels: Any = None) -> torch.Tensor:
             """Logits of shape (batch, longest answer, vocabulary), each row up to where its prompt and answer end."""
-            rows = max(1, memory.READ_TOKENS // inps.shape[1])
+            rows = max(1, shape.READ_TOKENS // inps.shape[1])
             parts = zip(inps.split(rows), torch.tensor(self.ends).split(rows), strict=True)
             return torch.cat([self._read(prompts[:, : int(ends.max())], ends) for prompts, ends in parts])
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from helpers.plan import memory
-from helpers.plan.memory import GIB, Shape
+from helpers.models.shape import GIB, Shape, cache_bytes
 from helpers.study.files import StudyError
 from helpers.study.schema import Train
 
@@ -144,7 +143,7 @@ class Speed:
         if self.rate:
             return sequences * new / self.rate
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
-        cached = memory.cache_bytes(self.model, self.width, batch, prompt + new // 2)
+        cached = cache_bytes(self.model, self.width, batch, prompt + new // 2)
         moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows
         work = self.forward(batch)
         start = self.waiting(self.model.layers * (START_VLLM if self.vllm else START_STEP))

@@ -18,109 +18,18 @@ What is counted, and where each term is from:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from helpers.models.shape import READ_TOKENS, VISION, VLLM_ROLLOUTS, VLLM_WORK, Shape, cache_bytes
 
 if TYPE_CHECKING:
     from helpers.study.schema import Lora, Train
 
-GIB = 2**30
 FOUR_BIT = 0.5 + 4 / 64  # bytes a parameter: the weight, and its share of the block's scale
 TILE_WORDS, TILE_TOKENS = 32768, 4096  # of TRL's fused head
 TILE_COPIES = 7.25  # float32 copies of a tile alive at once in its backward without Triton: y, z, log p, p, grad, two of the
 # one-hot minus p and its product with the gradient, and a boolean one-hot
 ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one where it is a letter)
-GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
-VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
-READ_TOKENS = 16384  # of prompts read together for their likelihoods; the longest 64 of MMLU-Pro have 107,000
-READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
-VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A decoder's shape, by the names of `sizes.yaml`; window: tokens a local layer sees, all but each `global_every`-th."""
-
-    family: str
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    tied: bool
-    window: int = 0
-    global_every: int = 0
-    vision: bool = False
-
-    @property
-    def attention(self) -> int:
-        """Width of all query heads together."""
-        return self.heads * self.head_dim
-
-    @property
-    def keys(self) -> int:
-        """Width of all key heads together."""
-        return self.kv_heads * self.head_dim
-
-    def matrices(self) -> dict[str, tuple[int, int]]:
-        """(inputs, outputs) of the linear layers of one decoder layer, by their name in transformers."""
-        h, a, k, i = self.hidden, self.attention, self.keys, self.intermediate
-        if self.family == "phi3":
-            return {"qkv_proj": (h, a + 2 * k), "o_proj": (a, h), "gate_up_proj": (h, 2 * i), "down_proj": (i, h)}
-        return {"q_proj": (h, a), "k_proj": (h, k), "v_proj": (h, k), "o_proj": (a, h),
-                "gate_proj": (h, i), "up_proj": (h, i), "down_proj": (i, h)}  # fmt: skip
-
-    def linear(self) -> int:
-        """Parameters of the decoder's matrices, which 4 bits are for."""
-        return self.layers * sum(inputs * outputs for inputs, outputs in self.matrices().values())
-
-    def parameters(self) -> int:
-        """All parameters, with embedding, norms, biases and vision tower."""
-        embedding = self.vocab * self.hidden * (1 if self.tied else 2)
-        norms = 4 * self.hidden + 2 * self.head_dim if self.family == "gemma3" else 2 * self.hidden
-        biases = self.attention + 2 * self.keys if self.family == "qwen2" else 0
-        return embedding + self.linear() + self.layers * (norms + biases) + self.hidden + self.tower()
-
-    def tower(self) -> int:
-        """Parameters of the vision tower and its projection, which are loaded though no study shows a picture."""
-        if not self.vision:
-            return 0
-        h, i = VISION["hidden"], VISION["intermediate"]
-        layer = 4 * (h * h + h) + 2 * h * i + i + h + 4 * h
-        patches = 3 * VISION["patch"] ** 2 * h + h + VISION["positions"] * h
-        return patches + VISION["layers"] * layer + 2 * h + h * self.hidden + h
-
-
-def shape(facts: dict[str, Any]) -> Shape:
-    """A shape from the facts of `sizes.yaml`, which hold more than it."""
-    return Shape(**{key: value for key, value in facts.items() if key in Shape.__dataclass_fields__})
-
-
-def from_config(config: dict[str, Any]) -> Shape | None:
-    """A shape from a model's config.json; None for an architecture that the formulas are not about."""
-    text = config.get("text_config", config)
-    family = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "phi3": "phi3", "gemma3": "gemma3", "gemma3_text": "gemma3"}.get(
-        text.get("model_type", ""))  # fmt: skip
-    needed = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
-    if family is None or any(key not in text for key in needed):
-        return None
-    heads = text["num_attention_heads"]
-    local = family == "gemma3" and text.get("sliding_window")
-    return Shape(
-        family=family,
-        layers=text["num_hidden_layers"],
-        hidden=text["hidden_size"],
-        intermediate=text["intermediate_size"],
-        heads=heads,
-        kv_heads=text.get("num_key_value_heads") or heads,
-        head_dim=text.get("head_dim") or text["hidden_size"] // heads,
-        vocab=text["vocab_size"],
-        tied=config.get("tie_word_embeddings", text.get("tie_word_embeddings", family == "gemma3")),
-        window=text["sliding_window"] if local else 0,
-        global_every=text.get("sliding_window_pattern", 6) if local else 0,
-        vision="vision_config" in config,
-    )
 
 
 @dataclass(frozen=True)
@@ -221,13 +130,6 @@ def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, complet
     return kept + ends + moment + unpacked + cached
 
 
-def cache_bytes(model: Shape, width: int, sequences: int, length: int) -> float:
-    """KV cache of so many sequences of `length` tokens; local layers keep no more than their window."""
-    full = model.layers // model.global_every if model.global_every else model.layers
-    local = model.layers - full
-    return 2 * model.keys * width * sequences * (full * length + local * min(length, model.window or length))
-
-
 def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, new: int, adapter: bool = False) -> float:
     """Generating: the KV cache while the prompts are read, or at its end; and the logits of the last position.
 
@@ -263,14 +165,14 @@ def training_bytes(
     update is the peak. vllm: it writes them, and keeps its copy of the weights and a cache for two steps all along.
     """
     trained = trained_parameters(model, train)
-    rollouts = generation_bytes(model, at, train.completions_a_step, prompt, completion, adapter=train.method != "full")
+    rollouts = generation_bytes(model, at, train.completions_per_step, prompt, completion, adapter=train.method != "full")
     reference = weight_bytes(model, at) if train.method == "full" and train.beta else 0  # LoRA switches its adapter off instead
     return {
         "weights": weight_bytes(model, at) + reference + (0 if train.method == "full" else trained * at.trained),
         "optimiser": 3 * trained * at.trained,
         "update": update_bytes(model, train, at, prompt, completion),
         "rollouts": 0.0 if vllm else rollouts,
-        "vllm": vllm_bytes(model, at, 2 * train.completions_a_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
+        "vllm": vllm_bytes(model, at, 2 * train.completions_per_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
     }
 
 

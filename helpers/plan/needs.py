@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from helpers.models.shape import GIB, GPU_PART, READ_WORK, Shape, shape_of
 from helpers.plan import memory
 from helpers.plan.machine import CONTEXT, START_JOB, Machine, Speed, gpu, width
-from helpers.plan.memory import GIB, Shape
-from helpers.plan.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens, shape_of
+from helpers.plan.sizes import Asked, asked, data_rows, model_rows, pool_facts, prompt_tokens
 from helpers.study.schema import HELD_OUT, Filter, Train
 from helpers.study.study import Study
 
@@ -29,7 +29,7 @@ DECIDES = {
     "max_completion_tokens",
     "lora",
     "gradient_checkpointing",
-    "runs_a_gpu",
+    "runs_per_gpu",
 }
 PARTS = {
     "weights": "weights",
@@ -57,20 +57,20 @@ def needs(study: Study, on: Machine) -> list[Need]:
     vllm = by_vllm(study, on)
     for name, spec in study.filters.items():
         one = _filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model), vllm)
-        found.append(_sharing(one, f"filters.{name}.runs_a_gpu", spec.runs_a_gpu, on))
+        found.append(_sharing(one, f"filters.{name}.runs_per_gpu", spec.runs_per_gpu, on))
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
         writes = by_vllm(study, on, train.method) and not train.vllm_server
         one = _training_need(f"03 train {_some(arms)}", model, train, prompt, size, on, writes)
-        found.append(_sharing(one, "train.runs_a_gpu", train.runs_a_gpu, on))
+        found.append(_sharing(one, "train.runs_per_gpu", train.runs_per_gpu, on))
     scored = [
         _eval_need(
-            "04 eval", study, model, memory.precision("", size, on.gpu), vllm, memory.GPU_PART * on.memory / study.eval.runs_a_gpu
+            "04 eval", study, model, memory.precision("", size, on.gpu), vllm, GPU_PART * on.memory / study.eval.runs_per_gpu
         )
     ]
     if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
         scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu), False, 0.0))
-    return found + [_sharing(one, "eval.runs_a_gpu", study.eval.runs_a_gpu, on) for one in scored]
+    return found + [_sharing(one, "eval.runs_per_gpu", study.eval.runs_per_gpu, on) for one in scored]
 
 
 def by_vllm(study: Study, on: Machine, method: str = "lora") -> bool:
@@ -152,7 +152,7 @@ def _training_need(step: str, model: Shape | None, train: Train, prompt: int, si
 def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
     """Changes of a training that save memory, the ones that change no result first."""
     spare = {} if train.gradient_checkpointing else {"gradient_checkpointing": True}
-    single = {"batch_size": 1, "gradient_accumulation": train.completions_a_step} if train.batch_size > 1 else {}
+    single = {"batch_size": 1, "gradient_accumulation": train.completions_per_step} if train.batch_size > 1 else {}
     cheap = [spare, single, spare | single]
     other = [{"method": "lora"}] if train.method == "full" else []
     other += [{"method": "qlora"}] if train.method != "qlora" and on.gpu else []
@@ -183,8 +183,8 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     if vllm:
         longest = max((how.longest + how.writes for task in study.eval.tasks if (how := asked(study, task))), default=0)
         own = memory.vllm_bytes(model, at, 1, longest)
-        both = own + weights + memory.READ_WORK
-        total, told = (both, f"weights twice + vLLM {gib(own - weights)} + reading {gib(memory.READ_WORK)}") if both <= room else (
+        both = own + weights + READ_WORK
+        total, told = (both, f"weights twice + vLLM {gib(own - weights)} + reading {gib(READ_WORK)}") if both <= room else (
             own, f"weights {gib(weights)} + vLLM {gib(own - weights)}, which reads as well for want of room")  # fmt: skip
         return Need(step, total, told, _without_vllm([("", weights + rest), *ways]))
     batch = next((_at_a_time(study, asked(study, task)) for task in study.eval.tasks if task.name == name), largest)
@@ -230,8 +230,8 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
     for name, spec in study.filters.items():
         model, answers = shape_of(spec.model), (count or 0) * spec.samples
         length, told = _length(spec.max_new_tokens, by_vllm(study, on)), model is not None and count is not None
-        speed = Speed(model, on, size, rate, by_vllm(study, on), spec.runs_a_gpu) if told else None
-        seconds = (_starting(spec.runs_a_gpu, on) + speed.writing(answers, spec.batch_size, prompt, length)) if speed else None
+        speed = Speed(model, on, size, rate, by_vllm(study, on), spec.runs_per_gpu) if told else None
+        seconds = (_starting(spec.runs_per_gpu, on) + speed.writing(answers, spec.batch_size, prompt, length)) if speed else None
         rows.append((f"01 filter {name}", 1, answers * length, seconds and seconds / 3600))
     model = shape_of(study.model.id)
     written, seconds = 0, 0.0
@@ -239,14 +239,14 @@ def hours(study: Study, on: Machine, rate: float | None) -> list[tuple[str, int,
         train = study.training(arm)
         steps = train.steps(spec.wanted) * len(study.seeds)
         length = _length(train.max_completion_tokens, by_vllm(study, on, train.method))
-        written += steps * train.completions_a_step * length
+        written += steps * train.completions_per_step * length
         if model:
-            speed = Speed(model, on, size, rate, by_vllm(study, on, train.method), train.runs_a_gpu)
-            once = speed.writing(train.completions_a_step, train.completions_a_step, prompt, length)
+            speed = Speed(model, on, size, rate, by_vllm(study, on, train.method), train.runs_per_gpu)
+            once = speed.writing(train.completions_per_step, train.completions_per_step, prompt, length)
             once += speed.updating(train, prompt + length)
-            seconds += steps * once + len(study.seeds) * _starting(train.runs_a_gpu, on)
+            seconds += steps * once + len(study.seeds) * _starting(train.runs_per_gpu, on)
     rows.append(("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None))
-    runs = study.eval.runs_a_gpu
+    runs = study.eval.runs_per_gpu
     step, jobs, tokens, each = _eval_hours(study, Speed(model, on, size, rate, by_vllm(study, on), runs) if model else None)
     return [*rows, (step, jobs, tokens, each and each + jobs * _starting(runs, on) / 3600)]
 
@@ -285,7 +285,7 @@ def disk(study: Study) -> dict[str, float | None]:
     for arm, spec in study.arms.items():
         train, runs = study.training(arm), len(study.seeds)
         steps = train.steps(spec.wanted)
-        text += 4 * runs * steps * train.completions_a_step * train.max_completion_tokens
+        text += 4 * runs * steps * train.completions_per_step * train.max_completion_tokens
         if model:
             result = 4 * memory.trained_parameters(model, train)
             saved = ceil(steps / train.save_steps)

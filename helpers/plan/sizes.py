@@ -5,7 +5,6 @@ Nothing here asks the network or loads a model; what is not known is None and to
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -16,10 +15,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from helpers.plan import memory
-from helpers.plan.memory import Shape
+from helpers.models.shape import folder_of, known_models, shape_of
 from helpers.questions import pools, prompts
-from helpers.study.files import StudyError
 from helpers.study.schema import HELD_OUT, Task
 from helpers.study.study import TASKS, Study
 
@@ -34,30 +31,6 @@ def known() -> dict[str, Any]:
     return yaml.safe_load(SIZES.read_text(encoding="utf-8"))
 
 
-def folder_of(model: str) -> tuple[Path, str] | None:
-    """(folder, what it is) of a model that need not be downloaded; None if it has to be."""
-    mirror = os.environ.get("OFFLINE_MIRROR", "")
-    unpacked = Path(os.environ.get("MODEL_CACHE", Path.home() / ".cache" / "open-medical-r1")) / model
-    hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub" / f"models--{model.replace('/', '--')}"
-    places = [(Path(model), "folder"), *([(Path(mirror) / model, "mirror")] if mirror else []), (unpacked, "unpacked")]
-    places += [(snapshot, "hub's cache") for snapshot in sorted(hub.glob("snapshots/*"))]
-    return next(((path, kind) for path, kind in places if (path / "config.json").is_file()), None)
-
-
-def shape_of(model: str) -> Shape | None:
-    """A model's shape: as its config.json says where that is at hand, else from `sizes.yaml`; None if neither knows it."""
-    place = folder_of(model)
-    if place:
-        try:
-            found = memory.from_config(json.loads((place[0] / "config.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            raise StudyError(f"{place[0] / 'config.json'}: cannot be read as JSON; get the model again") from None
-        if found:
-            return found
-    facts = known()["models"].get(model)
-    return memory.shape(facts) if facts else None
-
-
 def model_rows(study: Study) -> list[dict[str, Any]]:
     """One row a model: id, use, parameters, gigabytes to download and on disk, where it is, licence."""
     uses: dict[str, list[str]] = {study.model.id: ["trained"]}
@@ -65,7 +38,7 @@ def model_rows(study: Study) -> list[dict[str, Any]]:
         uses.setdefault(spec.model, []).append(f"filter {name}")
     rows = []
     for model, used in uses.items():
-        facts, model_shape, place = known()["models"].get(model, {}), shape_of(model), folder_of(model)
+        facts, model_shape, place = known_models().get(model, {}), shape_of(model), folder_of(model)
         weights = 2 * model_shape.parameters() / 1e9 if model_shape else None  # hub and cache hold bfloat16
         package = facts.get("package", 0) / 1e3
         licence = facts.get("licence", "see its model card")

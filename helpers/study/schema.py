@@ -76,7 +76,7 @@ class Filter(Strict):
     temperature: Annotated[float, Field(ge=0)] = 0.0
     max_new_tokens: Count = 1024
     batch_size: Count = 32
-    runs_a_gpu: Sharing = 1
+    runs_per_gpu: Sharing = 1
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Filter:
@@ -157,14 +157,14 @@ class Train(Strict):
     keep_checkpoints: bool = False
     accelerate: str | None = None
     vllm_server: str | None = None
-    runs_a_gpu: Sharing = 1
+    runs_per_gpu: Sharing = 1
     lora: Lora = Lora()
 
     @model_validator(mode="after")
     def _whole_groups(self) -> Train:
-        if self.completions_a_step % self.rollouts:
+        if self.completions_per_step % self.rollouts:
             raise ValueError(
-                f"batch_size × gradient_accumulation is {self.completions_a_step}, "
+                f"batch_size × gradient_accumulation is {self.completions_per_step}, "
                 f"which must be a multiple of rollouts ({self.rollouts}), so that groups are whole"
             )
         if self.reward_weights and not any(self.reward_weights.get(name, 1.0) for name in REWARDS):
@@ -172,18 +172,18 @@ class Train(Strict):
         return self
 
     @property
-    def completions_a_step(self) -> int:
+    def completions_per_step(self) -> int:
         """Completions in one optimiser step, on one device."""
         return self.batch_size * self.gradient_accumulation
 
     @property
-    def questions_a_step(self) -> int:
+    def questions_per_step(self) -> int:
         """Questions in one optimiser step."""
-        return self.completions_a_step // self.rollouts
+        return self.completions_per_step // self.rollouts
 
     def steps(self, questions: int) -> int:
         """Optimiser steps of a run over so many questions; those that fill no whole step are left out of an epoch."""
-        full = -(-self.epochs * (questions // self.questions_a_step) // 1)
+        full = -(-self.epochs * (questions // self.questions_per_step) // 1)
         return self.max_steps or int(full)
 
 
@@ -213,7 +213,7 @@ class Eval(Strict):
     groups: dict[Side, list[str]] = GROUPS
     batch_size: Count = 16
     generation_batch_size: Count | None = None
-    runs_a_gpu: Sharing = 1
+    runs_per_gpu: Sharing = 1
     limit: Count | None = None
     shots: Annotated[int, Field(ge=0)] | None = None
     chat_template: bool = False

@@ -45,9 +45,9 @@ SPEED_ONLY = (
     "keep_checkpoints",
     "accelerate",
     "vllm_server",
-    "runs_a_gpu",
+    "runs_per_gpu",
 )  # change no result of a training
-INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_a_gpu")  # change greedy answers and scores by rounding only
+INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")  # change greedy answers and scores by rounding only
 
 
 class Study(Strict):
@@ -102,8 +102,10 @@ class Study(Strict):
                 train = self.training(name)
             except ValidationError as error:
                 raise ValueError(f"arms.{name}.train: {_one_line(error, Train)}") from None
-            if arm.wanted < train.questions_a_step:
-                raise ValueError(f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({train.questions_a_step})")
+            if arm.wanted < train.questions_per_step:
+                raise ValueError(
+                    f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({train.questions_per_step})"
+                )
         return self
 
     @model_validator(mode="after")
@@ -235,7 +237,7 @@ class Study(Strict):
             return {}
         divided = {"batch_size", "gradient_accumulation"}  # how a step is divided; what a step holds is told
         theirs, ours = (
-            {"completions a step": train.completions_a_step} | train.model_dump(mode="json", exclude=divided)
+            {"completions a step": train.completions_per_step} | train.model_dump(mode="json", exclude=divided)
             for train in (control, self.train)
         )
         return {key: (value, ours[key]) for key, value in theirs.items() if value != ours[key] and key not in SPEED_ONLY}

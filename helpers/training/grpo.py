@@ -28,12 +28,10 @@ from peft import LoraConfig
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 
-from helpers.models import engines, loading
-from helpers.plan import memory, sizes
+from helpers.models import device, engines, loading, shape
 from helpers.questions import prompts
 from helpers.study.files import StudyError, fingerprint, write_json
 from helpers.training import rewards
-from helpers.workflow import gpus
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
@@ -85,9 +83,9 @@ def share(train: Train, processes: int) -> tuple[int, int]:
 
     Accumulation is divided first, since a smaller batch is slower. Raises StudyError if it does not come out even.
     """
-    if train.completions_a_step % processes:
+    if train.completions_per_step % processes:
         raise StudyError(
-            f"train.accelerate: {processes} processes cannot share a step of {train.completions_a_step} completions "
+            f"train.accelerate: {processes} processes cannot share a step of {train.completions_per_step} completions "
             "(batch_size × gradient_accumulation); change num_processes of the accelerate file, or the batch"
         )
     fewer = math.gcd(train.gradient_accumulation, processes)
@@ -104,7 +102,7 @@ def vllm_options(train: Train, longest: int, ends: list[int]) -> dict[str, Any]:
     where = (
         {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server}
         if train.vllm_server
-        else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * gpus.share(),
+        else {"vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_PART * device.share(),
               "vllm_max_model_length": longest + train.max_completion_tokens}
     )  # fmt: skip
     return where | {"use_vllm": True, "generation_kwargs": {"stop_token_ids": ends}, "vllm_importance_sampling_correction": True,
@@ -127,10 +125,10 @@ def vllm_inside(model: str, train: Train, longest: int) -> Iterator[None]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    shape, options = sizes.shape_of(model), {}
-    if shape:
+    known, options = shape.shape_of(model), {}
+    if known:
         batch_size, accumulation = share(train, int(os.environ.get("WORLD_SIZE", "1")))
-        need = memory.cache_bytes(shape, 2, batch_size * accumulation, longest + train.max_completion_tokens)
+        need = shape.cache_bytes(known, 2, batch_size * accumulation, longest + train.max_completion_tokens)
         options = {"kv_cache_memory_bytes": int(2 * need)}
     with patch.object(module, "LLM", partial(module.LLM, **options)):
         yield

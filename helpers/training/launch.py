@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from helpers.models import device
 from helpers.study.files import StudyError, fingerprint, read_table, write_table
 from helpers.study.study import REPOSITORY, Study, open_study
-from helpers.workflow import gpus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +47,10 @@ def check(study: Study) -> None:
     """Raise StudyError, in one line, if the processes of an arm cannot share its batch."""
     for arm in study.arms:
         train, count = study.training(arm), processes(study, arm)
-        if train.completions_a_step % count:
+        if train.completions_per_step % count:
             raise StudyError(
                 f"{study.file}: {train.accelerate} has num_processes {count}, which must divide batch_size × "
-                f"gradient_accumulation of arm {arm} ({train.completions_a_step})"
+                f"gradient_accumulation of arm {arm} ({train.completions_per_step})"
             )
 
 
@@ -78,7 +78,7 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
 
 def enough_gpus(study: Study, arm: str) -> None:
     """Raise StudyError, in one line, if this job sees fewer GPUs than the arm has processes; a CPU does for DDP."""
-    path, count, seen = accelerate_file(study, study.training(arm)), processes(study, arm), len(gpus.visible())
+    path, count, seen = accelerate_file(study, study.training(arm)), processes(study, arm), len(device.visible())
     sharded = path is not None and yaml.safe_load(path.read_text(encoding="utf-8")).get("distributed_type") != "MULTI_GPU"
     if path is not None and count > seen and (seen or sharded):
         raise StudyError(f"{path}: {count} processes need as many GPUs, this job sees {seen}")

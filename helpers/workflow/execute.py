@@ -72,7 +72,7 @@ def _told(notebook: str, error: PapermillExecutionError, failed: Path, log: Path
         keys = {"01_filter": "filters.*", "03_grpo_train": "train", "04_eval": "eval"}
         where = keys.get(notebook, "the study")
         return (
-            f"the GPU is out of memory; a smaller batch_size or runs_a_gpu of {where} needs less (make plan says how much), what is finished "
+            f"the GPU is out of memory; a smaller batch_size or runs_per_gpu of {where} needs less (make plan says how much), what is finished "
             f"is kept (see {log})"
         )
     return f"{error.ename}: {error.evalue} (see {failed} and {log})"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,33 +16,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from helpers.models.device import visible
+
 PARTS = 12
 
 
-def visible() -> list[str]:
-    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; without it, all that the driver has."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
-    if not shutil.which("nvidia-smi"):
-        return []
-    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.split() if done.returncode == 0 else []
-
-
-def share() -> float:
-    """The part of a GPU that is lent to this process (`lend`); 1 where nobody has said."""
-    return float(os.environ.get("GPU_SHARE", "1"))
-
-
-def parts(runs_a_gpu: int) -> int:
-    """Twelfths of a GPU that one of `runs_a_gpu` jobs takes.
+def parts(runs_per_gpu: int) -> int:
+    """Twelfths of a GPU that one of `runs_per_gpu` jobs takes.
 
     >>> [parts(runs) for runs in (1, 2, 3, 4, 5, 8, 12)]
     [12, 6, 4, 3, 2, 1, 1]
     """
-    return PARTS // runs_a_gpu
+    return PARTS // runs_per_gpu
 
 
 @contextlib.contextmanager

@@ -96,8 +96,10 @@ def room(study: Study) -> int:
     """Notebooks that fit beside each other: as many as share the GPUs, else one a core and 4 GB of memory."""
     found = len(gpus.visible())
     if found:
-        sharing = [study.training(arm).runs_a_gpu for arm in study.arms] + [spec.runs_a_gpu for spec in study.filters.values()]
-        return found * max(*sharing, study.eval.runs_a_gpu)
+        sharing = [study.training(arm).runs_per_gpu for arm in study.arms] + [
+            spec.runs_per_gpu for spec in study.filters.values()
+        ]
+        return found * max(*sharing, study.eval.runs_per_gpu)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, round(psutil.virtual_memory().total / 4e9)))
 

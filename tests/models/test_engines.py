@@ -12,8 +12,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 
 from helpers.analysis import checks
-from helpers.models import engines, generate, loading
-from helpers.plan import memory, sizes
+from helpers.models import engines, generate, loading, shape
 from helpers.study.files import StudyError
 from helpers.study.schema import Prompt, Train
 from helpers.training import grpo
@@ -160,7 +159,7 @@ def test_the_harness_writes_other_batches_than_it_reads(tiny, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("adapted", "together"), [(False, memory.READ_TOKENS), (True, memory.READ_TOKENS), (False, 32), (False, 4)]
+    ("adapted", "together"), [(False, shape.READ_TOKENS), (True, shape.READ_TOKENS), (False, 32), (False, 4)]
 )
 def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_stand(tiny, monkeypatch, adapted, together):
     """Also if the prompts of a batch are read in parts, each no wider than its longest."""
@@ -182,7 +181,7 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
     seen, read = [], []
     model.get_output_embeddings().register_forward_hook(lambda layer, given, made: seen.append(tuple(made.shape[:2])))
     model.get_input_embeddings().register_forward_pre_hook(lambda layer, given: read.append(tuple(given[0].shape)))
-    monkeypatch.setattr(memory, "READ_TOKENS", together)
+    monkeypatch.setattr(shape, "READ_TOKENS", together)
     found = ours._loglikelihood_tokens(asked, disable_tqdm=True)
     assert {places for _, places in seen} == {3}
     assert all(rows == 1 or rows * width <= together for rows, width in read)
@@ -273,21 +272,21 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_how_vllm_divides_a_gpu(tiny, gpu, monkeypatch, dtype):
-    size = sizes.shape_of("tiny/llama").parameters() * loading.dtype_of(dtype).itemsize
+    size = shape.shape_of("tiny/llama").parameters() * loading.dtype_of(dtype).itemsize
     alone, reading = engines.Weights("tiny/llama", dtype), engines.Weights("tiny/llama", dtype, read=True)
-    assert engines._division(alone) == (False, memory.GPU_PART, {})
+    assert engines._division(alone) == (False, shape.GPU_PART, {})
     both, part, options = engines._division(reading)
     assert (both, options) == (True, {})
-    assert part * 80e9 == pytest.approx(0.85 * 80e9 - size - memory.READ_WORK)
+    assert part * 80e9 == pytest.approx(0.85 * 80e9 - size - shape.READ_WORK)
     monkeypatch.setenv("GPU_SHARE", "0.25")
-    assert engines._division(alone)[2] == {"kv_cache_memory_bytes": int(0.85 * 20e9 - size - memory.VLLM_WORK)}
+    assert engines._division(alone)[2] == {"kv_cache_memory_bytes": int(0.85 * 20e9 - size - shape.VLLM_WORK)}
     assert engines._division(reading)[2] == {
-        "kv_cache_memory_bytes": int(0.85 * 20e9 - 2 * size - memory.READ_WORK - memory.VLLM_WORK)
+        "kv_cache_memory_bytes": int(0.85 * 20e9 - 2 * size - shape.READ_WORK - shape.VLLM_WORK)
     }
     monkeypatch.setenv("GPU_SHARE", "0.1")  # 6.8 GB: enough to write, not to read as well
     assert engines._division(reading)[0] is False
     monkeypatch.setenv("GPU_SHARE", "0.04")
-    with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_a_gpu"):
+    with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_per_gpu"):
         engines._division(reading)
 
 
@@ -304,8 +303,8 @@ def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_two_steps(
             made = module.LLM(seed=0)
             ports.append(int(os.environ["MASTER_PORT"]))
             taken.bind(("127.0.0.1", ports[-1]))
-            shape = sizes.shape_of(model)
-            cache = {"kv_cache_memory_bytes": 2 * 2 * 2 * shape.layers * shape.keys * 12 * 400} if shape else {}
+            known = shape.shape_of(model)
+            cache = {"kv_cache_memory_bytes": 2 * 2 * 2 * known.layers * known.keys * 12 * 400} if known else {}
             assert made == {"seed": 0} | cache
     assert 29500 not in ports
     assert len(set(ports)) == 2

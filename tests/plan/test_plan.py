@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY, run
 
+from helpers.models import shape as model_shape
+from helpers.models.shape import GIB
 from helpers.plan import machine, memory, needs, plan, sizes
-from helpers.plan.memory import GIB
 from helpers.study.files import StudyError
 from helpers.study.schema import Lora, Train
 from helpers.study.study import open_study
@@ -21,8 +22,8 @@ ON_A_GPU = pd.read_csv(REPOSITORY / "figures" / "plan" / "measured_memory_gpu.cs
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
-def shape(model: str) -> memory.Shape:
-    return memory.shape(sizes.known()["models"][model])
+def shape(model: str) -> model_shape.Shape:
+    return model_shape.shape(model_shape.known_models()[model])
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +34,9 @@ def nothing_here(monkeypatch, tmp_path):
     monkeypatch.delenv("OFFLINE_MIRROR", raising=False)
 
 
-@pytest.mark.parametrize("model", sizes.known()["models"])
+@pytest.mark.parametrize("model", model_shape.known_models())
 def test_parameters_counted_from_the_shape_are_the_hubs_total(model):
-    assert shape(model).parameters() == pytest.approx(sizes.known()["models"][model]["parameters"], rel=0.02)
+    assert shape(model).parameters() == pytest.approx(model_shape.known_models()[model]["parameters"], rel=0.02)
 
 
 def test_parameters_and_adapter_are_those_of_a_real_model(tiny):
@@ -45,7 +46,7 @@ def test_parameters_and_adapter_are_those_of_a_real_model(tiny):
 
     folder = tiny / "mirror" / "tiny" / "llama"
     model = AutoModelForCausalLM.from_pretrained(folder)
-    known = memory.from_config(json.loads((folder / "config.json").read_text()))
+    known = model_shape.from_config(json.loads((folder / "config.json").read_text()))
     assert known.parameters() == sum(p.numel() for p in model.parameters())
     for targets in ("all-linear", ["q_proj", "v_proj"]):
         adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), LoraConfig(r=4, target_modules=targets))
@@ -76,8 +77,8 @@ def test_measured_on_two_sizes_and_two_lengths_of_each():
 
 def test_cache_by_hand():
     """Two layers, one of them with a window of 4; 3 key heads of width 5 in bfloat16; 7 sequences of 10 tokens."""
-    small = memory.Shape("gemma3", 2, 8, 16, 3, 3, 5, 100, True, window=4, global_every=2)
-    assert memory.cache_bytes(small, 2, 7, 10) == 2 * (3 * 5) * 2 * 7 * (10 + 4)
+    small = model_shape.Shape("gemma3", 2, 8, 16, 3, 3, 5, 100, True, window=4, global_every=2)
+    assert model_shape.cache_bytes(small, 2, 7, 10) == 2 * (3 * 5) * 2 * 7 * (10 + 4)
 
 
 def test_what_saves_memory_in_training():
@@ -109,7 +110,7 @@ def test_a_model_on_disk_counts_as_it_is_there(monkeypatch, tmp_path):
     assert (round(before["download"], 1), after["download"]) == (3.1, 0)
     (folder / "config.json").write_text("{")
     with pytest.raises(StudyError, match="cannot be read as JSON"):
-        sizes.shape_of(study.model.id)
+        model_shape.shape_of(study.model.id)
 
 
 def test_paper_on_24_gb_and_what_would_fit():
@@ -139,7 +140,7 @@ def test_small_on_80_gb_fits():
 def test_the_hardware_that_the_readme_asks_for():
     """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for the one that trains all parameters."""
     assert (
-        "one GPU of 80 GB; of 24 GB with `engine: transformers`, and `runs_a_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
+        "one GPU of 80 GB; of 24 GB with `engine: transformers`, and `runs_per_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
         in (REPOSITORY / "README.md").read_text()
     )
 
@@ -153,8 +154,8 @@ def test_the_hardware_that_the_readme_asks_for():
             continue
         alone = {
             "engine": "transformers",
-            "eval": study.eval.model_copy(update={"runs_a_gpu": 1}),
-            "train": study.train.model_copy(update={"runs_a_gpu": 1}),
+            "eval": study.eval.model_copy(update={"runs_per_gpu": 1}),
+            "train": study.train.model_copy(update={"runs_per_gpu": 1}),
         }
         assert fits(study.model_copy(update=alone), "24GB") == (name != "full"), name
         assert fits(study.model_copy(update=alone), "48GB"), name
@@ -233,12 +234,12 @@ def test_make_plan_passes_its_values_on_and_loads_no_torch():
 
 def test_jobs_that_share_a_gpu_need_it_together_and_are_sooner_done():
     study = open_study("small")
-    alone = study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})})
+    alone = study.model_copy(update={"train": study.train.model_copy(update={"runs_per_gpu": 1})})
     on = machine.machine("80GB")
     three, one = (next(need for need in needs.needs(each, on) if need.step.startswith("03")) for each in (study, alone))
     assert three.total == 3 * one.total + 2 * machine.CONTEXT
     assert three.parts.startswith("3 side by side, each ")
-    assert needs.verdict(three, machine.machine("60GB"))[1].count("would fit: train.runs_a_gpu: 2;") == 1
+    assert needs.verdict(three, machine.machine("60GB"))[1].count("would fit: train.runs_per_gpu: 2;") == 1
     hours = [dict((row[0], row[3]) for row in needs.hours(each, on, None))["03 train"] for each in (study, alone)]
     started = [12 * machine.START_JOB / runs / 3600 for runs in (3, 1)]
     assert 1.3 < (hours[1] - started[1]) / (hours[0] - started[0]) < 3**machine.SHARED
@@ -247,7 +248,9 @@ def test_jobs_that_share_a_gpu_need_it_together_and_are_sooner_done():
 def test_what_a_gpu_computes_is_not_sooner_done_side_by_side():
     """Small updates wait for the processor, and share the waiting; large ones keep the GPU busy alone."""
     train, on = open_study("small").train, machine.machine("80GB")
-    alone, three = (machine.Speed(sizes.shape_of("Qwen/Qwen2.5-Coder-1.5B-Instruct"), on, 2, None, True, runs) for runs in (1, 3))
+    alone, three = (
+        machine.Speed(model_shape.shape_of("Qwen/Qwen2.5-Coder-1.5B-Instruct"), on, 2, None, True, runs) for runs in (1, 3)
+    )
     small = train.model_copy(update={"batch_size": 1})
     assert alone.updating(small, 500) / three.updating(small, 500) == pytest.approx(3**machine.SHARED)
     large = train.model_copy(update={"batch_size": 24})
@@ -257,8 +260,8 @@ def test_what_a_gpu_computes_is_not_sooner_done_side_by_side():
 def test_the_control_s_measured_steps_are_near_the_plan():
     """Three of its trainings side by side took 7.4 to 8.0 s a step each, 1.9 to 2.1 s of it in rollouts (figures/DIARY.md)."""
     study, on = open_study("control"), machine.machine("80GB")
-    train = study.training("random").model_copy(update={"runs_a_gpu": 3})
-    speed = machine.Speed(sizes.shape_of(study.model.id), on, 2, None, True, 3)
+    train = study.training("random").model_copy(update={"runs_per_gpu": 3})
+    speed = machine.Speed(model_shape.shape_of(study.model.id), on, 2, None, True, 3)
     prompt = sizes.prompt_tokens(study, sizes.pool_facts(study)[1])
     update = 3 * speed.updating(train, prompt + train.max_completion_tokens)
     rollouts = 3 * speed.writing(48, 48, prompt, train.max_completion_tokens)
@@ -274,12 +277,12 @@ def test_vllm_is_planned_with_where_a_gpu_is_and_can_be_done_without():
     assert all("vLLM" in need.parts for need in with_it.values())
     assert not any("vLLM" in need.parts for need in plain.values())
     more = with_it["03 train"].total - plain["03 train"].total
-    model = sizes.shape_of(study.model.id)
-    cache = memory.cache_bytes(model, 2, 24, sizes.prompt_tokens(study, sizes.pool_facts(study)[2]) + 256)
-    assert more == pytest.approx(3 * (2 * model.parameters() + cache + memory.VLLM_ROLLOUTS))
-    ((words, total), *_) = needs.needs(study.model_copy(update={"train": study.train.model_copy(update={"runs_a_gpu": 1})}), on)[
-        3
-    ].ways
+    model = model_shape.shape_of(study.model.id)
+    cache = model_shape.cache_bytes(model, 2, 24, sizes.prompt_tokens(study, sizes.pool_facts(study)[2]) + 256)
+    assert more == pytest.approx(3 * (2 * model.parameters() + cache + model_shape.VLLM_ROLLOUTS))
+    ((words, total), *_) = needs.needs(
+        study.model_copy(update={"train": study.train.model_copy(update={"runs_per_gpu": 1})}), on
+    )[3].ways
     assert (words, total) == ("engine: transformers", plain["03 train"].total / 3 - 2 * machine.CONTEXT / 3)
     sooner = [sum(row[3] for row in needs.hours(each, on, None)) for each in (study, without)]
     assert sooner[0] < 0.7 * sooner[1]
@@ -315,7 +318,7 @@ def test_what_make_plan_advises_for_an_evaluation_fits():
     study, on = open_study("small").model_copy(update={"engine": "transformers"}), machine.machine("16GB")
     told = needs.verdict(next(need for need in needs.needs(study, on) if need.step.startswith("04")), on)[1]
     advice = re.findall(r"eval\.(\w+): (\d+)", told.split("would fit: ")[1].split("; or")[0])
-    assert {key for key, _ in advice} == {"runs_a_gpu", "batch_size", "generation_batch_size"}
+    assert {key for key, _ in advice} == {"runs_per_gpu", "batch_size", "generation_batch_size"}
     changed = study.model_copy(update={"eval": study.eval.model_copy(update={key: int(value) for key, value in advice})})
     assert needs.verdict(next(need for need in needs.needs(changed, on) if need.step.startswith("04")), on)[0]
 

@@ -35,7 +35,7 @@ LOSSES = ("grpo", "dr_grpo", "dapo")
 def test_processes_share_a_step(batch, accumulation, processes, each):
     train = Train(batch_size=batch, gradient_accumulation=accumulation)
     assert grpo.share(train, processes) == each
-    assert each[0] * each[1] * processes == train.completions_a_step
+    assert each[0] * each[1] * processes == train.completions_per_step
 
 
 def test_a_step_that_cannot_be_shared_is_one_line():

@@ -56,7 +56,7 @@ def test_small_runs_share_a_gpu_and_the_emptier_one_is_taken_first(two, monkeypa
 
 
 def test_a_killed_job_frees_its_gpu(two):
-    holds = f"import pathlib, time\nfrom helpers import gpus\nwith gpus.lend(2, 12, pathlib.Path({str(two)!r})):\n print('has', flush=True)\n time.sleep(60)"  # fmt: skip
+    holds = f"import pathlib, time\nfrom helpers.workflow import gpus\nwith gpus.lend(2, 12, pathlib.Path({str(two)!r})):\n print('has', flush=True)\n time.sleep(60)"  # fmt: skip
     process = subprocess.Popen([sys.executable, "-c", holds], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     assert process.stdout.readline() == "has\n"
     assert not free(two, taken=1)
@@ -77,7 +77,7 @@ def test_nothing_is_lent_without_a_gpu_or_where_slurm_has(two, monkeypatch):
 
 
 def test_the_graph_uses_all_gpus(two, parameters):
-    study = open_study(str(parameters(lambda p: p["train"].update(runs_a_gpu=4))))
+    study = open_study(str(parameters(lambda p: p["train"].update(runs_per_gpu=4))))
     assert graph.room(study) == 8
     assert graph._here(study, 8) == ["--cores", "8", "--resources", "gpu_parts=24"]
     shared = open_study(str(parameters(lambda p: p["train"].update(accelerate="accelerate/ddp.yaml"))))
@@ -102,7 +102,7 @@ def test_slurm_is_told_what_each_job_needs(tmp_path, monkeypatch, parameters):
     """Of a study that trains in two processes."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     path = parameters(
-        lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_a_gpu=3) or p["eval"].update(runs_a_gpu=2)
+        lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_per_gpu=3) or p["eval"].update(runs_per_gpu=2)
     )
     asked, _ = asked_of_slurm("parameters/slurm", path)
     assert "mem_mb=48000" in asked["train"]

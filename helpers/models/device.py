@@ -1,0 +1,24 @@
+"""The GPUs that this process may use, and the part of one that it was lent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+
+def visible() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; without it, all that the driver has."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def share() -> float:
+    """The part of a GPU that is lent to this process (`lend`); 1 where nobody has said."""
+    return float(os.environ.get("GPU_SHARE", "1"))
