@@ -107,11 +107,32 @@ def items_needed(difference: float, discordant: float, alpha: float = 0.05, powe
 
 
 def seeds_needed(
-    difference: float, items: int, parts: Components, alpha: float = 0.05, power: float = 0.8, most: int = 100
+    difference: float, items: int, parts: Components, alpha: float = 0.05, power: float = 0.8, trained: int = 1, most: int = 100
 ) -> int:
-    """Seeds with which the same would be shown over seeds; `most` + 1 if not even `most` would do."""
-    fits = (seeds for seeds in range(2, most + 1) if seeds_power(abs(difference), items, seeds, parts, alpha) >= power)
+    """Seeds of each trained model with which the test over items and seeds finds a true `difference`; `most` + 1 if it takes more.
+
+    trained: 1 against the untrained model, 2 for one arm against another.
+    """
+    fits = (seeds for seeds in range(2, most + 1) if seeds_power(abs(difference), items, seeds, parts, alpha, trained) >= power)
     return next(fits, most + 1)
+
+
+def minimum_detectable_effect(sd: float, seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Smallest true difference of two arms that the paired test over seeds finds with probability `power`, in the unit of `sd`.
+
+    sd: standard deviation of the differences within a seed (second arm minus first, or arm minus untrained), as `components` measures
+    it in a study with one draw per seed; it holds draws, training noise and items. The test is Student's for one sample with
+    `seeds` − 1 degrees of freedom at level `alpha`, two-sided; its power is that of the noncentral t distribution. Infinite with fewer
+    than two seeds, which allow no test.
+
+    >>> round(minimum_detectable_effect(sd=2.1, seeds=8), 1)
+    2.4
+    """
+    if seeds < 2:
+        return float("inf")
+    limit = stats.t.isf(alpha / 2, seeds - 1)  # a difference in the wrong direction is found so rarely that it is left out
+    needed = optimize.brentq(lambda shift: stats.nct.sf(limit, seeds - 1, shift) - power, 0.0, 4 * limit + 10)
+    return float(sd * needed / np.sqrt(seeds))
 
 
 def largest_significant_discordance(items: int, difference: float, alpha: float = 0.05) -> float:
@@ -139,13 +160,14 @@ def paper_table(
         changed = max(net, round(discordant * items))
         changed += (changed - net) % 2
         parts = Components(discordant / 2, discordant / 2, seed_sd)
+        trained = 1 if pair.endswith("untrained") else 2
         rows.append({
             "benchmark": benchmark, "items": items, "compared": pair, "before": before, "after": after, "difference": difference,
             "items_net": net, "significant_below": largest_significant_discordance(items, difference, alpha), "assumed": discordant,
             "p": float(stats.binomtest((changed - net) // 2, changed).pvalue) if changed else 1.0,
             "detectable": smallest_detectable(items, discordant, alpha, power),
             "items_needed": items_needed(difference, discordant, alpha, power),
-            "seeds_needed": seeds_needed(difference, items, parts, alpha, power) if np.isfinite(seed_sd) else np.nan,
+            "seeds_needed": seeds_needed(difference, items, parts, alpha, power, trained) if np.isfinite(seed_sd) else np.nan,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -224,6 +224,29 @@ def test_power_over_seeds_alone_is_that_of_a_t_test():
     assert power.seeds_needed(0.02, 1000, parts) == next(n for n in range(2, 50) if TTestPower().power(2.0, n, 0.05) >= 0.8)
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8, 20])
+def test_minimum_detectable_effect_agrees_with_statsmodels(seeds):
+    from statsmodels.stats.power import TTestPower
+
+    effect = power.minimum_detectable_effect(0.02, seeds)
+    assert TTestPower().power(effect / 0.02, seeds, 0.05) == pytest.approx(0.8, abs=1e-6)
+    assert (
+        power.minimum_detectable_effect(0.02, seeds, power=0.9) > effect > power.minimum_detectable_effect(0.02, seeds, alpha=0.1)
+    )
+
+
+def test_minimum_detectable_effect_without_a_test():
+    assert power.minimum_detectable_effect(0.02, 1) == np.inf
+    assert power.minimum_detectable_effect(0.0, 3) == 0
+
+
+def test_a_difference_of_two_trained_arms_needs_more_seeds_than_one_against_untrained():
+    parts = power.Components(0.0, 0.0, 0.01)
+    assert (power.seeds_needed(0.0113, 14_042, parts), power.seeds_needed(0.0113, 14_042, parts, trained=2)) == (9, 14)
+    needed = power.paper_table(0.0075, 0.08).set_index(["benchmark", "compared"])["seeds_needed"]
+    assert needed["MMLU", "self-filtered − random"] == 13  # 7 if one of the two were untrained
+
+
 def test_variance_components_are_those_of_two_crossed_factors():
     rng = np.random.default_rng(1)
     after = (rng.random((4, 300)) < rng.random(300) + 0.1 * rng.random((4, 1))).astype(float)
