@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
+from helpers.analysis import control
 from helpers.training import launch
 from helpers.workflow import gpus
 from helpers.study.study import UNTRAINED, open_study
@@ -88,5 +89,5 @@ rule analysis:
     input: [f"eval/{model}/scores.parquet" for model in MODELS], [f"train/{arm}/seed{seed}/log.csv" for arm in S.arms for seed in S.seeds],
         [f"filter/{name}/labels.parquet" for name in S.filters], [f"split/{arm}/train.parquet" for arm in S.arms]
     output: "tables/comparison.csv", page="notebooks/05_analysis.ipynb"
-    params: S.inputs("analysis")
+    params: control.inputs(S)
     shell: RUN + f" 05_analysis {{output.page}} study={STUDY}"

@@ -300,7 +300,7 @@ def control(
     """What the study `name`, trained on what a model of its size can learn, says of this way of training.
 
     comparison, groups: its `stats.comparison` and `stats.group_changes`. otherwise: what its training has otherwise than that
-    of the study which it is the control of (`Study.trained_otherwise`), which is told. own: it is the study itself. pool: what it is trained on. Training
+    of the study which it is the control of (`control.training_differences`), which is told. own: it is the study itself. pool: what it is trained on. Training
     works if an arm is better than the untrained model after Holm's correction: on the held-out part of its pool if it has one,
     else on its index of specialisation.
     """

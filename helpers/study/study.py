@@ -218,29 +218,7 @@ class Study(Strict):
             drawn = {"pool": self._pool(), "split": dump["split"]} if self.split.held_out else {}
             return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
         shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
-        folder = self.control()
-        shown["control"] = [sha256(folder / "comparison.csv"), self.trained_otherwise()] if folder else ""
         return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
-
-    def control(self) -> Path | None:
-        """Where the tables of the positive control are: as run beside this study, else as published; None if it has none."""
-        name = self.analysis.control
-        places = (self.folder.parent / str(name) / "tables", REPOSITORY / "figures" / str(name))
-        found = (place for place in places if (place / "comparison.csv").exists() and (place / "groups.csv").exists())
-        return next(found, None) if name and name != self.name else None
-
-    def trained_otherwise(self) -> dict[str, tuple[Any, Any]]:
-        """What the positive control's training has otherwise than this study's: {key: (the control's, ours)}; what changes no result apart."""
-        try:
-            control = open_study(str(self.analysis.control)).train
-        except StudyError:  # its tables are here, its parameters are not
-            return {}
-        divided = {"batch_size", "gradient_accumulation"}  # how a step is divided; what a step holds is told
-        theirs, ours = (
-            {"completions a step": train.completions_per_step} | train.model_dump(mode="json", exclude=divided)
-            for train in (control, self.train)
-        )
-        return {key: (value, ours[key]) for key, value in theirs.items() if value != ours[key] and key not in SPEED_ONLY}
 
     def _pool(self) -> list[Any]:
         """The pool's parameters and, if it is a file, the fingerprint of its content."""

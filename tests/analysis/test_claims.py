@@ -5,6 +5,7 @@ import pytest
 
 from helpers.analysis import claims
 from helpers.analysis.claims import Role
+from helpers.analysis.control import training_differences
 from helpers.study.study import open_study
 
 ARMS = {
@@ -183,7 +184,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
 
 def test_a_control_that_trained_otherwise_says_so():
     small = open_study("small")
-    otherwise = small.trained_otherwise()
+    otherwise = training_differences(small)
     assert otherwise == {"completions a step": (48, 12), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
     told = claims.control("control", *control_tables(0.05, 0.001), otherwise).told
     assert told.endswith(
@@ -191,7 +192,7 @@ def test_a_control_that_trained_otherwise_says_so():
     )
     assert "otherwise" not in claims.control("control", *control_tables(0.05, 0.001)).told
     gone = small.model_copy(update={"analysis": small.analysis.model_copy(update={"control": "of-another-house"})})
-    assert gone.trained_otherwise() == {}
+    assert training_differences(gone) == {}
 
 
 @pytest.mark.parametrize(

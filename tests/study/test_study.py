@@ -331,17 +331,3 @@ def test_a_result_that_another_study_made_is_taken(tmp_path):
     assert files.adopt(mine / "log.csv", "mark", tmp_path / "runs", "*/train/*/*/log.csv", "adapter")
     assert files.is_current(mine / "log.csv", "mark")
     assert (mine / "adapter" / "weights").read_text() == "w"
-
-
-def test_the_positive_control_is_looked_for_beside_the_study(parameters, tmp_path, monkeypatch):
-    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
-    study = open_study(str(parameters(lambda p: p["analysis"].update(control="mine"))))
-    assert study.control() is None
-    before = study.inputs("analysis")
-    folder = tmp_path / "runs" / "mine" / "tables"
-    folder.mkdir(parents=True)
-    for name in ("comparison.csv", "groups.csv"):
-        (folder / name).write_text("a\n1\n")
-    assert study.control() == folder
-    assert study.inputs("analysis") != before  # the analysis runs again
-    assert open_study(str(parameters(lambda p: p["analysis"].update(control="mine"), "mine.yaml"))).control() is None
