@@ -1,1 +1,1 @@
-"""The plan: what a study will need in memory, time and disk, before anything is downloaded."""
+"""The plan of a study before anything is downloaded: its memory, hours and disk, and the smallest effect it can detect."""

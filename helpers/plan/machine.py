@@ -1,7 +1,8 @@
-"""The machine a study runs on, or is meant to: its memory, and how long work takes on it.
+"""The machine of a study: its memory, and how long work takes on it.
 
-Time is a roofline (Williams et al. 2009, doi 10.1145/1498765.1498785): the longer of moving weights and KV cache and of the
-arithmetic; a token also waits for the start of each layer's kernels. The rates are assumptions, which the plan states.
+Time follows a roofline (Williams et al. 2009, doi 10.1145/1498765.1498785): the larger of the time to move weights and KV cache
+and the time of the arithmetic. Each token also waits until each layer's kernels have started. The rates are assumptions, which
+the plan prints.
 """
 
 from __future__ import annotations
@@ -21,31 +22,31 @@ from helpers.study.files import StudyError
 from helpers.study.schema import Train
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# Seconds a layer takes to start its kernels: one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
-# layers), and forward and backward of a batch (the same model on another H100, whose processor is slower: 0.99 s for four,
-# figures/speed/training.csv). There a recorded token takes as long; one that is not recorded (all parameters, 4 bits) five times as long.
+# Seconds to start the kernels of one layer: for one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
+# layers), and for forward and backward of one batch (the same model on another H100 with a slower processor: 0.99 s for four,
+# figures/speed/training.csv). There a token takes as long with CUDA graphs, and five times as long without (all parameters, 4 bits).
 START_STEP, START_UPDATE = 0.5e-3, 10e-3
-# With vLLM: a layer's part of a token, an item's work outside the GPU when its likelihoods are read, and what a job takes
-# before it works (on an H100 with a slow processor: 12 rollouts of the 0.5B took 0.73 s, 24 layers, some 256 tokens; 40 to 100 s).
-# An item: 51,700 in 117 s with a model that answers at once, on two cores of another processor.
+# With vLLM: seconds per layer and token, seconds of the processor per item scored by likelihood, and seconds to start a job
+# (on an H100 with a slow processor: 12 rollouts of the 0.5B took 0.73 s for 24 layers and about 256 tokens; a start 40 to 100 s).
+# Per item: 51,700 took 117 s with a model that answers at once, on two cores of another processor.
 START_VLLM, START_ITEM, START_JOB = 0.1e-3, 2.3e-3, 70.0
-VLLM_BATCH = 256  # answers that vLLM writes at once, if its cache holds them
-# Jobs that share a GPU wait beside each other, so many as their number to this power: four did the work of 2.4 small trainings, and of
-# 1.7 to 2.6 evaluations. What the GPU computes is taken not to be shared: three trainings with 48 completions a step took 7.4 to 8.0 s a
-# step each, 5.3 to 5.9 s of it in the update, which is three times what the arithmetic of one takes here.
+VLLM_BATCH = 256  # answers that vLLM generates at once, if its cache has room for them
+# Jobs that share a GPU wait for the processor at the same time: n jobs do the waiting of n to this power. Four small trainings did the
+# work of 2.4, four evaluations that of 1.7 to 2.6. The GPU's arithmetic gains nothing: three trainings with 48 completions per step took
+# 7.4 to 8.0 s per step each, 5.3 to 5.9 s of it in the update, three times the arithmetic of one.
 SHARED = 0.63
-# Cards that are known by name: memory in GiB, bytes/s (nine tenths of what their makers state for the largest of the name), and
-# operations/s without a gradient, in large batches. The last is an A100's 40 % of its peak; of the others it is from a measurement: three
-# or four evaluations of the 1.5B with adapters read some 100,000 tokens/s together on an H200 (MMLU, CMMLU, MMLU-Pro by likelihood).
+# Known cards: memory in GiB, bytes/s (nine tenths of the maker's figure for the largest card of that name), and operations/s of a
+# forward pass in large batches: 40 % of the peak for an A100, measured for the others (three or four evaluations of the 1.5B with adapters
+# scored about 100,000 tokens/s together on an H200, by likelihood on MMLU, CMMLU and MMLU-Pro).
 NAMED = {"A100": (80, 1.8e12, 120e12), "H100": (80, 3.0e12, 310e12), "H200": (140, 4.3e12, 310e12)}
 CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a study is to run on: memory in bytes, its bandwidth in bytes/s, sustained arithmetic in operations/s.
+    """Memory in bytes, bandwidth in bytes/s, and sustained arithmetic in operations/s.
 
-    arithmetic: of training; forward: without a gradient, where prompts are read and answers written.
+    arithmetic: of training; forward: of a forward pass alone (prompts, generation, log-likelihoods).
     """
 
     name: str
@@ -57,7 +58,7 @@ class Machine:
 
     @property
     def reserve(self) -> float:
-        """Bytes that no tensor gets: the CUDA context (or Python and the system), and a share for fragmentation."""
+        """Bytes reserved for the CUDA context (or for Python and the system) and for fragmentation."""
         return (CONTEXT if self.gpu else 2.5 * GIB) + 0.08 * self.memory
 
     @property
@@ -67,7 +68,7 @@ class Machine:
 
 
 def machine(named: str | None) -> Machine:
-    """The GPU named (`24GB`, `H100`), else the smallest that is here, else this computer's processor. Raises StudyError."""
+    """The named GPU (`24GB`, `H100`), else the smallest GPU of this computer, else its processor. Raises StudyError."""
     if named and named.upper() in NAMED:
         return gpu(f"one {named.upper()}", NAMED[named.upper()][0] * GIB)
     if named:
@@ -78,8 +79,8 @@ def machine(named: str | None) -> Machine:
             )
         return gpu(f"a GPU of {float(found[1]):g} GB", float(found[1]) * GIB)
     if shutil.which("nvidia-smi"):
-        asked = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        query = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
+        done = subprocess.run(query, capture_output=True, text=True, check=False)
         cards = [line.split(", ", 1) for line in done.stdout.splitlines() if re.match(r"\d+, ", line)]
         if done.returncode == 0 and cards:
             mebibytes, name = min(cards, key=lambda card: int(card[0]))
@@ -89,9 +90,9 @@ def machine(named: str | None) -> Machine:
 
 
 def gpu(name: str, size: float) -> Machine:
-    """A card of `NAMED`, or one of 40 GB and more, which is taken for an A100, or a smaller one, for an RTX 4090.
+    """A card of `NAMED`; any other card counts as an A100 if it has 40 GB or more, else as an RTX 4090.
 
-    Training computes at 40 % of an A100's or RTX 4090's peak in bfloat16. So it did on an H100 (12 % of its own peak).
+    Training is assumed to reach 40 % of an A100's or RTX 4090's bfloat16 peak. An H100 was measured at the same rate (12 % of its peak).
     """
     known = next((card for card in NAMED if re.search(rf"\b{card}\b", name)), "A100" if size >= 40 * GIB else None)
     if known is None:
@@ -109,9 +110,10 @@ def width(dtype: str, on: Machine) -> int:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast one model is on a machine; rate: tokens per second of all generation, if a person has stated it; vllm: it writes.
+    """The speed of one model on a machine.
 
-    runs: jobs that share the GPU. What each method gives is one job's part of the time in which all of them are done.
+    rate: tokens per second of generation, where a person has measured it; vllm: vLLM generates; runs: jobs that share the GPU.
+    Each method returns one job's part of the time in which all of them finish.
     """
 
     model: Shape
@@ -122,41 +124,43 @@ class Speed:
     runs: int = 1
 
     def waiting(self, seconds: float) -> float:
-        """A job's part of a wait for the processor, which jobs that share a GPU do beside each other."""
+        """One job's part of a wait for the processor; jobs that share a GPU wait at the same time."""
         return seconds / self.runs**SHARED if self.on.gpu else seconds
 
     def asking(self, sequences: int, batch: int, tokens: int) -> float:
-        """Seconds to read so many sequences for their likelihoods, the processor's work on each included.
+        """Seconds to score `sequences` by likelihood, with the processor's preparation of each item.
 
-        A job does that work before it reads; while it does, the jobs that share its GPU read. So the GPU is never idle if they read for
-        longer than one of them prepares, and alone a job takes the sum (an evaluation of MMLU-Pro took 53 s; by this, 53).
+        A job prepares before it computes, and meanwhile the other jobs of its GPU compute. So together they keep the GPU busy, and a
+        single job takes the sum (an evaluation of MMLU-Pro took 53 s; by this formula, 53).
         """
         reads, prepares = self.reading(sequences, batch, tokens), sequences * START_ITEM
         return max(reads, (reads + prepares) / self.runs) if self.on.gpu else reads + prepares
 
     def forward(self, tokens: int) -> float:
-        """Seconds of arithmetic for so many tokens: 2 operations a parameter and token."""
+        """Seconds of arithmetic of a forward pass: 2 operations per parameter and token."""
         return 2 * self.model.parameters() * tokens / self.on.forward
 
     def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
-        """Seconds to read `sequences` prompts and write `new` tokens after each, in batches."""
+        """Seconds to process `sequences` prompts and generate `new` tokens after each, in batches."""
         if self.rate:
             return sequences * new / self.rate
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = cache_bytes(self.model, self.width, batch, prompt + new // 2)
-        moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached  # it is read, and else copied as it grows
+        moved = (
+            self.width * self.model.parameters() + (1 if self.vllm else 3) * cached
+        )  # read once per token; transformers also copies it as it grows
         work = self.forward(batch)
         start = self.waiting(self.model.layers * (START_VLLM if self.vllm else START_STEP))
         step = start + max(moved / self.on.bandwidth, work)
         return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
 
     def reading(self, sequences: int, batch: int, tokens: int) -> float:
-        """Seconds to read so many sequences of `tokens` once."""
+        """Seconds of one forward pass over `sequences` of `tokens` each."""
         start = self.waiting(ceil(sequences / batch) * self.model.layers * START_STEP)
         return max(start, self.forward(sequences * tokens))
 
     def updating(self, train: Train, tokens: int) -> float:
-        """Seconds of one optimiser step, rollouts apart: 2 operations a parameter and token forward, 2 back, 2 for its gradient."""
+        """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient."""
         passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
         work = passes * self.model.parameters() * train.batch_size * tokens / self.on.arithmetic
         return train.gradient_accumulation * max(self.waiting(self.model.layers * START_UPDATE), work)

@@ -1,18 +1,20 @@
-"""Memory that a step needs, from a model's shape: formulas only, no torch, no files.
+"""The memory of a step, from a model's shape: formulas only, no torch, no files.
 
-What is counted, and where each term is from:
+They are our own because no library has them: accelerate's `estimate-memory` counts weights, and four times that for training with
+Adam, but no activations, adapters, KV cache or logits. It stays within a quarter of the measurement in 4 of the 11 rows of
+figures/plan/*.csv, these formulas in all. The terms and their sources:
 
 - weights: parameters × bytes; 4-bit NormalFloat in blocks of 64 with a float32 scale each (QLoRA, arXiv 2305.14314);
-- optimiser: a gradient and AdamW's two moments for each trained parameter, in that parameter's own type. PEFT keeps LoRA
-  weights in float32 whatever the model has (`autocast_adapter_dtype`), TRL turns them to bfloat16 over a 4-bit model;
-- activations: what backward finds saved, layer by layer, after the manner of Korthikanti et al. (arXiv 2205.05198) but for
-  today's layers: RMSNorm (a float32 copy of its input), fused attention (query, key and value repeated for each head,
+- optimiser: a gradient and AdamW's two moments for each trained parameter, in its own dtype. PEFT keeps LoRA weights in
+  float32 for any model (`autocast_adapter_dtype`); TRL converts them to bfloat16 for a 4-bit model;
+- activations: the tensors that each layer saves for backward, as in Korthikanti et al. (arXiv 2205.05198) but for today's
+  layers: RMSNorm (a float32 copy of its input), fused attention (query, key and value repeated for each head,
   output, mask), gated MLP (gate, its activation, up), and the inputs of the matrices that are trained;
-- KV cache: 2 · layers · kv_heads · head_dim · bytes a token of every sequence, cut off at a layer's window;
+- KV cache: 2 · layers · kv_heads · head_dim bytes per token of every sequence, up to a layer's window;
 - logits: none in training, since TRL's fused head (trl/kernels/chunked_logprob.py) passes over tiles of 32,768 words of
-  the vocabulary; on a GPU at most 4,096 tokens a tile and only the completion's, elsewhere every token at once with
-  float32 copies. In generation one row a sequence; in likelihood scoring one a token of the answer, and their log-softmax;
-- vLLM, where it writes: a copy of the weights, its own cache, and what its kernels and recorded steps take (assumed).
+  the vocabulary: on a GPU at most 4,096 tokens per tile and only the completion's, elsewhere all tokens at once with
+  float32 copies. In generation one row per sequence; in likelihood scoring one per answer token, with its log-softmax;
+- vLLM, where it generates: a copy of the weights, its own cache, and its kernels and CUDA graphs (assumed).
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ ANSWER = 16  # tokens of an answer that is scored by likelihood, at most (one wh
 
 @dataclass(frozen=True)
 class Precision:
-    """Bytes of one number: of the weights at rest, of what layers compute in, of what is trained; and where it runs."""
+    """Bytes per number of the stored weights, of the computation and of the trained parameters; gpu: whether it runs on one."""
 
     weights: float
     compute: int
@@ -43,7 +45,7 @@ class Precision:
 
 
 def precision(method: str, width: int, gpu: bool) -> Precision:
-    """How `helpers/training/grpo.py` and `helpers/models/loading.py` hold a model whose dtype has `width` bytes; method "": it is not trained."""
+    """The precision in which training and loading keep a model whose dtype has `width` bytes; method "" means no training."""
     if method == "qlora":
         return Precision(FOUR_BIT, 2, 2, gpu)
     if method == "full":  # float32 masters; on a GPU their products are computed in bfloat16 (autocast)
@@ -52,14 +54,14 @@ def precision(method: str, width: int, gpu: bool) -> Precision:
 
 
 def weight_bytes(model: Shape, at: Precision) -> float:
-    """Bytes of the weights; in 4 bits only matrices are, all else stays in the type that is computed in."""
+    """Bytes of the weights; in 4 bits only the matrices are quantised."""
     if at.weights != FOUR_BIT:
         return model.parameters() * at.weights
     return model.linear() * FOUR_BIT + (model.parameters() - model.linear()) * at.compute
 
 
 def adapter_parameters(model: Shape, lora: Lora) -> int:
-    """Parameters of a LoRA adapter: r · (inputs + outputs) for each matrix it is on."""
+    """Parameters of a LoRA adapter: r · (inputs + outputs) for each adapted matrix."""
     per_layer = sum(lora.r * sum(model.matrices()[name]) for name in targets(model, lora))
     seen = VISION["layers"] * lora.r * (4 * 2 * VISION["hidden"] + 2 * (VISION["hidden"] + VISION["intermediate"]))
     return model.layers * per_layer + (seen if model.vision and lora.target_modules == "all-linear" else 0)
@@ -70,8 +72,8 @@ def targets(model: Shape, lora: Lora) -> list[str]:
     every = list(model.matrices())
     if lora.target_modules == "all-linear":
         return every
-    asked = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
-    return [name for name in every if name in asked]
+    named = [lora.target_modules] if isinstance(lora.target_modules, str) else lora.target_modules
+    return [name for name in every if name in named]
 
 
 def trained_parameters(model: Shape, train: Train) -> int:
@@ -80,7 +82,7 @@ def trained_parameters(model: Shape, train: Train) -> int:
 
 
 def layer_bytes(model: Shape, train: Train, at: Precision) -> float:
-    """What one layer saves for backward, in bytes a token, the mask apart."""
+    """Bytes per token that one layer saves for backward, without the attention mask."""
     h, a, i, c = model.hidden, model.attention, model.intermediate, at.compute
     normed = 4 * h + a + model.keys if model.family == "gemma3" else 2 * h  # Gemma: also after each block, queries and keys
     saved = 4.0 * normed  # RMSNorm's input as float32
@@ -131,10 +133,10 @@ def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, complet
 
 
 def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, new: int, adapter: bool = False) -> float:
-    """Generating: the KV cache while the prompts are read, or at its end; and the logits of the last position.
+    """Bytes of generation: the KV cache, while prompts are processed or at the end, and the logits of the last position.
 
-    The prompts' last position is cut out of the hidden states, and from such a slice PyTorch 2.13 computes a bfloat16 product
-    without a GPU by copying the output layer's weight once for each sequence (measured: 12 × 336 MB for gemma-3-270m).
+    Without a GPU, PyTorch 2.13 multiplies a slice of bfloat16 hidden states by copying the output layer's weight once for each
+    sequence (measured: 12 × 336 MB for gemma-3-270m).
     """
     layer = model.intermediate * (3 * at.compute + (at.trained if adapter and at.trained != at.compute else 0))
     reading = sequences * prompt * (layer + 2 * model.hidden * at.compute)
@@ -146,23 +148,23 @@ def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, n
 
 
 def likelihood_bytes(model: Shape, at: Precision, sequences: int, length: int) -> float:
-    """Scoring by likelihood: a layer's activations over the prompts read together, or the logits of the answers (`engines.harness`)."""
+    """Bytes of likelihood scoring: one layer's activations over a batch of prompts, or the logits of the answers (`engines.harness`)."""
     layer = min(sequences * length, max(READ_TOKENS, length)) * (3 * model.intermediate + 2 * model.hidden) * at.compute
     return max(layer, 2 * sequences * ANSWER * model.vocab * at.compute)
 
 
 def vllm_bytes(model: Shape, at: Precision, sequences: int, length: int, work: float = VLLM_WORK) -> float:
-    """vLLM with a cache for so many sequences at once."""
+    """Bytes of vLLM with a cache for `sequences` of `length` tokens at once."""
     return model.parameters() * at.compute + cache_bytes(model, at.compute, sequences, length) + work
 
 
 def training_bytes(
     model: Shape, train: Train, at: Precision, prompt: int, completion: int, vllm: bool = False
 ) -> dict[str, float]:
-    """Memory of one GRPO run by part, at its highest: prompt and completion are tokens of the longest in a batch.
+    """Peak bytes of one GRPO run, by part; prompt and completion are the tokens of the longest in a batch.
 
-    Rollouts of a whole step are generated at once (`steps_per_generation` is the accumulation), so either they or the
-    update is the peak. vllm: it writes them, and keeps its copy of the weights and a cache for two steps all along.
+    The rollouts of a step are generated at once (`steps_per_generation` is the accumulation), so the peak is either there or in the
+    update. vllm: vLLM generates them, and keeps a copy of the weights and a cache for two steps throughout.
     """
     trained = trained_parameters(model, train)
     rollouts = generation_bytes(model, at, train.completions_per_step, prompt, completion, adapter=train.method != "full")
@@ -177,5 +179,5 @@ def training_bytes(
 
 
 def training_peak(parts: dict[str, float]) -> float:
-    """Bytes at the highest moment of a training."""
+    """Peak bytes of a training."""
     return parts["weights"] + parts["optimiser"] + parts["vllm"] + max(parts["update"], parts["rollouts"])

@@ -11,9 +11,10 @@ import shutil
 import sys
 import textwrap
 
+from helpers.plan.cost import WRITTEN, disk, hours
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
-from helpers.plan.needs import WRITTEN, by_vllm, disk, gib, hours, needs, verdict
-from helpers.plan.sizes import asked, data_rows, model_rows, pool_facts, prompt_tokens
+from helpers.plan.needs import fit, gib, needs, writes_with_vllm
+from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study.files import StudyError
 from helpers.study.study import REPOSITORY, Study, open_study
 
@@ -64,8 +65,8 @@ def _models(study: Study) -> list[str]:
     rows = [("Models", "parameters", "download", "where", "licence; use")]
     for row in model_rows(study):
         size = _number(row["parameters"] / 1e6, " M", 0) if row["parameters"] else "size unknown"
-        told = f"{row['licence']}; {row['use']}"
-        rows.append((row["model"], size, _number(row["download"], " GB", 2), row["where"], told))
+        about = f"{row['licence']}; {row['use']}"
+        rows.append((row["model"], size, _number(row["download"], " GB", 2), row["where"], about))
     return _table(rows, (1, 2))
 
 
@@ -79,20 +80,23 @@ def _data(study: Study) -> list[str]:
 
 def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
     """(whether all steps fit, in a few words; a line for each)."""
-    said = [(need, *verdict(need, on)) for need in needs(study, on)]
-    rows = [("Memory", "needs", "")] + [(need.step, gib(need.total) if need.total else "unknown", told) for need, _, told in said]
+    steps = [(need, *fit(need, on)) for need in needs(study, on)]
+    rows = [("Memory", "needs", "")]
+    rows += [(need.step, gib(need.total) if need.total else "unknown", explanation) for need, _, explanation in steps]
     _, mean, longest = pool_facts(study)
-    kept = "the CUDA context" if on.gpu else "Python and the system"
+    reserved = "the CUDA context" if on.gpu else "Python and the system"
     assumed = (
-        f"On {on.name}: {gib(on.memory)}, of which {gib(on.reserve)} are kept for {kept} and for fragmentation. Assumed: training "
-        f"prompts of {prompt_tokens(study, longest)} tokens for the longest question ({prompt_tokens(study, mean)} for the mean "
-        "one), completions as long as allowed, one job at a time unless said."
+        f"On {on.name}: {gib(on.memory)}, of which {gib(on.reserve)} are reserved for {reserved} and for fragmentation. Assumed: "
+        f"training prompts of {prompt_tokens(study, longest)} tokens for the longest question ({prompt_tokens(study, mean)} for the "
+        "mean one), completions as long as allowed, one job at a time unless stated."
     )
-    strange = [task.name for task in study.eval.tasks if asked(study, task) is None]
-    left_out = _wrap(f"Not counted, since nothing is known of them: {', '.join(strange)}") if strange else []
-    failing = dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in said if fits is False)
-    unknown = dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in said if fits is None)
-    fits = f"does not fit ({', '.join(failing)})" if failing else f"unclear ({', '.join(unknown)})" if unknown else "fits"
+    unknown_tasks = [task.name for task in study.eval.tasks if workload(study, task) is None]
+    left_out = _wrap(f"Not counted, because their sizes are unknown: {', '.join(unknown_tasks)}") if unknown_tasks else []
+    failing, unknown = (
+        ", ".join(dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in steps if fits is state))
+        for state in (False, None)
+    )
+    fits = f"does not fit ({failing})" if failing else f"unclear ({unknown})" if unknown else "fits"
     return fits, [*_table(rows, (1,)), *_wrap(assumed), *left_out]
 
 
@@ -107,34 +111,33 @@ def _disk(study: Study) -> tuple[float | None, float, list[str]]:
 
 def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None, list[str]]:
     """(hours in all, a line for each step)."""
-    times = hours(study, on, rate)
+    steps = hours(study, on, rate)
     rows = [("Hours", "jobs", "tokens written", "hours", "")]
-    rows += [(step, str(jobs), _number(tokens / 1e6, " M", 2), _number(value, "", 2), "") for step, jobs, tokens, value in times]
-    whole = None if None in [row[3] for row in times] else sum(row[3] for row in times)
-    written = f"{rate:,.0f} tokens/s written (RATE); all else by" if rate else "no speed measured, but"
-    vllm = by_vllm(study, on)
-    length = f"{WRITTEN:g} times as long as allowed" if vllm else "as long as allowed"
+    rows += [(step.name, str(step.jobs), _number(step.tokens / 1e6, " M", 2), _number(step.hours, "", 2), "") for step in steps]
+    whole = None if None in [step.hours for step in steps] else sum(step.hours for step in steps)
+    return whole, [*_table(rows, (1, 2, 3)), *_wrap(_time_assumptions(study, on, rate))]
+
+
+def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
+    vllm = writes_with_vllm(study, on)
+    length = f"{WRITTEN:g} times the allowed length" if vllm else "the allowed length"
     token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
-    starting = f", {START_JOB:.0f} s until a job works" if on.gpu else ""
     forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
     methods = {study.training(arm).method for arm in study.arms}
-    slower = [
-        words
-        for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
-        if method in methods and not by_vllm(study, on, method)
-    ]
-    slower = (
-        f"Training of {' and '.join(slower)} writes without recorded steps, its completions as long as allowed, and takes longer. "
-        if slower and on.gpu
-        else ""
-    )
-    assumed = (
-        f"Assumed: completions {length}; {written} {1e3 * token:g} ms a layer and token ({engine} writes; {1e3 * START_UPDATE:g} ms "
-        f"a layer and batch of an update), {1e3 * START_ITEM:g} ms an item before its likelihoods are read (while other jobs read){starting}, {on.bandwidth / 1e9:,.0f} GB/s of memory "
-        f"and {on.arithmetic / 1e12:g} Tflop/s{forward}; jobs that share a GPU wait so many at once as their number to the power of {SHARED:g}, and share what it computes. {slower}RATE=<tokens per "
-        "second, a batch together> puts in what you have measured. What another study under runs/ already has is not made again."
-    )
-    return whole, [*_table(rows, (1, 2, 3)), *_wrap(assumed)]
+    slower = [words for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
+              if method in methods and on.gpu and not writes_with_vllm(study, on, method)]  # fmt: skip
+    return " ".join(filter(None, [
+        f"Assumed: completions of {length};",
+        f"{rate:,.0f} tokens/s of generation (RATE), and for the rest" if rate else "no measured speed, but",
+        f"{1e3 * token:g} ms per layer and token ({engine} generates), {1e3 * START_UPDATE:g} ms per layer and batch of an update,",
+        f"{1e3 * START_ITEM:g} ms per item before its log-likelihoods are computed (while other jobs compute),",
+        f"{START_JOB:.0f} s to start a job," if on.gpu else "",
+        f"{on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s{forward}.",
+        f"Jobs that share a GPU wait at the same time (their number to the power of {SHARED:g}) and share its arithmetic.",
+        f"Training of {' and '.join(slower)} generates without CUDA graphs, at the allowed length, and takes longer." if slower else "",
+        "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
+        "Results that another study under runs/ already has are reused and cost nothing.",
+    ]))  # fmt: skip
 
 
 def main() -> None:

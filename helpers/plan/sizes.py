@@ -1,6 +1,6 @@
-"""What is known of models, data sets and benchmarks before any of it is downloaded: `sizes.yaml`, and what lies on disk.
+"""Sizes of models, data sets and benchmarks, known before a download: from `sizes.yaml` and from files on disk.
 
-Nothing here asks the network or loads a model; what is not known is None and told as "unknown".
+Nothing here uses the network or loads a model. What is not known is None, and printed as "unknown".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from helpers.study.study import TASKS, Study
 
 SIZES = Path(__file__).with_suffix(".yaml")
 TEMPLATE, EXAMPLE = 80, 110  # tokens of the training prompt around a question, and of a worked example
-UNKNOWN_QUESTION = (200, 700)  # mean and longest question of a pool that nothing is known of, in tokens
+UNKNOWN_QUESTION = (200, 700)  # tokens of the mean and the longest question, assumed for a pool of which nothing is known
 
 
 @cache
@@ -32,7 +32,7 @@ def known() -> dict[str, Any]:
 
 
 def model_rows(study: Study) -> list[dict[str, Any]]:
-    """One row a model: id, use, parameters, gigabytes to download and on disk, where it is, licence."""
+    """One row per model: id, use, parameters, gigabytes to download and on disk, where it is, licence."""
     uses: dict[str, list[str]] = {study.model.id: ["trained"]}
     for name, spec in study.filters.items():
         uses.setdefault(spec.model, []).append(f"filter {name}")
@@ -52,7 +52,7 @@ def model_rows(study: Study) -> list[dict[str, Any]]:
 
 
 def data_rows(study: Study) -> list[dict[str, Any]]:
-    """One row a data set: id, use, questions, megabytes, where it is."""
+    """One row per data set: id, use, questions, megabytes, where it is."""
     mirror = os.environ.get("OFFLINE_MIRROR", "")
     count, *_ = pool_facts(study)
     source = study.pool.source
@@ -81,7 +81,7 @@ def _by_data(study: Study) -> dict[str, list[Task]]:
 
 
 def pool_facts(study: Study) -> tuple[int | None, int, int]:
-    """(questions, mean and longest question in tokens) of the pool; None questions if that is not known."""
+    """(questions, mean tokens, longest tokens) of the pool; questions is None if unknown."""
     if pools.source_file(study.pool, study.file):
         table = pools.load_pool(study.pool, study.file)
         length = [len(prompts.lines(row.question, list(row.options))) / 4 for row in table.itertuples()]
@@ -102,13 +102,13 @@ def _mirror_rows(study: Study) -> int:
 
 
 def prompt_tokens(study: Study, question: int) -> int:
-    """Tokens of the training prompt around a question of so many."""
+    """Tokens of the training prompt for a question of `question` tokens."""
     return question + TEMPLATE + EXAMPLE * study.prompt.worked_examples
 
 
 @cache
 def _task(name: str) -> dict[str, Any]:
-    """What is known of a task: its own entry, its group's for one subject, else nothing."""
+    """The entry of a task in `sizes.yaml`, or of its group if it is one subject of it; empty for an unknown task."""
     tasks = known()["tasks"]
     if name in tasks or name.startswith("starter_"):
         return tasks.get(name, {})
@@ -129,13 +129,13 @@ _Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar
 @cache
 def _starter(name: str) -> pd.DataFrame:
     """Questions of a starter task."""
-    told = yaml.load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Plain)["dataset_kwargs"]
-    table = pools.load_starter(told["name"])
-    return table[table["subject_group"] == told["subject_group"]] if "subject_group" in told else table
+    source = yaml.load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Plain)["dataset_kwargs"]
+    table = pools.load_starter(source["name"])
+    return table[table["subject_group"] == source["subject_group"]] if "subject_group" in source else table
 
 
 def item_count(study: Study, task: Task) -> int | None:
-    """Questions a task asks one model, rotations apart; None if that is not known."""
+    """Questions of a task, rotations not counted; None if unknown."""
     if task.sample:
         return len(pd.read_csv(study.beside(task.sample)))
     limit = task.limit or study.eval.limit
@@ -148,8 +148,8 @@ def item_count(study: Study, task: Task) -> int | None:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How a task asks: passes through the model, mean and longest prompt in tokens, tokens written (0: likelihood only)."""
+class Workload:
+    """What one model does for a task: passes, tokens of the mean and the longest prompt, tokens written (0: likelihood mode)."""
 
     passes: int
     tokens: int
@@ -157,8 +157,8 @@ class Asked:
     writes: int
 
 
-def asked(study: Study, task: Task) -> Asked | None:
-    """How a task asks one model; None for a task that nothing is known of."""
+def workload(study: Study, task: Task) -> Workload | None:
+    """The work of one model on a task; None for an unknown task."""
     items = item_count(study, task)
     if items is None:
         return None
@@ -169,24 +169,24 @@ def asked(study: Study, task: Task) -> Asked | None:
             mean, longest = _starter_tokens(task.name)
         else:
             mean, longest = _task(task.name)["tokens"], _task(task.name)["longest"]
-        return Asked(
+        return Workload(
             items, prompt_tokens(study, mean), prompt_tokens(study, longest), task.max_new_tokens or study.eval.max_new_tokens
         )
-    if task.name.startswith("starter_"):  # scored by the likelihood of each option's text
+    if task.name.startswith("starter_"):  # likelihood mode, over the text of each option
         table, (mean, longest) = _starter(task.name), _starter_tokens(task.name)
         written = "options" not in table or table["options"].isna().all()
-        return Asked(items if written else items * ceil(table["options"].map(len).mean()), mean, longest, 64 if written else 0)
+        return Workload(items if written else items * ceil(table["options"].map(len).mean()), mean, longest, 64 if written else 0)
     facts = _task(task.name)
     given = study.eval.shots if task.shots is None else task.shots
     shots = facts.get("shots", 0) if given is None else given
     rotated = study.eval.rotate if task.rotate is None else task.rotate
     times = facts["options"] if rotated and facts.get("options") else 1
     mean, longest = (facts[key] + shots * facts["shot"][place] for place, key in enumerate(("tokens", "longest")))
-    return Asked(items * times, mean, longest, (task.max_new_tokens or facts["writes"]) if "writes" in facts else 0)
+    return Workload(items * times, mean, longest, (task.max_new_tokens or facts["writes"]) if "writes" in facts else 0)
 
 
 def _starter_tokens(name: str) -> tuple[int, int]:
-    """Mean and longest question of a starter task, in tokens."""
+    """Tokens of the mean and the longest question of a starter task."""
     each = 1.0 if "chinese" in name else 0.25  # tokens a character
     length = [each * len(text) for text in _starter(name)["question"]]
     return ceil(sum(length) / len(length)) + 30, ceil(max(length)) + 60  # with the longest option

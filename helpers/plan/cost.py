@@ -1,0 +1,111 @@
+"""How long a study takes and how much disk it fills. Time by the rates of `helpers/plan/machine.py`; what is unknown is None."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import NamedTuple
+
+from helpers.models.shape import shape_of
+from helpers.plan import memory
+from helpers.plan.machine import START_JOB, Machine, Speed, width
+from helpers.plan.needs import at_a_time, writes_with_vllm
+from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
+from helpers.study.schema import HELD_OUT
+from helpers.study.study import Study
+
+# Mean share of the allowed tokens that vLLM is assumed to write. Measured with the 1.5B: 0.47 in training on GSM8K, 0.09 to 0.23 on
+# MedQA (where answers become short), a third for 5-shot GSM8K and about half for MMLU-Pro.
+WRITTEN = 0.5
+
+
+class Step(NamedTuple):
+    """All jobs of one kind: how many there are, the tokens they write, and their hours (None where a size is unknown)."""
+
+    name: str
+    jobs: int
+    tokens: int
+    hours: float | None
+
+
+def hours(study: Study, on: Machine, rate: float | None) -> list[Step]:
+    """The hours of each kind of job on a machine; rate: tokens per second of generation where a person has measured it."""
+    return [*_filters(study, on, rate), _trainings(study, on, rate), _evaluations(study, on, rate)]
+
+
+def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
+    count, mean, _ = pool_facts(study)
+    vllm, prompt, found = writes_with_vllm(study, on), prompt_tokens(study, mean), []
+    for name, spec in study.filters.items():
+        model, answers = shape_of(spec.model), (count or 0) * spec.samples
+        length, seconds = _length(spec.max_new_tokens, vllm), None
+        if model is not None and count is not None:
+            speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, spec.runs_per_gpu)
+            seconds = _starting(spec.runs_per_gpu, on) + speed.writing(answers, spec.batch_size, prompt, length)
+        found.append(Step(f"01 filter {name}", 1, answers * length, seconds and seconds / 3600))
+    return found
+
+
+def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
+    model, prompt = shape_of(study.model.id), prompt_tokens(study, pool_facts(study)[1])
+    written, seconds = 0, 0.0
+    for arm, spec in study.arms.items():
+        train = study.training(arm)
+        vllm = writes_with_vllm(study, on, train.method)
+        steps, length = train.steps(spec.wanted) * len(study.seeds), _length(train.max_completion_tokens, vllm)
+        written += steps * train.completions_per_step * length
+        if model:
+            speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, train.runs_per_gpu)
+            step = speed.writing(train.completions_per_step, train.completions_per_step, prompt, length)
+            step += speed.updating(train, prompt + length)
+            seconds += steps * step + len(study.seeds) * _starting(train.runs_per_gpu, on)
+    return Step("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None)
+
+
+def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
+    """A checkpoint is asked the held-out questions only."""
+    model, scored, runs = shape_of(study.model.id), study.scored(), study.eval.runs_per_gpu
+    workloads = {task.name: workload(study, task) for task in study.eval.tasks}
+    if model is None or None in workloads.values():
+        return Step("04 eval", len(scored), 0, None)
+    speed = Speed(model, on, width(study.model.dtype, on), rate, writes_with_vllm(study, on), runs)
+    written, seconds = 0, len(scored) * _starting(runs, on)
+    for name, work in workloads.items():
+        times = len(scored) if name == HELD_OUT else len(study.models())
+        length, batch = _length(work.writes, speed.vllm), min(at_a_time(study, work), work.passes)
+        written += times * work.passes * length
+        seconds += times * (
+            speed.writing(work.passes, batch, work.tokens, length)
+            if work.writes
+            else speed.asking(work.passes, batch, work.tokens)
+        )
+    return Step("04 eval", len(scored), written, seconds / 3600)
+
+
+def _length(allowed: int, vllm: bool) -> int:
+    """Tokens of a completion, on average. A batch of transformers takes as long as its longest completion."""
+    return int(WRITTEN * allowed) if vllm else allowed
+
+
+def _starting(runs: int, on: Machine) -> float:
+    """Seconds before a job computes (loading and recording); jobs that share a GPU do this at the same time."""
+    return START_JOB / runs if on.gpu else 0.0
+
+
+def disk(study: Study) -> dict[str, float | None]:
+    """Gigabytes on disk: downloads, trained weights with their checkpoints, and text at four bytes a token."""
+    downloads = [row["disk"] for row in model_rows(study)] + [(row["megabytes"] or 0) / 1e3 for row in data_rows(study)]
+    model, kept, text = shape_of(study.model.id), 0.0, 0.0
+    for arm, spec in study.arms.items():
+        train, runs = study.training(arm), len(study.seeds)
+        steps = train.steps(spec.wanted)
+        text += 4 * runs * steps * train.completions_per_step * train.max_completion_tokens
+        if model:
+            result = 4 * memory.trained_parameters(model, train)
+            saved = ceil(steps / train.save_steps)
+            kept += runs * (
+                result * (1 + len(study.checkpoints(arm))) + 3 * result * (saved if train.keep_checkpoints else min(2, saved))
+            )
+    count, *_ = pool_facts(study)
+    text += sum(4 * (count or 0) * spec.samples * spec.max_new_tokens for spec in study.filters.values())
+    return {"downloads": None if None in downloads else sum(downloads), "trained weights and checkpoints": kept / 1e9 if model else None,
+            "answers": text / 1e9}  # fmt: skip
