@@ -22,6 +22,7 @@ import papermill  # noqa: E402
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
+from helpers.report.browser import HEADLESS  # noqa: E402
 from helpers.study.files import StudyError  # noqa: E402
 from helpers.study.study import REPOSITORY  # noqa: E402
 from helpers.workflow import gpus  # noqa: E402
@@ -40,6 +41,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
     # The log is appended to: after a kill it tells the whole story.
     logging.basicConfig(level=logging.INFO, format="%(message)s", filename=log, filemode="a")
     warnings.filterwarnings("ignore", category=UserWarning, module="papermill")
+    os.environ[HEADLESS] = "1"  # no widgets where nobody can use them
     try:
         done = papermill.execute_notebook(
             REPOSITORY / "notebooks" / f"{notebook}.ipynb",

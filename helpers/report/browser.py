@@ -1,0 +1,130 @@
+"""A browser for rows with long texts, such as answers and rollouts: choose by column, search, turn pages.
+
+JupyterLab shows it as an ipywidgets widget. In an executed notebook and in the report it is a block of HTML with its rows and a short
+script inside, which needs neither a kernel nor a network. Everything a model wrote is shown as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+HEADLESS = "STUDY_HEADLESS"  # set where a notebook runs without a reader: the block of HTML is enough there
+PER_PAGE = 6
+MOST = 2000  # rows inside one block of HTML, about half a megabyte of rollouts
+AS_TEXT = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # JSON that cannot end its <script>
+TEMPLATE = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+).get_template("browser.html.j2")
+
+
+class Browser:
+    """What `browse` returns; notebooks and reports show it by themselves."""
+
+    def __init__(
+        self, frame: pd.DataFrame, columns: Sequence[str], filters: Sequence[str], texts: Sequence[str], most: int
+    ) -> None:
+        self.rows = pd.DataFrame(
+            {name: [plain(value) for value in frame[name]] for name in {**dict.fromkeys([*filters, *columns, *texts])}}
+        )
+        self.columns, self.filters, self.texts, self.most = list(columns), list(filters), list(texts), most
+
+    def choose(self, search: str = "", **chosen: str) -> pd.DataFrame:
+        """The rows whose filter columns have the `chosen` values ("" stands for any) and whose texts contain `search`."""
+        kept = pd.Series(True, index=self.rows.index)
+        for name, value in chosen.items():
+            kept &= (self.rows[name] == value) | (value == "")
+        found = [self.rows[name].str.contains(search, case=False, regex=False) for name in self.texts]
+        return self.rows[kept & np.any(found, axis=0)]
+
+    def html(self) -> str:
+        """The self-contained block: rows as JSON, the first page as HTML for readers without scripts, and the script that turns pages."""
+        step = max(1, -(-len(self.rows) // self.most))
+        kept = self.rows.iloc[_whole_blocks(self.rows, self.filters, step)]
+        data = {"rows": kept.to_numpy().tolist(), "names": list(kept), "filters": self.filters, "columns": self.columns,
+                "texts": self.texts, "page": PER_PAGE}  # fmt: skip
+        packed = json.dumps(data, ensure_ascii=False).translate(AS_TEXT)
+        mark = hashlib.sha256(packed.encode()).hexdigest()[:12]
+        first = self._cards(kept.head(PER_PAGE))
+        return TEMPLATE.render(data=Markup(packed), mark=mark, first=Markup(first), shown=len(kept), all=len(self.rows))
+
+    def _cards(self, rows: pd.DataFrame) -> str:
+        return str(TEMPLATE.module.cards(rows.to_dict("records"), self.columns, self.texts))
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        live = {} if os.environ.get(HEADLESS) else self.widget()._repr_mimebundle_()
+        return {**live, "text/html": self.html()}
+
+    def widget(self) -> Any:
+        """The ipywidgets widget; it pages through all rows, which stay in the kernel."""
+        import ipywidgets as widgets
+
+        chosen = {
+            name: widgets.Dropdown(
+                options=[("all", ""), *((value, value) for value in _values(self.rows[name]))], description=name
+            )
+            for name in self.filters
+        }
+        search = widgets.Text(description="search", continuous_update=False)
+        page = widgets.BoundedIntText(1, min=1, description="page")
+        cards = widgets.HTML()
+
+        def show(*_: Any) -> None:
+            found = self.choose(search.value, **{name: box.value for name, box in chosen.items()})
+            page.max = max(1, -(-len(found) // PER_PAGE))
+            start = PER_PAGE * (page.value - 1)
+            cards.value = f"<p>{len(found):,} rows, {page.max:,} pages</p>{self._cards(found.iloc[start : start + PER_PAGE])}"
+
+        for box in (*chosen.values(), search, page):
+            box.observe(show, "value")
+        show()
+        return widgets.VBox([widgets.HBox([*chosen.values(), search, page], layout={"flex_flow": "row wrap"}), cards])
+
+
+def browse(
+    frame: pd.DataFrame,
+    columns: Sequence[str],
+    filters: Sequence[str] = (),
+    text: str | Sequence[str] = "completion",
+    most: int = MOST,
+) -> Browser:
+    """Show rows that a reader can choose from and page through.
+
+    frame: one row a card. columns: the short facts above each text. filters: columns to choose by. text: the column, or columns, with
+    the long text. most: rows that the HTML block holds at most; of more it holds every n-th block of rows with equal filter values,
+    so that the rollouts of one step stay together. Raises KeyError if the frame lacks one of these columns.
+    """
+    return Browser(frame, columns, filters, [text] if isinstance(text, str) else text, most)
+
+
+def plain(value: Any) -> str:
+    """A value as a reader's text: two decimals where there are any, a dash for what is missing or not finite."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return "–"
+    if isinstance(value, float | np.floating):
+        return f"{value:z.2f}".removesuffix(".00") if np.isfinite(value) else "–"
+    return str(value)
+
+
+def _values(column: pd.Series) -> list[str]:
+    """The distinct values of a filter, numbers in their order and words as they first appear."""
+    values = list(dict.fromkeys(column))
+    return sorted(values, key=float) if all(value.lstrip("-").replace(".", "", 1).isdigit() for value in values) else values
+
+
+def _whole_blocks(rows: pd.DataFrame, filters: Sequence[str], step: int) -> np.ndarray:
+    """Positions of every `step`-th block of neighbouring rows whose filter values are equal; without filters of every `step`-th row."""
+    if step == 1 or not filters:
+        return np.arange(0, len(rows), step)
+    named = rows[list(filters)]
+    block = (named != named.shift()).any(axis=1).cumsum() - 1
+    return np.flatnonzero(block % step == 0)
