@@ -121,7 +121,10 @@ def main(folder: str, *losses: str) -> None:
 def in_two(file: str, folder: Path, *losses: str) -> subprocess.Popen[str]:
     options = ["--config_file", ACCELERATE / file, "--main_process_port", "0", "--num_processes", "2"]
     call = [sys.executable, "-m", "accelerate.commands.launch", *options, __file__, folder, *losses]
-    return subprocess.Popen(list(map(str, call)), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    paths = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
+    return subprocess.Popen(
+        list(map(str, call)), cwd=REPOSITORY, env=os.environ | paths, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.fixture(scope="module")
