@@ -16,7 +16,8 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers.plan.sizes import known  # noqa: E402
 from helpers.study.files import fingerprint, write_json, write_result  # noqa: E402
-from helpers.study.schema import HELD_OUT, Task  # noqa: E402
+from helpers.study.schema import HELD_OUT  # noqa: E402
+from helpers.study.schema_eval import Task  # noqa: E402
 from helpers.study.study import UNTRAINED, Study, open_study  # noqa: E402
 
 LETTERS = np.array(list("ABCDEFGHIJ"))

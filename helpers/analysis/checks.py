@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from helpers.questions.pools import LETTERS
+from helpers.questions.text import LETTERS
 
 GUESSES = "A filter's answers are not shown to be right more often than guesses, so its labels are mostly noise"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them is hardly one of the choice"

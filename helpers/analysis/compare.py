@@ -15,7 +15,7 @@ import pandas as pd
 
 from helpers.analysis import intervals, power
 from helpers.analysis.intervals import Runs, wilson
-from helpers.questions.pools import LETTERS
+from helpers.questions.text import LETTERS
 from helpers.study.schema import HELD_OUT
 
 BASELINE = "untrained"

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.study.files import atomic, write_table
-from helpers.study.schema import SIDES
+from helpers.study.schema_eval import SIDES
 
 CURVES = {
     "reward_accuracy": "accuracy reward (0 to 2)",

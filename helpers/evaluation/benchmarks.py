@@ -23,13 +23,14 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from helpers.evaluation import task_data
-from helpers.questions.pools import load_pool, load_starter
+from helpers.questions.pools import load_pool, load_starter, study_pool
 from helpers.selection import draws
-from helpers.study.files import StudyError, cache_of, fingerprint, is_current, sha256, write_result
+from helpers.study.errors import StudyError, nearest
+from helpers.study.files import cache_of, fingerprint, is_current, sha256, write_result
 from helpers.study.schema import HELD_OUT
 
 if TYPE_CHECKING:
-    from helpers.study.schema import Task
+    from helpers.study.schema_eval import Task
     from helpers.study.study import Study
 
 TASKS = Path(__file__).parent / "tasks"
@@ -95,7 +96,7 @@ def manager(study: Study, rendered: bool = True) -> Any:
     for name in names:
         if stand_in(name) not in found.task_index:
             raise StudyError(
-                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{_nearest(name, found.task_index)}"
+                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, found.task_index)}"
             )
     return found
 
@@ -116,13 +117,6 @@ def _folders(names: list[str]) -> list[Path]:
     wanted = [stand_in(name) for name in names]
     folders = [path for path in Path(lm_eval.tasks.__file__).parent.iterdir() if path.is_dir()]
     return sorted(path for path in folders if any(f"{name}_".startswith(f"{path.name}_") for name in wanted))
-
-
-def _nearest(name: str, known: Any) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def held_out(study: Study) -> pd.DataFrame:
@@ -227,18 +221,6 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     return chosen
 
 
-def _checked_pool(study: Study) -> pd.DataFrame:
-    """The pool of a study. Raises StudyError if it cannot be had, or has fewer questions than an arm asks for."""
-    from helpers.study.study import check_arms
-
-    try:
-        pool = load_pool(study.pool, study.file)
-        check_arms(study, len(pool))
-    except StudyError as error:
-        raise StudyError(f"{study.file}: {error}") from None
-    return pool
-
-
 def main() -> None:
     """`python -m helpers.evaluation.benchmarks STUDY`: have all questions at hand; one line, or an error and exit code 1."""
     from helpers.study.study import open_study
@@ -246,7 +228,7 @@ def main() -> None:
     try:
         study = open_study(sys.argv[1])
         mirror()
-        pool = _checked_pool(study)
+        pool = study_pool(study)
         found = questions(study)
     except StudyError as error:
         sys.exit(f"error: {error}")

@@ -20,12 +20,12 @@ from helpers.evaluation import task_data
 from helpers.evaluation.benchmarks import REASONING, data_facts, in_mirror, manager, members, settings
 from helpers.models import engines
 from helpers.questions import prompts
-from helpers.questions.pools import LETTERS
+from helpers.questions.text import LETTERS
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
 from helpers.study.schema import HELD_OUT
 
 if TYPE_CHECKING:
-    from helpers.study.schema import Task
+    from helpers.study.schema_eval import Task
     from helpers.study.study import Study
 
 METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first counts

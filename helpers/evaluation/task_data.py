@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from helpers.questions import prompts
-from helpers.questions.pools import LETTERS, load_starter, question_id
+from helpers.questions.pools import load_starter
+from helpers.questions.text import LETTERS, question_id
 from helpers.study.files import StudyError, cache_of
 
 if TYPE_CHECKING:

@@ -17,8 +17,10 @@ import yaml
 
 from helpers.models.shape import folder_of, known_models, shape_of
 from helpers.questions import pools, prompts
-from helpers.study.schema import HELD_OUT, Task
-from helpers.study.study import TASKS, Study
+from helpers.study.places import TASKS, pool_file
+from helpers.study.schema import HELD_OUT
+from helpers.study.schema_eval import Task
+from helpers.study.study import Study
 
 SIZES = Path(__file__).with_suffix(".yaml")
 TEMPLATE, EXAMPLE = 80, 110  # tokens of the training prompt around a question, and of a worked example
@@ -56,7 +58,7 @@ def data_rows(study: Study) -> list[dict[str, Any]]:
     mirror = os.environ.get("OFFLINE_MIRROR", "")
     count, *_ = pool_facts(study)
     source = study.pool.source
-    local = pools.source_file(study.pool, study.file) is not None
+    local = pool_file(study.pool, study.file) is not None
     facts = known()["pools"].get(source, {})
     there = bool(mirror) and (Path(mirror) / source).is_dir()
     rows = [{"data": source, "use": "pool", "questions": count, "megabytes": 0 if local or there else facts.get("megabytes"),
@@ -82,7 +84,7 @@ def _by_data(study: Study) -> dict[str, list[Task]]:
 
 def pool_facts(study: Study) -> tuple[int | None, int, int]:
     """(questions, mean tokens, longest tokens) of the pool; questions is None if unknown."""
-    if pools.source_file(study.pool, study.file):
+    if pool_file(study.pool, study.file):
         table = pools.load_pool(study.pool, study.file)
         length = [len(prompts.lines(row.question, list(row.options))) / 4 for row in table.itertuples()]
         return len(table), ceil(sum(length) / len(length)), ceil(max(length))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from helpers.questions.pools import LETTERS, number
+from helpers.questions.text import LETTERS, number
 
 if TYPE_CHECKING:
     from helpers.study.study import Prompt

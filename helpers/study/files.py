@@ -23,16 +23,10 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.study.errors import StudyError
+
 DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv"}
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "papermill", "snakemake")
-
-
-class StudyError(Exception):
-    """A mistake a person can mend, told in one line: which file, which key, what would be right."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows instead of a traceback (IPython's hook for exceptions)."""
-        return [f"StudyError: {self}"]
 
 
 @contextlib.contextmanager

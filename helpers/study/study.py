@@ -1,53 +1,34 @@
-"""A study: its parameters checked before any model is loaded, its paths, and what each of its jobs depends on.
+"""A study: its parameters checked before anything is loaded, its paths, and the inputs of each of its jobs.
 
-A study is one YAML file (`helpers/study/yamls.py`, `helpers/study/schema.py`). Everything a person can get
-wrong in it ends in one line that names the file, the key, the value and what would be right.
+A study is one YAML file (`helpers/study/yamls.py`), whose keys are in `helpers/study/schema.py`. A mistake in it is reported in one
+line that names the file, the key, the value and what would be right.
 """
 
 from __future__ import annotations
 
-import ast
-import difflib
 import os
-import re
-import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from helpers.questions import pools
-from helpers.study import yamls
-from helpers.study.files import StudyError, sha256
-from helpers.study.schema import (
-    HELD_OUT,
-    NAME,
-    Analysis,
-    Arm,
-    Eval,
-    Filter,
-    Model,
-    Name,
-    Pool,
-    Prompt,
-    Seed,
-    Split,
-    Strict,
-    Train,
-)
+from helpers.study import results, yamls
+from helpers.study.errors import StudyError, nearest, one_line
+from helpers.study.files import sha256
+from helpers.study.notebook import refuse_unknown  # noqa: F401  (notebooks import it from here)
+from helpers.study.places import PARAMETERS, REPOSITORY, TASKS, parameter_file, pool_file
+from helpers.study.schema import HELD_OUT, Arm, Filter, Model, Name, Pool, Prompt, Seed, Split, Strict, Train
+from helpers.study.schema_eval import Analysis, Eval
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TASKS = Path(__file__).parents[1] / "evaluation" / "tasks"
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = REPOSITORY / "figures"
 UNTRAINED = "untrained"
-SPEED_ONLY = (
-    "save_steps",
-    "gradient_checkpointing",
-    "keep_checkpoints",
-    "accelerate",
-    "vllm_server",
-    "runs_per_gpu",
-)  # change no result of a training
-INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")  # change greedy answers and scores by rounding only
+# Keys that change no result of a training; and those of inference, which change greedy answers and scores by rounding only.
+SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints", "accelerate", "vllm_server", "runs_per_gpu")
+INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")
 
 
 class Study(Strict):
@@ -69,7 +50,6 @@ class Study(Strict):
     analysis: Analysis = Analysis()
 
     _file: Path = Path()
-    _pool_size: int | None = None
 
     @field_validator("pool", mode="before")
     @classmethod
@@ -84,27 +64,38 @@ class Study(Strict):
             raise ValueError(f"seed {twice[0]} stands twice; a seed counts once")
         return seeds
 
-    @field_validator("arms")
+    @field_validator("arms", "filters")
     @classmethod
-    def _not_reserved(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
-        if UNTRAINED in arms:
-            raise ValueError(f"{UNTRAINED!r} is the name of the model before training; call the arm otherwise")
-        return arms
+    def _own_folders(cls, named: dict[str, Any]) -> dict[str, Any]:
+        if UNTRAINED in named:
+            raise ValueError(f"{UNTRAINED!r} is the name of the model before training; choose another name")
+        folders: dict[str, str] = {}
+        for name in named:
+            other = folders.setdefault(name.casefold(), name)
+            if other != name:
+                raise ValueError(
+                    f"{other!r} and {name!r} differ by case only, so macOS and Windows give them one folder; rename one"
+                )
+        return named
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Study:
         for name, arm in self.arms.items():
             if arm.filter is not None and arm.filter not in self.filters:
-                raise ValueError(f"arms.{name}.filter: {arm.filter!r} is no filter{_nearest(arm.filter, self.filters)}")
+                raise ValueError(f"arms.{name}.filter: {arm.filter!r} is no filter{nearest(arm.filter, self.filters)}")
             if arm.pass_rate is not None and self.filters[arm.filter].samples == 1:
                 raise ValueError(f"arms.{name}.pass_rate: filters.{arm.filter}.samples is 1; a pass rate needs several samples")
             try:
                 train = self.training(name)
             except ValidationError as error:
-                raise ValueError(f"arms.{name}.train: {_one_line(error, Train)}") from None
+                raise ValueError(f"arms.{name}.train: {one_line(error, Train)}") from None
             if arm.wanted < train.questions_per_step:
                 raise ValueError(
                     f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({train.questions_per_step})"
+                )
+            if not train.max_steps and train.epochs * (per_epoch := arm.wanted // train.questions_per_step) < 1:
+                raise ValueError(
+                    f"arms.{name}: {train.epochs:g} epochs of {per_epoch} steps are less than one step; raise train.epochs"
                 )
         return self
 
@@ -124,7 +115,7 @@ class Study(Strict):
         tasks = [task.name for task in self.eval.tasks]
         for name in self.analysis.apart:
             if name not in tasks:
-                raise ValueError(f"analysis.apart: {name!r} is no task of eval.tasks{_nearest(name, tasks)}")
+                raise ValueError(f"analysis.apart: {name!r} is no task of eval.tasks{nearest(name, tasks)}")
         return self
 
     @property
@@ -157,7 +148,7 @@ class Study(Strict):
         """The filter or arm called `name`. Raises StudyError with the nearest name if there is none."""
         found = getattr(self, kind)
         if name not in found:
-            raise StudyError(f"{self._file}: {kind} has no {name!r}{_nearest(name, found)}")
+            raise StudyError(f"{self._file}: {kind} has no {name!r}{nearest(name, found)}")
         return found[name]
 
     def check_seed(self, seed: int) -> int:
@@ -193,6 +184,19 @@ class Study(Strict):
         kept = [(arm, f"seed{seed}", f"step{step}") for arm in self.arms for seed in self.seeds for step in self.checkpoints(arm)]
         return self.models() + kept
 
+    def result(
+        self,
+        name: str | Path,
+        *,
+        make: Callable[[str], pd.DataFrame],
+        inputs: dict[str, Any],
+        made_from: Sequence[Any] = (),
+        beside: Sequence[str] = (),
+        **facts: Any,
+    ) -> pd.DataFrame:
+        """The table `name` of this study's folder: read if it is current, else adopted, else made. See `results.result`."""
+        return results.result(self.folder, name, make=make, inputs=inputs, made_from=made_from, beside=beside, **facts)
+
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
         """The parameters that one job of `step` depends on, and no others.
 
@@ -222,155 +226,60 @@ class Study(Strict):
 
     def _pool(self) -> list[Any]:
         """The pool's parameters and, if it is a file, the fingerprint of its content."""
-        path = pools.source_file(self.pool, self._file)
+        path = pool_file(self.pool, self._file)
         return [self.pool.model_dump(mode="json"), sha256(path) if path else ""]
 
 
-def _nearest(word: str, known: Any) -> str:
-    """'; did you mean …?' or '; there are …', for the end of an error line."""
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(map(str, known))}" if known else "; there are none"
-
-
-def find(study: str) -> Path:
-    """The parameter file of a study given by name or by path. Raises StudyError if there is none."""
-    path = Path(study)
-    if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise StudyError(f"{study}: no such file; name a study of parameters/ or a YAML file that exists")
-    else:
-        if not re.match(NAME, study):
-            raise StudyError(
-                f"STUDY={study!r}: a study's name has letters, digits, '.', '_' and '-' only (no slash); "
-                "or give the path of a .yaml file"
-            )
-        path = REPOSITORY / "parameters" / f"{study}.yaml"
-        if not path.is_file():
-            raise StudyError(f"{path}: no such file{_nearest(study, sorted(p.stem for p in path.parent.glob('*.yaml')))}")
-    if not re.match(NAME, path.stem):
-        raise StudyError(f"{path}: a study's file name has letters, digits, '.', '_' and '-' only")
-    return path
-
-
 def open_study(study: str) -> Study:
-    """Read and check a study, given by name (`quickstart`) or by path of its YAML file.
+    """Read and check a study, given by name (`quickstart`) or by the path of its YAML file.
 
-    Raises StudyError, in one line, for anything that can be known before a model is loaded.
+    Raises StudyError, in one line, for every mistake that the parameters alone show. What only the pool's questions, the models
+    or this machine can show is checked by `python -m helpers.workflow.check`.
     """
-    path = find(study)
+    path = parameter_file(study)
     try:
         checked = Study.model_validate(yamls.read(path))
     except ValidationError as error:
-        raise StudyError(f"{path}: {_one_line(error)}") from None
+        raise StudyError(f"{path}: {one_line(error, Study)}") from None
     checked._file = path
-    try:
-        _check_pool(checked)
-    except StudyError as error:
-        raise StudyError(f"{path}: {error}") from None
+    _check_pool(checked)
     _check_tasks(checked)
+    _check_control(checked)
     return checked
 
 
 def _check_pool(study: Study) -> None:
-    """Everything about the pool that can be known without the network."""
-    size = pools.local_size(study.pool, study.file)
-    if size is None:
-        if study.pool.revision is None:
-            raise StudyError(
-                f"pool: {study.pool.source} is neither a starter set nor a file, so a data set of the hub, and these are read "
-                "at one commit: write `pool: {source: …, revision: <commit>}`"
-            )
-        return
-    study._pool_size = size
-    check_arms(study, size)
-
-
-def check_arms(study: Study, size: int) -> None:
-    """Raise StudyError if an arm asks for more questions than a pool of that size has."""
-    for name, arm in study.arms.items():
-        if arm.wanted + study.split.held_out > size:
-            held = f" and {study.split.held_out} held out" if study.split.held_out else ""
-            raise StudyError(f"arms.{name}: {arm.wanted} questions wanted{held}, the pool {study.pool.source!r} has {size}")
+    """The pool is a file that exists, or a data set of the hub at one commit."""
+    try:
+        path = pool_file(study.pool, study.file)
+    except StudyError as error:
+        raise StudyError(f"{study.file}: {error}") from None
+    if path is None and study.pool.revision is None:
+        raise StudyError(
+            f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "
+            "these are read at one commit: write `pool: {source: …, revision: <commit>}`"
+        )
 
 
 def _check_tasks(study: Study) -> None:
-    """Tasks of the project must exist, and samples; other names are lm-evaluation-harness's own (`helpers/evaluation/benchmarks.py` checks)."""
+    """Samples exist, and so do tasks of the starter set; the names of all others are checked in evaluation/."""
     own = sorted(path.stem for path in TASKS.glob("starter_*.yaml"))
     for task in study.eval.tasks:
         if task.name.startswith("starter_") and task.name not in own:
-            raise StudyError(f"{study.file}: eval.tasks: no task {task.name!r}{_nearest(task.name, own)}")
+            raise StudyError(f"{study.file}: eval.tasks: no task {task.name!r}{nearest(task.name, own)}")
         if task.sample:
             study.beside(task.sample)
 
 
-def _one_line(error: ValidationError, root: type[BaseModel] = Study) -> str:
-    """The first of pydantic's findings as one line, with the number of the others."""
-    first, *others = error.errors()
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    value, kind = first["input"], first["type"]
-    if kind == "extra_forbidden":
-        known = _fields_at(first["loc"][:-1], root)
-        line = f"unknown key {key!r}{_nearest(str(first['loc'][-1]), known)}"
-    elif kind == "missing":
-        line = f"key {key!r} is missing"
-    elif kind == "value_error":
-        line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
-    else:
-        line = f"{key}: {value!r} is not right: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return line + (f" (and {len(others)} more)" if others else "")
-
-
-def _fields_at(location: tuple[Any, ...], root: type[BaseModel]) -> list[str]:
-    """Names of the keys that are allowed at a place in the study."""
-    model: Any = root
-    for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else model
-        for inner in _models_in(model):
-            model = inner
-    return list(getattr(model, "model_fields", {}))
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The parameter classes named in a type such as `dict[str, Arm]`."""
-    found = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    for part in getattr(annotation, "__args__", ()):
-        found += _models_in(part)
-    return found
-
-
-def refuse_unknown(*known: str) -> None:
-    """Stop a notebook that was given a parameter it does not have.
-
-    Papermill only warns of one and runs on the default (papermill#818). It puts the values it was
-    given into a cell that begins with '# Parameters'; this reads that cell.
-    """
-    if "IPython" not in sys.modules:
-        return
-    shell = sys.modules["IPython"].get_ipython()
-    for cell in getattr(shell, "user_ns", {}).get("In", []):
-        if not cell.startswith("# Parameters"):
-            continue
-        given = [target.id for node in ast.parse(cell).body if isinstance(node, ast.Assign) for target in node.targets]
-        for name in given:
-            if name not in known:
-                raise StudyError(f"-p {name}: this notebook has no such parameter{_nearest(name, known)}")
-
-
-def main() -> None:
-    """`python -m helpers.study.study NAME`: check a study; print its pieces, or one line and exit with 1."""
-    try:
-        study = open_study(sys.argv[1] if len(sys.argv) > 1 else "quickstart")
-    except StudyError as error:
-        sys.exit(f"error: {error}")
-    pool = f" ({study._pool_size} questions)" if study._pool_size else ""
-    print(
-        f"{study.name}: {study.model.id}, pool {study.pool.source}{pool}, {len(study.filters)} filters, "
-        f"{len(study.arms)} arms × {len(study.seeds)} seeds, {len(study.eval.tasks)} benchmarks"
+def _check_control(study: Study) -> None:
+    """The positive control is this study, or one that has parameters, a run or published tables."""
+    name = study.analysis.control
+    places = (
+        study.file.with_name(f"{name}.yaml"),
+        PARAMETERS / f"{name}.yaml",
+        study.folder.parent / str(name),
+        FIGURES / str(name),
     )
-
-
-if __name__ == "__main__":
-    main()
+    if name not in (None, study.name) and not any(place.exists() for place in places):
+        known = sorted(path.stem for path in PARAMETERS.glob("*.yaml"))
+        raise StudyError(f"{study.file}: analysis.control: {name!r} is no study{nearest(name, known)}")

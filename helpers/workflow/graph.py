@@ -19,9 +19,10 @@ import pandas as pd
 import psutil
 from filelock import FileLock, Timeout
 
-from helpers.questions.pools import recorded_remarks, source_file
+from helpers.questions.pools import recorded_remarks
 from helpers.study.files import StudyError
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.places import REPOSITORY, pool_file
+from helpers.study.study import Study, open_study
 from helpers.training import launch
 from helpers.workflow import gpus
 
@@ -78,7 +79,7 @@ def _prepare(study: Study) -> None:
 
     Errors show at once then, before any model is loaded; and unpacking weights takes 3 GB for a moment.
     """
-    if source_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
+    if pool_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
         _call("helpers.evaluation.benchmarks", str(study.file))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
     _call("helpers.models.loading", *ids)

@@ -6,6 +6,7 @@ from helpers.study.study import open_study
 
 def test_the_positive_control_is_looked_for_beside_the_study(parameters, tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    parameters(name="mine.yaml")
     study = open_study(str(parameters(lambda p: p["analysis"].update(control="mine"))))
     assert control.tables_of(study) is None
     before = control.inputs(study)

@@ -20,7 +20,7 @@ from helpers.evaluation import benchmarks, scoring, task_data
 from helpers.models import loading
 from helpers.study import files
 from helpers.study.files import StudyError
-from helpers.study.schema import Task
+from helpers.study.schema_eval import Task
 from helpers.study.study import open_study
 
 SUBJECTS = {"anatomy": 6, "world_religions": 4}

@@ -9,9 +9,11 @@ import datasets
 import pandas as pd
 import pytest
 import yaml
+from conftest import REPOSITORY
 
 from helpers.evaluation import task_data
-from helpers.questions.pools import load_starter, question_id
+from helpers.questions.pools import load_starter
+from helpers.questions.text import question_id
 from helpers.study.files import StudyError
 
 ABCD = {"A": "aspirin", "B": "biotin", "C": "codeine", "D": "digoxin"}
@@ -399,7 +401,7 @@ def test_a_broken_sample_is_told_in_one_line(tmp_path, text, told):
 
 
 def test_the_stored_sample_of_mmlu_pro():
-    sample = task_data.read_sample(task_data.TASKS.parent.parent / "parameters" / "samples" / "mmlu_pro_560.csv")
+    sample = task_data.read_sample(REPOSITORY / "parameters" / "samples" / "mmlu_pro_560.csv")
     assert sum(map(len, sample.values())) == 560
     assert len(sample) == 14
     assert all(name.startswith("mmlu_pro_") for name in sample)

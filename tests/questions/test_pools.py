@@ -11,6 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from helpers.questions import pools
+from helpers.questions.overlap import overlaps
+from helpers.questions.text import question_id, words
 from helpers.study.files import StudyError, sha256
 from helpers.study.schema import Pool
 
@@ -68,15 +70,14 @@ def test_forms(tmp_path, mirror, form, row, options, answer, topic):
         mirror(source, [row])
     (loaded,) = pools.load_pool(Pool(source=source), tmp_path / "study.yaml").to_dict("records")
     assert (loaded["options"], loaded["answer"], loaded["topic"]) == (options, answer, topic)
-    assert loaded["id"] == loaded["question_id"] == pools.question_id(row["question"])
+    assert loaded["id"] == loaded["question_id"] == question_id(row["question"])
 
 
 def test_nan_is_missing(tmp_path):
-    rows = [OWN | {"topic": "blood", "id": "a"}, {"question": "How many?", "answer": "3", "topic": np.nan}]
+    rows = [OWN | {"topic": "blood", "id": "a"}, OWN | {"question": "Which?", "topic": np.nan}]
     pd.DataFrame(rows).to_parquet(tmp_path / "mine.parquet")
     pool = pools.load_pool(Pool(source=str(tmp_path / "mine.parquet")))
     assert pool["topic"].tolist() == ["blood", ""]
-    assert pool["options"].tolist() == [["Iron", "Zinc"], []]
     assert pool["id"].tolist() == ["a", pool["question_id"].iloc[1]]
 
 
@@ -89,8 +90,8 @@ def test_nan_is_missing(tmp_path):
         (OWN | {"answer_idx": "a"}, "answer 'a' names none of the options A/B"),
         (OWN | {"options": {"A": "Iron", "C": "Zinc"}}, "options should go by A, B, C … without a gap, they go by A, C"),
         (OWN | {"options": [{"key": "A", "value": "Iron"}] * 2}, "'options' should be a list of texts, it is [{"),
-        (MMLU | {"answer": 2}, "answer should be a place among the choices, 0 to 1, it is 2"),
-        (MMLU | {"answer": -1}, "answer should be a place among the choices, 0 to 1, it is -1"),
+        (MMLU | {"answer": 2}, "answer should be the index of a choice, 0 to 1, it is 2"),
+        (MMLU | {"answer": -1}, "answer should be the index of a choice, 0 to 1, it is -1"),
         (MMLU | {"choices": ["Iron"]}, "choices should be 2 to 10 different texts"),
         ({"question": "Which?", "answer": "A"}, "without options 'answer' should be a number, it is 'A'"),
         ({"question": "Which?", "answer": "so\n#### two"}, "without options 'answer' should be a number, it is 'so\\n#### two'"),
@@ -116,24 +117,24 @@ def test_broken_questions(tmp_path, mirror, form, row, expected):
     [
         (
             {"source": "other/id"},
-            r"pool: other/id \(config None, split train\): .* not had from OFFLINE_MIRROR=.* and the hub: Couldn't",
+            r"pool: other/id \(config None, split train\): .* cannot be read from OFFLINE_MIRROR=.* and the hub: Couldn't",
         ),
         (
             {"source": "some/id", "config": "extra"},
-            r"not had from the offline mirror's folder .*some/id: .*'extra' not found. Available: \['main'\]",
+            r"cannot be read from the folder of the offline mirror .*some/id: .*'extra' not found. Available: \['main'\]",
         ),
         (
             {"source": "some/id", "split": "dev"},
-            r"not had from the offline mirror's folder .*Unknown split \"dev\". Should be one of \['train'\]",
+            r"cannot be read from the folder of the offline mirror .*Unknown split \"dev\". Should be one of \['train'\]",
         ),
-        ({"source": "broken/id"}, r"not had from the offline mirror's folder .*broken/id: .*Parquet"),
+        ({"source": "broken/id"}, r"cannot be read from the folder of the offline mirror .*broken/id: .*Parquet"),
         ({"source": "broken.parquet"}, "broken.parquet: cannot be read as Parquet"),
         ({"source": "none.parquet"}, "pool: none.parquet: no such file"),
-        ({"source": "mine.csv"}, r"pool: mine.csv: a file of one's own should be .jsonl or .parquet"),
+        ({"source": "mine.csv"}, r"pool: mine.csv: a file of your own should be .jsonl or .parquet"),
         ({"source": "starter:none"}, "no starter set 'none'; there are: arithmetic, "),
         (
             {"source": "starter:arithmetic", "split": "test"},
-            "pool.split: only a data set on the hub has one; leave it out for starter",
+            "pool.split: only a data set of the hub has one; leave it out for starter",
         ),
     ],
 )
@@ -211,25 +212,52 @@ def test_a_file_is_read_again_when_it_changed_and_a_pool_is_its_readers_own(tmp_
     first, facts = pools.load_pool(pool), pools.pool_facts(pool)
     first["answer"] = "B"
     assert pools.load_pool(pool)["answer"].tolist() == ["A"]
-    (tmp_path / "mine.jsonl").write_text(json.dumps(OWN | {"answer": "B"}) + "\n" + json.dumps(GSM8K))
-    assert (pools.local_size(pool), pools.pool_facts(pool)["rows"], facts["rows"]) == (2, 2, 1)
+    (tmp_path / "mine.jsonl").write_text(json.dumps(OWN | {"answer": "B"}) + "\n" + json.dumps(OWN | {"question": "Which?"}))
+    assert (len(pools.load_pool(pool)), pools.pool_facts(pool)["rows"], facts["rows"]) == (2, 2, 1)
     assert facts["from"] == "file"
     assert facts["sha256"] != pools.pool_facts(pool)["sha256"]
     assert pools.pool_facts(Pool(source="starter:arithmetic"))["from"] == "starter set"
-    assert pools.local_size(Pool(source="some/id")) is None
+
+
+def test_questions_with_one_stem_and_different_options_are_different_questions(tmp_path, mirror):
+    stem = "Which of the following statements is correct?"
+    rows = [OWN, OWN | {"question": stem}, {"question": stem, "options": ["Blood is red.", "Blood ↑"], "answer": "A"},
+            {"question": stem, "options": ["Blood is red.", "Blood ↓"], "answer": "B"}]  # fmt: skip
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    ids = pools.load_pool(Pool(source=str(path)))["question_id"]
+    assert ids.is_unique
+    assert ids[0] == question_id(OWN["question"])  # where the stem is unique, the id is the stem's
+    path.write_text("\n".join(json.dumps(row) for row in rows[::-1]))
+    assert set(pools.load_pool(Pool(source=str(path)))["question_id"]) == set(ids)  # whatever their order
+    turned = rows[3] | {"options": ["BLOOD  ↓", "Blood is red."], "answer": "A"}
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, turned]))
+    with pytest.raises(StudyError, match="question 5 is the same as question 4; keep one"):
+        pools.load_pool(Pool(source=str(path)))
+    mirror("some/id", [*rows, turned])
+    assert (len(pools.load_pool(Pool(source="some/id"))), pools.pool_facts(Pool(source="some/id"))["duplicates"]) == (4, 1)
+
+
+@pytest.mark.parametrize("form", ["file", "mirror"])
+def test_questions_with_letters_and_with_numbers_do_not_mix(tmp_path, mirror, form):
+    source = str(tmp_path / "mine.jsonl") if form == "file" else "some/id"
+    (tmp_path / "mine.jsonl").write_text(json.dumps(OWN) + "\n" + json.dumps(GSM8K))
+    mirror("some/id", [OWN | {"answer": "A"}, {"question": "How many?", "answer": "3"}])
+    with pytest.raises(StudyError, match="some questions have options, others ask for a number; make them two pools"):
+        pools.load_pool(Pool(source=source))
 
 
 def by_definition(pool, others, size, share):
     """Overlaps, pair by pair: what `overlaps` must find."""
 
     def runs(text):
-        found = pools.words(text)
+        found = words(text)
         return {tuple(found[start : start + size]) for start in range(max(1, len(found) - size + 1))}
 
     pairs = []
     for mine in pool.itertuples():
         for other in others.itertuples():
-            both, exact = runs(mine.question) & runs(other.question), mine.question_id == pools.question_id(other.question)
+            both, exact = runs(mine.question) & runs(other.question), mine.question_id == question_id(other.question)
             shared = len(both) / min(len(runs(mine.question)), len(runs(other.question)))
             if exact or (both and shared >= share):
                 pairs.append((mine.question_id, mine.id, other.benchmark, "exact" if exact else "near", shared, mine.question,
@@ -244,18 +272,18 @@ def test_overlaps_are_those_of_the_definition():
         return [" ".join(rng.choice(["a", "b", "c"], rng.integers(1, 9))) for _ in range(count)]
 
     pool = pd.DataFrame({"question": [*dict.fromkeys(texts(60)), "in come", "same words twice same words twice"]})
-    pool = pool.assign(question_id=pool["question"].map(pools.question_id), id=[f"q{n}" for n in range(len(pool))])
+    pool = pool.assign(question_id=pool["question"].map(question_id), id=[f"q{n}" for n in range(len(pool))])
     others = pd.DataFrame({"question": [*texts(80), "Income?", "same words twice"]})
     others = others.assign(benchmark=[f"b{n % 3}" for n in range(len(others))])
     for share in (0.0, 0.5, 1.0):
-        found, expected = pools.overlaps(pool, others, 3, share), by_definition(pool, others, 3, share)
+        found, expected = overlaps(pool, others, 3, share), by_definition(pool, others, 3, share)
         assert {"exact", "near"} == set(expected["kind"])
         pd.testing.assert_frame_equal(found, expected)
-    assert pools.overlaps(pool.head(0), others, 3, 0.5).empty
-    assert pools.overlaps(pool, others.head(0), 3, 0.5).empty
+    assert overlaps(pool.head(0), others, 3, 0.5).empty
+    assert overlaps(pool, others.head(0), 3, 0.5).empty
 
 
 def test_a_short_benchmark_question_is_no_copy_because_its_words_occur_somewhere():
     pool = pd.DataFrame({"question_id": ["x"], "id": ["x"], "question": ["Which nerve is hurt when a wrist drops after a fall?"]})
     others = pd.DataFrame({"benchmark": ["b"], "question": ["Which nerve is hurt?"]})
-    assert pools.overlaps(pool, others, 8, 0.5).empty
+    assert overlaps(pool, others, 8, 0.5).empty

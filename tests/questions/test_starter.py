@@ -8,6 +8,9 @@ from collections import Counter
 import pytest
 
 from helpers.questions import pools
+from helpers.questions.overlap import overlaps
+from helpers.questions.text import LETTERS
+from helpers.study.places import STARTER
 
 CHOICE = {"medicine_pool": (96, 4), "medicine_test": (48, 4), "general": (40, 4), "ten_options": (24, 10), "chinese": (40, 4)}
 OPERATORS = {
@@ -25,7 +28,7 @@ def test_counts_fields_and_letters(name):
     assert rows["options"].map(lambda o: len(set(o)) == options).all()
     assert rows[["id", "question", "answer", "topic", "rationale"]].notna().all().all()
     assert rows["rationale"].str.len().gt(10).all()
-    shares = rows["answer"].value_counts(normalize=True).reindex(list(pools.LETTERS[:options]), fill_value=0)
+    shares = rows["answer"].value_counts(normalize=True).reindex(list(LETTERS[:options]), fill_value=0)
     assert (shares - 1 / options).abs().max() <= 0.03
 
 
@@ -33,7 +36,7 @@ def test_counts_fields_and_letters(name):
 def test_the_right_option_is_not_given_away_by_its_length(name):
     rows = pools.load_starter(name)
     lengths = [[len(option) for option in options] for options in rows["options"]]
-    right = [numbers[pools.LETTERS.index(answer)] for numbers, answer in zip(lengths, rows["answer"], strict=True)]
+    right = [numbers[LETTERS.index(answer)] for numbers, answer in zip(lengths, rows["answer"], strict=True)]
     alone = [key == max(n) and n.count(key) == 1 for key, n in zip(right, lengths, strict=True)]
     # a quarter (a tenth) by chance, and two standard errors on top
     fair = 1 / CHOICE[name][1]
@@ -55,7 +58,7 @@ def test_no_question_twice_and_none_of_the_test_in_the_pool():
     every = [row for name in [*CHOICE, "arithmetic"] for row in pools.load_starter(name)["question_id"]]
     assert len(every) == len(set(every))
     pool, tested = pools.load_starter("medicine_pool"), pools.load_starter("medicine_test").assign(benchmark="test")
-    assert pools.overlaps(pool, tested, size=8, share=0.2).empty
+    assert overlaps(pool, tested, size=8, share=0.2).empty
 
 
 def evaluate(node):
@@ -75,7 +78,7 @@ def test_arithmetic_answers_are_what_their_expressions_give():
 
 
 def test_every_question_was_answered_blind_and_the_table_says_how():
-    with (pools.STARTER / "agreement.csv").open(newline="") as file:
+    with (STARTER / "agreement.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     keys = {row.id: row.answer for name in [*CHOICE, "arithmetic"] for row in pools.load_starter(name).itertuples()}
     kept = {row["id"]: row for row in table if row["id"] in keys}

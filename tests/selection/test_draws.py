@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.questions import pools
+from helpers.questions import overlap, pools, text
 from helpers.selection import draws
 from helpers.study.files import StudyError
 from helpers.study.schema import Arm, Pool
@@ -71,8 +71,8 @@ def test_exact_and_near_copies_are_found_and_common_phrases_are_not():
     phrase = " Which of the following is the most appropriate next step in management?"
     pool = pd.DataFrame({"id": ["exact", "near", "other"], "question": [stem + phrase, stem.replace("sweats", "vomits") + phrase,
                          "A child has a barking cough, a hoarse voice and stridor at night." + phrase]})  # fmt: skip
-    pool["question_id"] = pool["question"].map(pools.question_id)
-    found = pools.overlaps(pool, pd.DataFrame({"benchmark": ["b"], "question": [(stem + phrase).upper()]}), 8, 0.5)
+    pool["question_id"] = pool["question"].map(text.question_id)
+    found = overlap.overlaps(pool, pd.DataFrame({"benchmark": ["b"], "question": [(stem + phrase).upper()]}), 8, 0.5)
     assert found[["id", "kind"]].to_numpy().tolist() == [["exact", "exact"], ["near", "near"]]
 
 

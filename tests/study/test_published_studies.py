@@ -8,7 +8,7 @@ import yaml
 from conftest import REPOSITORY
 
 from helpers.evaluation import task_data
-from helpers.study.schema import GROUPS
+from helpers.study.schema_eval import GROUPS
 from helpers.study.study import open_study
 from helpers.workflow import graph
 

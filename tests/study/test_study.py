@@ -15,6 +15,7 @@ from helpers.study.files import StudyError
 from helpers.study.schema import Pool
 from helpers.study.study import open_study
 from helpers.workflow import execute as notebooks
+from helpers.workflow.check import check
 
 ROW = {"question": "Which metal does haemoglobin hold?", "options": ["Iron", "Zinc"], "answer": "A"}
 
@@ -106,7 +107,7 @@ def test_mistakes_in_parameters(parameters, mistake):
     change, expected = MISTAKES[mistake]
     path = parameters(change)
     with pytest.raises(StudyError) as raised:
-        open_study(str(path))
+        check(open_study(str(path)))
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
     assert str(path) in str(raised.value)
@@ -117,7 +118,7 @@ def test_mistakes_in_parameters(parameters, mistake):
     [
         ("", "holds no parameters"),
         ("- a\n- b\n", "holds no parameters"),
-        ("title: a\ntitle: b\n", "line 2: key 'title' stands twice"),
+        ("title: a\ntitle: b\n", "line 2: not valid YAML: found duplicate key .title."),
         ("title: [a\n", "not valid YAML"),
         ("title: 2024-13-45\n", "not valid YAML"),
     ],
@@ -163,7 +164,7 @@ def test_names(name, expected):
 def test_pools_of_ones_own(tmp_path, parameters, rows, expected):
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(StudyError) as raised:
-        open_study(str(parameters(at("pool", "mine.jsonl"))))
+        check(open_study(str(parameters(at("pool", "mine.jsonl")))))
     assert expected in str(raised.value)
 
 
@@ -190,7 +191,7 @@ def test_numbers_may_be_written_as_2e_5(parameters):
 
 
 def test_one_line_and_exit_code_1_on_the_command_line(parameters):
-    done = run("python", "-m", "helpers.study.study", parameters(at("train.rollouts", 0)))
+    done = run("python", "-m", "helpers.workflow.check", parameters(at("train.rollouts", 0)))
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1

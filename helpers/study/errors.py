@@ -1,0 +1,66 @@
+"""Mistakes in what a person wrote, reported in one line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+RENAMED = {"runs_a_gpu": "runs_per_gpu"}  # keys of older parameter files → what they are called now
+
+
+class StudyError(Exception):
+    """A mistake that its reader can correct: one line with the file, the key and what would be right."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows instead of a traceback (IPython's hook for exceptions)."""
+        return [f"StudyError: {self}"]
+
+
+def nearest(word: str, known: Iterable[Any]) -> str:
+    """The end of an error line about an unknown word: '; did you mean …?', or the list of known words.
+
+    >>> nearest("slef", ["self", "larger"]), nearest("x", ["self", "larger"]), nearest("x", [])
+    ("; did you mean 'self'?", '; there are: self, larger', '; there are none')
+    """
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(word, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(names)}" if names else "; there are none"
+
+
+def one_line(error: ValidationError, root: type[BaseModel]) -> str:
+    """The first finding of pydantic as one line, with the number of the others. root: the class that was validated."""
+    first, *others = error.errors()
+    path = [str(part) for part in first["loc"] if part != "[key]"]
+    key, value, kind = ".".join(path), first["input"], first["type"]
+    if kind == "extra_forbidden" and path[-1] in RENAMED:
+        line = f"{key} is called {RENAMED[path[-1]]} now; rename it"
+    elif kind == "extra_forbidden":
+        line = f"unknown key {key!r}{nearest(path[-1], _fields_at(first['loc'][:-1], root))}"
+    elif kind == "missing":
+        line = f"key {key!r} is missing"
+    elif kind == "value_error":
+        line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
+    else:
+        line = f"{key}: {value!r} is not right: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return line + (f" (and {len(others)} more)" if others else "")
+
+
+def _fields_at(location: tuple[Any, ...], root: type[BaseModel]) -> list[str]:
+    """Names of the keys that are allowed at a place in the study."""
+    model: Any = root
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        for inner in _models_in(field.annotation if field else model):
+            model = inner
+    return list(getattr(model, "model_fields", {}))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The parameter classes named in a type such as `dict[str, Arm]`."""
+    found = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return found + [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -1,0 +1,66 @@
+"""Where things are: the repository, the starter set, and the files that a study names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.study.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Pool
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARAMETERS = REPOSITORY / "parameters"
+STARTER = REPOSITORY / "helpers" / "questions" / "starter"
+TASKS = REPOSITORY / "helpers" / "evaluation" / "tasks"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def parameter_file(study: str) -> Path:
+    """The parameter file of a study given by name or by path. Raises StudyError if there is none."""
+    path = Path(study)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise StudyError(f"{study}: no such file; name a study of parameters/ or a YAML file that exists")
+    else:
+        if not re.match(NAME, study):
+            raise StudyError(
+                f"STUDY={study!r}: a study's name has letters, digits, '.', '_' and '-' only (no slash); "
+                "or give the path of a .yaml file"
+            )
+        path = PARAMETERS / f"{study}.yaml"
+        if not path.is_file():
+            raise StudyError(f"{path}: no such file{nearest(study, sorted(p.stem for p in PARAMETERS.glob('*.yaml')))}")
+    if not re.match(NAME, path.stem):
+        raise StudyError(f"{path}: a study's file name has letters, digits, '.', '_' and '-' only")
+    return path
+
+
+def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
+    """The file that a pool is read from; None if the pool is a data set of the hub.
+
+    A relative path counts from the folder of the study's YAML file, then from the working folder. Raises StudyError if the
+    file does not exist or has another format, and if a config, split or revision is given for a file.
+    """
+    source = pool.source
+    folders = ([study_file.parent] if study_file else []) + [Path()]
+    path = next((folder / source for folder in folders if (folder / source).is_file()), None)
+    if source.startswith("starter:"):
+        name = source.removeprefix("starter:")
+        path = STARTER / f"{name}.jsonl"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in STARTER.glob("*.jsonl")))
+            raise StudyError(f"pool: no starter set {name!r}; there are: {known}")
+    elif Path(source).suffix in {".jsonl", ".parquet"}:
+        if path is None:
+            raise StudyError(f"pool: {source}: no such file")
+    elif path is not None:
+        raise StudyError(f"pool: {source}: a file of your own should be .jsonl or .parquet")
+    else:
+        return None
+    given = [key for key, usual in (("config", None), ("split", "train"), ("revision", None)) if getattr(pool, key) != usual]
+    if given:
+        raise StudyError(f"pool.{given[0]}: only a data set of the hub has one; leave it out for {source}")
+    return path

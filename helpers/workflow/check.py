@@ -1,0 +1,33 @@
+"""Check a study before anything is downloaded or loaded: `python -m helpers.workflow.check STUDY`, the first step of `make study`."""
+
+from __future__ import annotations
+
+import sys
+
+from helpers.questions.pools import study_pool
+from helpers.study.errors import StudyError
+from helpers.study.places import pool_file
+from helpers.study.study import Study, open_study
+from helpers.training import launch
+
+
+def check(study: Study) -> str:
+    """A line that describes the study. Raises StudyError for every mistake that can be found without a model and without the hub."""
+    launch.check(study)
+    size = f" ({len(study_pool(study))} questions)" if pool_file(study.pool, study.file) else ""
+    return (
+        f"{study.name}: {study.model.id}, pool {study.pool.source}{size}, {len(study.filters)} filters, "
+        f"{len(study.arms)} arms × {len(study.seeds)} seeds, {len(study.eval.tasks)} benchmarks"
+    )
+
+
+def main() -> None:
+    """Check the study that the command line names; print one line, or an error and exit code 1."""
+    try:
+        print(check(open_study(sys.argv[1] if len(sys.argv) > 1 else "quickstart")))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
