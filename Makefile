@@ -20,7 +20,6 @@ export PYTHONDONTWRITEBYTECODE :=
 	@touch $@
 
 study: .venv/ready
-	@$(BIN)/python -m helpers.workflow.check "$(STUDY)"
 	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS)
 
 # What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out; GPU=H100 works as well)

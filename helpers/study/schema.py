@@ -19,13 +19,14 @@ Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Modules = Annotated[str, Field(min_length=1)]  # names or a regular expression of modules, as PEFT reads them
 Sharing = Annotated[int, Field(ge=1, le=12)]  # how many jobs of a kind share one GPU
 
 
 class Strict(BaseModel):
-    """Unknown keys and values of the wrong type are errors."""
+    """Unknown keys, values of the wrong type, and numbers that are not finite are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Model(Strict):
@@ -115,8 +116,8 @@ class Lora(Strict):
 
     r: Count = 16
     alpha: Count = 32
-    dropout: Share = 0.0
-    target_modules: str | list[str] = "all-linear"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Modules | Annotated[list[Modules], Field(min_length=1)] = "all-linear"
 
 
 class Train(Strict):
@@ -135,7 +136,7 @@ class Train(Strict):
     beta: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "grpo"
     scale_rewards: Literal["none", "group", "batch"] = "none"
-    reward_weights: dict[Literal["accuracy", "format", "xml_count"], float] = {}
+    reward_weights: dict[Literal["accuracy", "format", "xml_count"], Annotated[float, Field(ge=0)]] = {}
     gradient_checkpointing: bool = False
     save_steps: Count = 25
     keep_checkpoints: bool = False

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 
+from helpers.evaluation import names
 from helpers.questions.pools import study_pool
 from helpers.study.errors import StudyError
 from helpers.study.places import pool_file
 from helpers.study.study import Study, open_study
-from helpers.training import launch
+from helpers.training import check as training
 
 
-def check(study: Study) -> str:
-    """A line that describes the study. Raises StudyError for every mistake that can be found without a model and without the hub."""
-    launch.check(study)
+def check(study: Study, here: bool = True) -> str:
+    """A line that describes the study. Raises StudyError for every mistake that can be found without a model and without the hub.
+
+    here: the study is to run on this machine, so its GPU and its packages matter.
+    """
+    names.check(study)
+    training.check(study, here)
     size = f" ({len(study_pool(study))} questions)" if pool_file(study.pool, study.file) else ""
     return (
         f"{study.name}: {study.model.id}, pool {study.pool.source}{size}, {len(study.filters)} filters, "

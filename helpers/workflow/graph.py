@@ -25,6 +25,7 @@ from helpers.study.places import REPOSITORY, pool_file
 from helpers.study.study import Study, open_study
 from helpers.training import launch
 from helpers.workflow import gpus
+from helpers.workflow.check import check
 
 TRIGGERS = ("mtime", "params", "input")  # not "code": a comment mended in the Snakefile should not train again
 STEPS = re.compile(r"(\d+) of (\d+) steps")
@@ -45,7 +46,7 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
     profile: a folder with a Snakemake profile, which takes the jobs elsewhere (a cluster); `jobs` is not used then.
     Raises StudyError when a notebook stops, or when the same study is being made by another process.
     """
-    launch.check(study)
+    print(check(study, here=not profile), flush=True)
     study.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(study.folder / ".running")
     try:

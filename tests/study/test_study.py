@@ -1,6 +1,9 @@
 """Every mistake a person makes ends in one line that names the file, the key and what would be right."""
 
+import importlib.util
 import json
+import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -90,6 +93,41 @@ MISTAKES = {
         at("train.reward_weights", {"accuracy": 0.0, "format": 0.0, "xml_count": 0.0}),
         "reward_weights are all 0",
     ),
+    "infinite": (
+        at("train.learning_rate", float("inf")),
+        "train.learning_rate: inf is not right: input should be a finite number",
+    ),
+    "no number": (at("train.reward_weights", {"accuracy": float("nan")}), "train.reward_weights.accuracy: nan is not right"),
+    "negative weight": (at("train.reward_weights", {"format": -0.5}), "train.reward_weights.format: -0.5 is not right"),
+    "no target modules": (at("train.lora.target_modules", []), "train.lora.target_modules"),
+    "everything dropped": (at("train.lora.dropout", 1.0), "train.lora.dropout: 1.0 is not right: input should be less than 1"),
+    "less than a step": (
+        at("train.epochs", 1e-9),
+        "arms.gemma-3-270m: 1e-09 epochs of 6 steps are less than one step; raise train.epochs",
+    ),
+    "control that is no study": (
+        at("analysis", {"control": "contrl"}),
+        "analysis.control: 'contrl' is no study; did you mean 'control'?",
+    ),
+    "arms that are one folder on macOS": (at("arms.Self", {"size": 8}), "arms: 'Self' and 'self' differ by case only"),
+    "filters that are one folder on macOS": (
+        lambda v: v["filters"].update(SELF=v["filters"]["self"]),
+        "filters: 'SELF' and 'self' differ by case only",
+    ),
+    "renamed key": (at("train.runs_a_gpu", 2), "train.runs_a_gpu is called runs_per_gpu now; rename it"),
+    "renamed key of an arm": (
+        at("arms.random.train", {"runs_a_gpu": 2}),
+        "arms.random.train: runs_a_gpu is called runs_per_gpu now; rename it",
+    ),
+    "task that the harness does not have": (
+        at("eval.tasks", [{"name": "mmlu_anatmy"}]),
+        "eval.tasks: lm-evaluation-harness has no task 'mmlu_anatmy'; did you mean 'mmlu_anatomy'?",
+    ),
+    "modules that the model does not have": (
+        at("train.lora.target_modules", ["q_proj", "query"]),
+        "train.lora.target_modules: HuggingFaceTB/SmolLM2-135M-Instruct has no module 'query'; it has q_proj, k_proj",
+    ),
+    "modules that no path matches": (at("train.lora.target_modules", "q_proj"), "SmolLM2-135M-Instruct has no module 'q_proj'"),
     "limit and sample": (
         at("eval.tasks", [{"name": "mmlu", "limit": 3, "sample": "s.csv"}]),
         "limit and sample exclude each other",
@@ -111,6 +149,25 @@ def test_mistakes_in_parameters(parameters, mistake):
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (at("engine", "vllm"), "engine: vllm is not installed here (requirements-gpu.txt); use auto or transformers"),
+        (at("train.method", "qlora"), "train.method: qlora needs an NVIDIA GPU (bitsandbytes), and there is none; use lora here"),
+        (at("arms.random.train", {"method": "qlora"}), "arms.random.train.method: qlora needs an NVIDIA GPU (bitsandbytes)"),
+    ],
+)
+def test_what_this_machine_does_not_have(parameters, monkeypatch, change, expected):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vllm" else find(name))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    study = open_study(str(parameters(change)))
+    with pytest.raises(StudyError) as raised:
+        check(study)
+    assert expected in str(raised.value)
+    check(study, here=False)  # a cluster may have it
 
 
 @pytest.mark.parametrize(
@@ -196,6 +253,14 @@ def test_one_line_and_exit_code_1_on_the_command_line(parameters):
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_task_is_reported_within_five_seconds_and_before_a_library_is_loaded(parameters):
+    path, begun = parameters(at("eval.tasks", [{"name": "mmlu_anatmy"}])), time.monotonic()
+    done = run("python", "-X", "importtime", "-m", "helpers.workflow.check", path)
+    assert time.monotonic() - begun < 5
+    assert "has no task 'mmlu_anatmy'" in done.stderr
+    assert not re.search(r"\| +(torch|transformers|lm_eval)$", done.stderr, re.MULTILINE)
 
 
 def test_changing_one_arm_changes_the_inputs_of_its_split_only(parameters):
