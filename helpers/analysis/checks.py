@@ -1,8 +1,7 @@
-"""Guards: what would make a number mean less than it seems to, told in the report above the numbers.
+"""Checks: what would make a number mean less than it seems to. The report shows their warnings above the numbers.
 
-Every function takes the tables of one step and returns what applies; nothing means that nothing was
-found. The traps behind them are others' (huggingface/trl#5697, #6263, #3708; open-r1#235;
-lm-evaluation-harness#2432).
+Every function takes the tables of one step and returns its warnings, none if nothing was found. The traps behind them were reported by
+others (huggingface/trl#5697, #6263, #3708; open-r1#235; lm-evaluation-harness#2432).
 """
 
 from __future__ import annotations
@@ -14,66 +13,78 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from helpers.analysis.indices import ONE_LETTER, one_letter
+from helpers.analysis.intervals import ALPHA
 from helpers.questions.text import LETTERS
+from helpers.study.study import UNTRAINED
 
 GUESSES = "A filter's answers are not shown to be right more often than guesses, so its labels are mostly noise"
+LEFT_OUT = "A benchmark is left out of the indices, since the untrained model nearly always answers it with one letter"
+HEAVY = "One benchmark brings more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them is hardly one of the choice"
 CUT_OFF = 1 / 3  # share of completions cut off above which their rewards and labels say little
-ALPHA = 0.05
 BELOW_CHANCE = 4.0  # standard errors
 SAME = 0.9  # share of their questions from which on two arms are nearly the same
 FLAT = 0.9  # share of groups without a spread from which on a part of a training teaches next to nothing
-ONE_LETTER = 0.75  # share of answers that name the same letter, above which a model hardly reads the options
+LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
-class Fired(NamedTuple):
-    """A guard that fired: what is wrong, where, and how much of it there is."""
+class Notice(NamedTuple):
+    """A warning: what is wrong, where, and the value that shows it."""
 
     what: str
     where: str
-    much: str = ""
+    value: str = ""
 
 
-def lines(fired: Iterable[Fired], models: int = 0) -> list[str]:
+def lines(fired: Iterable[Notice], models: int = 0) -> list[str]:
     """One line for each thing that is wrong, with all the places where it is; only the number of them if these are all `models`.
 
-    >>> lines([Fired("too short", "a", "40%"), Fired("too long", "a"), Fired("too short", "b", "50%")])
+    >>> lines([Notice("too short", "a", "40%"), Notice("too long", "a"), Notice("too short", "b", "50%")])
     ['too short: a (40%), b (50%)', 'too long: a']
     """
     places: dict[str, list[str]] = {}
     for one in fired:
-        places.setdefault(one.what, []).append(f"{one.where} ({one.much})" if one.much else one.where)
+        places.setdefault(one.what, []).append(f"{one.where} ({one.value})" if one.value else one.where)
     whole = f"all {models} models, the untrained one included"
     return [f"{what}: {whole if len(where) == models > 1 else ', '.join(where)}" for what, where in places.items()]
 
 
-def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Fired]:
+def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
     """Of a filter's answers (columns finish_reason, predicted, correct): too many cut off, too many without a readable answer, no more
     of them right than guessing would give. chance: what that is, 0 where nothing can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were cut off; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
-    found = [Fired(long, filter, f"{cut:.0%}")] if cut > CUT_OFF else []
-    found += [Fired(bare, filter, f"{unread:.0%}")] if unread > unparsed else []
-    right, answers = int(labels["correct"].sum()) if chance else 0, len(labels)
-    if chance and binomtest(right, answers, chance, alternative="greater").pvalue > ALPHA:
-        found.append(Fired(GUESSES, filter, f"{right / answers:.0%} right, by guessing {chance:.0%}"))
+    found = [Notice(long, filter, f"{cut:.0%}")] if cut > CUT_OFF else []
+    found += [Notice(bare, filter, f"{unread:.0%}")] if unread > unparsed else []
+    if chance and not knows(labels, chance):
+        found.append(Notice(GUESSES, filter, f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"))
     return found
 
 
-def contamination(dropped: int, pool: int) -> list[Fired]:
+def knows(labels: pd.DataFrame, chance: float) -> bool:
+    """Whether a filter's answers (column correct) are shown to be right more often than guesses (exact binomial test, one-sided).
+
+    chance: the share that guessing gets right; 0 where nothing can be guessed, and any right answer counts.
+    """
+    right = int(labels["correct"].sum())
+    return binomtest(right, len(labels), chance, alternative="greater").pvalue <= ALPHA if chance else right > 0
+
+
+def contamination(dropped: int, pool: int) -> list[Notice]:
     """Of the contamination check: pool questions that a benchmark has."""
     what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
-    return [Fired(what, f"{dropped} of {pool}")] if dropped else []
+    return [Notice(what, f"{dropped} of {pool}")] if dropped else []
 
 
-def arms(common: pd.DataFrame) -> list[Fired]:
+def arms(common: pd.DataFrame) -> list[Notice]:
     """Of the questions that every two arms have in common (`split.common`): arms that are nearly the same."""
     near = common[(common["both"] >= SAME * common["larger"]) & (common["larger"] > 0)]
-    return [Fired(ALIKE, f"{row.first} and {row.second}", f"{row.both} of {row.larger}") for row in near.itertuples()]
+    return [Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both} of {row.larger}") for row in near.itertuples()]
 
 
-def training(log: pd.DataFrame, run: str) -> list[Fired]:
+def training(log: pd.DataFrame, run: str) -> list[Notice]:
     """Of a training's log (columns clipped_share, frac_reward_zero_std, skipped): completions cut off, no group with a spread of
     rewards, next to none in its last third, steps left out."""
     cut = log["clipped_share"].mean()
@@ -84,18 +95,37 @@ def training(log: pd.DataFrame, run: str) -> list[Fired]:
     left = "Optimiser steps were left out, since their gradient was not a finite number"
     late = log["frac_reward_zero_std"].tail(max(1, len(log) // 3)).mean()
     dead = "In the last third of a training hardly a group had different rewards, so it had stopped learning"
-    found = ([Fired(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Fired(same, run)] if flat else [])
-    found += [Fired(dead, run, f"{late:.0%} of the groups had none")] if late >= FLAT and not flat else []
-    return found + ([Fired(left, run, f"{lost} of {len(log)}")] if lost else [])
+    found = ([Notice(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Notice(same, run)] if flat else [])
+    found += [Notice(dead, run, f"{late:.0%} of the groups had none")] if late >= FLAT and not flat else []
+    return found + ([Notice(left, run, f"{lost} of {len(log)}")] if lost else [])
 
 
-def trained_weights(effect: dict[str, float], model: str) -> list[Fired]:
+def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:
     """Of the comparison of logits (`models.training_effect`; nothing for the untrained model): weights that did not change."""
     none = bool(effect) and effect["largest_weight"] == 0
-    return [Fired("Training changed no weight; the scores are the untrained model's", model)] if none else []
+    return [Notice("Training changed no weight; the scores are the untrained model's", model)] if none else []
 
 
-def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Fired]:
+def left_out(scores: pd.DataFrame) -> list[Notice]:
+    """Of the scores of all models: tasks that the indices leave out (`indices.one_letter`)."""
+    return [Notice(LEFT_OUT, row.task, f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()]
+
+
+def weight(without: pd.DataFrame) -> list[Notice]:
+    """Of the indices without each of their benchmarks (`indices.leave_one_out`): one that brings more than half of the item variance.
+
+    Indices of one or two benchmarks are not looked at, since one of two nearly always does.
+    """
+    mine = without[without["first"] == UNTRAINED]
+    share = mine.groupby(["group", "without"], sort=False)["variance"].mean()
+    return [
+        Notice(HEAVY, f"{benchmark} in {group}", f"{value:.0%}")
+        for (group, benchmark), value in share.items()
+        if value > LARGE and len(share[group]) > 2
+    ]
+
+
+def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
     """Of one model's scores (one row an item and answer filter), suite by suite: unread answers, accuracy far below chance, one
     letter for nearly everything."""
     found = []
@@ -106,15 +136,15 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Fired]:
         error = np.sqrt(chance * (1 - chance) / len(part))
         if chance and share < chance - BELOW_CHANCE * error:
             what = f"{name} is more than four standard errors below chance ({chance:.1%}); reading its answers is probably broken"
-            found.append(Fired(what, model, f"{share:.1%} of {len(part)}"))
+            found.append(Notice(what, model, f"{share:.1%} of {len(part)}"))
         letter = part["predicted"].where(part["predicted"].isin(list(LETTERS))).value_counts()
         if len(letter) and letter.iloc[0] > ONE_LETTER * len(part) and part["target"].nunique() > 1:
             what = f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter"
-            found.append(Fired(what, model, f"{letter.index[0]} {letter.iloc[0] / len(part):.0%}"))
+            found.append(Notice(what, model, f"{letter.index[0]} {letter.iloc[0] / len(part):.0%}"))
         unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
         if unread > unparsed and part["response"].notna().any():
             found.append(
-                Fired(
+                Notice(
                     f"No answer could be read from more than {unparsed:.0%} of the completions to {name}", model, f"{unread:.0%}"
                 )
             )

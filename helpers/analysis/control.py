@@ -1,12 +1,33 @@
-"""The positive control of a study: where its tables are, and how its training differs from the study's own."""
+"""The positive control of a study: its tables, how its training differs, and whether it shows that this way of training works."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from helpers.study.files import StudyError, sha256
+import pandas as pd
+
+from helpers.analysis.evidence import corrected, from_untrained, in_figures
+from helpers.study.files import StudyError, read_table, sha256
+from helpers.study.schema import HELD_OUT
 from helpers.study.study import REPOSITORY, SPEED_ONLY, Study, open_study
+
+NO_CONTROL = (
+    "This study has no positive control ({why}): where it finds no difference, it cannot say whether this way of training "
+    "could have taught anything."
+)
+
+
+class Control(NamedTuple):
+    """What a positive control shows.
+
+    works: True if training was shown to work there, False if it was not, None if there is no control. sentence: the same in words,
+    with its figures. own: the study is itself the control, so its claims are not judged.
+    """
+
+    works: bool | None
+    sentence: str
+    own: bool = False
 
 
 def tables_of(study: Study) -> Path | None:
@@ -32,7 +53,7 @@ def training_differences(study: Study) -> dict[str, tuple[Any, Any]]:
     except StudyError:
         return {}
     theirs, ours = (
-        {"completions a step": train.completions_per_step}
+        {"completions per step": train.completions_per_step}
         | train.model_dump(mode="json", exclude={"batch_size", "gradient_accumulation"})
         for train in (control, study.train)
     )
@@ -44,3 +65,52 @@ def inputs(study: Study) -> dict[str, Any]:
     folder = tables_of(study)
     found = [sha256(folder / "comparison.csv"), training_differences(study)] if folder else ""
     return study.inputs("analysis") | {"control": found}
+
+
+def positive_control(study: Study, comparison: pd.DataFrame, groups: pd.DataFrame) -> Control:
+    """What the positive control of a study shows; the study may be its own.
+
+    comparison, groups: the study's own tables (`compare.comparison`, `indices.group_changes`), read if it is its own control.
+    """
+    name, folder = study.analysis.control, tables_of(study)
+    if name == study.name:
+        return judge(name, comparison, groups, own=True, pool=study.pool.source)
+    if folder is None:
+        return no_control(name)
+    comparison, groups, about = (read_table(folder / f"{table}.csv", name) for table in ("comparison", "groups", "study"))
+    return judge(name, comparison, groups, training_differences(study), pool=about["pool"].iloc[0])
+
+
+def no_control(name: str | None) -> Control:
+    """A study without a control. name: the one that it names but that has no results yet, or None."""
+    return Control(None, NO_CONTROL.format(why=f"{name} has not been run" if name else "analysis.control names none"))
+
+
+def judge(
+    name: str,
+    comparison: pd.DataFrame,
+    groups: pd.DataFrame,
+    differences: dict[str, tuple[Any, Any]] | None = None,
+    own: bool = False,
+    pool: str = "",
+) -> Control:
+    """Whether the study `name` shows that training works: its arms against the untrained model, Holm-corrected among themselves.
+
+    One arm that is significantly better is enough. Arms are compared on the held-out questions of the pool if the study has
+    them, else on the index of specialisation.
+
+    comparison, groups: its tables. differences: `training_differences` of the study that it is the control of. own: it is that study
+    itself. pool: what it was trained on.
+    """
+    held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
+    of_pool = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", benchmarks of its pool")
+    rows = corrected(from_untrained(held, "held-out questions") if len(held) else (row for _, row in of_pool.iterrows()))
+    works = bool(len(rows)) and bool(rows["better"].any())
+    follows = "so a study with this control allows no conclusion" if own else "so this study allows no conclusion"
+    shows = "shows that training works" if works else f"does not show that training works, {follows}"
+    figures = in_figures(rows) if len(rows) else "it has no arm."
+    sentence = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {shows}: {figures}"
+    if differences:
+        changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
+        sentence += f" Its training differs from this study's, so it shows what the pipeline can teach, not what this training taught: {changed}."
+    return Control(works, sentence, own)

@@ -1,8 +1,14 @@
 """Intervals and tests of the difference of two models: pure functions on arrays.
 
-A model's scores on one benchmark are an array of shape (runs, items): one row a training seed, one row in all for
-the untrained model. Shares, not points. Every random step takes a numpy Generator. What each method keeps of its
-promise was measured on simulated scores: `helpers/analysis/simulation.py`, figures/validation/validation.csv.
+A model's scores on one benchmark are an array of shape (runs, items): one row per training seed, one row for
+the untrained model. Shares, not points. Every random step takes a numpy Generator. Coverage and false positives of each method
+were measured on simulated scores: `helpers/analysis/simulation.py`, figures/validation/validation.csv.
+
+Two arms are compared in one of two ways. With one draw of questions per seed (`paired=True`), run k of both arms has the same seed and
+the same draw of the pool: the difference is the mean of the differences within seeds. Its interval covers the draw of
+questions, training noise and the benchmarks' items; it is conditional on the base model, the pool, the filters' labels, the recipe and the list of
+benchmarks. With a fixed draw (`paired=False`) all runs of an arm share their questions, runs are independent
+samples, and the interval is conditional on that one draw as well.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+ALPHA = 0.05  # level of the tests behind claims and checks
 Runs = np.ndarray  # shape (runs, items)
 
 
@@ -23,8 +30,8 @@ class Estimate(NamedTuple):
     """A difference of two models and its uncertainty.
 
     difference: mean of after − before. centre: the middle of its interval (pulled a little towards 0 by pseudo-pairs).
-    items: variance of the mean that comes from the choice of items. seeds: that from the training seeds; 0 where every
-    model has one run, and the interval is conditional on that run. df: degrees of freedom of `seeds`.
+    items: variance of the mean that comes from the choice of items. seeds: that from the training seeds (and their draws, where
+    each seed has its own); 0 where every model has one run, and the interval is conditional on that run. df: degrees of freedom of `seeds`.
     """
 
     difference: float
@@ -50,16 +57,18 @@ def is_chance(right: int, items: int, chance: float, confidence: float) -> bool:
     return bool(chance) and stats.binomtest(right, items, chance).pvalue >= 1 - confidence
 
 
-def estimate(before: Sequence[Runs], after: Sequence[Runs]) -> Estimate:
+def estimate(before: Sequence[Runs], after: Sequence[Runs], paired: bool = False) -> Estimate:
     """Mean of after − before over benchmarks (each counts the same), and its variance over items and seeds.
 
-    before, after: one array a benchmark, shape (runs, items), the same items in the same order.
+    before, after: one array per benchmark, shape (runs, items), the same items in the same order. paired: run k of both has the same
+    seed and draw, so that what varies between runs is the difference within a seed, with runs − 1 degrees of freedom.
 
     Items: the variance of the items' mean changes after half a gain, half a loss and one unchanged pair were added to
     each benchmark (Agresti and Min 2005, Statistics in Medicine 24:729), so that there is a width where nothing changed;
-    with one run each this is their interval. Seeds: every model's macro means over its runs, divided by their number. Runs
-    and items are crossed (each run answers every item), so what both parts hold, the runs' own scatter on items,
-    is taken from the items' part once (analysis of variance of two crossed random factors).
+    with one run each this is their interval. Seeds: the variance between the macro means of the runs (of the differences within a seed
+    if paired, else of each model), divided by their number. Runs and items are crossed (each run answers every item), so
+    the runs' own scatter on items, which both parts contain, is subtracted from the items' part (analysis of variance of two crossed
+    random factors).
     """
     changes = [b.mean(axis=0) - a.mean(axis=0) for a, b in zip(before, after, strict=True)]
     share = 1 / len(changes)
@@ -67,19 +76,19 @@ def estimate(before: Sequence[Runs], after: Sequence[Runs]) -> Estimate:
     centres = [change.sum() / n for change, n in zip(changes, pairs, strict=True)]
     items = sum(share**2 * ((c @ c + 1) / n - m**2) / n for c, n, m in zip(changes, pairs, centres, strict=True))
     means, own = [], 0.0
-    for model in (before, after):
+    for model in [[b - a for a, b in zip(before, after, strict=True)]] if paired else (before, after):
         runs = len(model[0])
         if runs > 1:
             spread = np.mean([part.mean(axis=1) for part in model], axis=0)
             means.append((spread.var(ddof=1) / runs, runs - 1))
-            own += sum(share**2 * _scatter(part) / part.size for part in model)
+            own += sum(share**2 * scatter(part) / part.size for part in model)
     seeds = float(sum(variance for variance, _ in means))
     weight = sum(variance**2 / free for variance, free in means)
     df = float(seeds**2 / weight if weight else sum(free for _, free in means))  # Welch and Satterthwaite, over the two models
     return Estimate(float(np.mean([c.mean() for c in changes])), float(np.mean(centres)), float(max(items - own, 0)), seeds, df)
 
 
-def _scatter(scores: Runs) -> float:
+def scatter(scores: Runs) -> float:
     """Mean square of what neither an item nor a run explains (two-way analysis of variance without repeats)."""
     rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
     runs, items = scores.shape
@@ -133,14 +142,14 @@ def p_equivalence(e: Estimate, margin: float) -> float:
     return max(_tail(e, e.centre + margin), _tail(e, margin - e.centre))
 
 
-def paired_p(before: Runs, after: Runs) -> float:
+def benchmark_p(before: Runs, after: Runs, paired: bool = False) -> float:
     """Two-sided p-value of no change on one benchmark.
 
     One run each: McNemar's exact test over paired items (statsmodels), conditional on these runs. Several runs: the test
-    over items and seeds of `p_value`.
+    over items and seeds of `p_value`; paired: as in `estimate`.
     """
     if max(len(before), len(after)) > 1:
-        return p_value(estimate([before], [after]))
+        return p_value(estimate([before], [after], paired))
     change = after[0] - before[0]
     table = [[0, int((change < 0).sum())], [int((change > 0).sum()), 0]]
     return float(mcnemar(table, exact=True).pvalue)
@@ -157,24 +166,27 @@ def item_bootstrap(runs: Runs, rng: np.random.Generator, resamples: int) -> np.n
     Drawn as multinomial counts of the patterns that occur (right in run 0, wrong in run 1, …): the same distribution
     as drawing items one by one, and fast.
     """
-    codes = (2 ** np.arange(len(runs))) @ (runs > 0.5)
+    binary = ((runs == 0) | (runs == 1)).all()
+    codes = (2 ** np.arange(len(runs))) @ (runs > 0.5) if binary else np.unique(runs, axis=1, return_inverse=True)[1]
     _, first, counts = np.unique(codes, return_index=True, return_counts=True)
     drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
     return drawn @ runs[:, first].T / counts.sum()
 
 
 def hierarchical_bootstrap(
-    sides: Sequence[tuple[Sequence[Runs], Sequence[Runs]]], rng: np.random.Generator, resamples: int
+    sides: Sequence[tuple[Sequence[Runs], Sequence[Runs]]], rng: np.random.Generator, resamples: int, paired: bool = False
 ) -> np.ndarray:
     """Bootstrap draws of the mean changes of several groups of benchmarks at once, shape (resamples, groups).
 
-    sides: for each group (before, after), one array a benchmark. Seeds are drawn first, and are the same for all groups,
-    then items within each benchmark: so the draws keep how the groups' changes go together. (After Saravanan et al. 2020,
-    Neurons, Behavior, Data analysis and Theory 3:5.) With three seeds it is too narrow: a bootstrap of three
-    values shows two thirds of their variance, and knows no Student's t.
+    sides: for each group (before, after), one array per benchmark. Seeds are drawn first, the same for all groups and, if paired, for
+    both models; then items within each benchmark. So the draws keep the correlation of the groups' changes. (After Saravanan
+    et al. 2020, Neurons, Behavior, Data analysis and Theory 3:5.) With three seeds it is too narrow: a bootstrap of three
+    values shows two thirds of their variance and has no counterpart of Student's t.
     """
     models = [len(sides[0][0][0]), len(sides[0][1][0])]
     picks = [rng.integers(0, runs, size=(resamples, runs)) for runs in models]
+    if paired and models[0] == models[1]:
+        picks[1] = picks[0]
     draws = np.empty((resamples, len(sides)))
     for column, (before, after) in enumerate(sides):
         parts = [item_bootstrap(np.vstack(pair), rng, resamples) for pair in zip(before, after, strict=True)]

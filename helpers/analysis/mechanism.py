@@ -33,6 +33,7 @@ MARKERS = (
     r"(?-i:\b[Aa]ha\b)(?=\W*$|\s*[,.!:;…—–]|,? (?:i|so|that|this|now)\b)",
 )
 REFLECTS = re.compile("|".join(MARKERS), re.IGNORECASE)
+ROOM = 40  # words from which on a completion has room to take up again what it said; ours
 PHASES = ("first third", "middle third", "last third")
 BANDS = 5  # of length, for the standardised rate
 
@@ -156,11 +157,12 @@ def _banded(told: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def reflection_change(told: pd.DataFrame, rng: np.random.Generator, resamples: int, confidence: float = 0.95) -> pd.DataFrame:
-    """Change of the standardised rate from the first to the last third of training; one row an arm.
+    """Change of the standardised rate from the first to the last third of training; one row per arm.
 
-    Several seeds: Student's interval over the runs' changes. One seed: a bootstrap over questions, conditional on that seed. Where
-    no completion has a marker, as far as Wilson's interval of none of so many questions.
-    Columns arm, questions, seeds, first, last, change, low, high, p.
+    Several seeds: Student's interval over the changes of the runs. One seed: a bootstrap over questions, conditional on that seed. Where
+    no completion of either third has a marker: as far as Wilson's interval of none of so many completions.
+    Columns arm, questions, seeds, completions (of both thirds and all seeds), room (share of them with ROOM words or more), first, last,
+    change, low, high, p.
     """
     banded, weights = _banded(told)
     rows = []
@@ -171,6 +173,7 @@ def reflection_change(told: pd.DataFrame, rng: np.random.Generator, resamples: i
             continue  # a run of one step has no last third
         first, last = (np.array([rates.get((seed, PHASES[i]), np.nan) for seed in seeds]) for i in (0, 2))
         change = last - first
+        ends = mine[mine["phase"].isin([PHASES[0], PHASES[2]])]
         if len(seeds) > 1:
             error = change.std(ddof=1) / np.sqrt(len(seeds))
             half = stats.t.isf((1 - confidence) / 2, len(seeds) - 1) * error
@@ -180,12 +183,13 @@ def reflection_change(told: pd.DataFrame, rng: np.random.Generator, resamples: i
             draws = _question_draws(mine, weights, rng, min(resamples, 1000))
             low, high = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
             p = min(1.0, 2 * min((draws <= 0).mean(), (draws >= 0).mean()) + 1 / len(draws))
-        if low == high:  # no marker anywhere: as far as Wilson's interval of none of so many questions
-            far = wilson(0, mine["question_id"].nunique(), confidence)[1]
-            low, high, p = low - far, high + far, 1.0
-        rows.append({"arm": arm, "questions": mine["question_id"].nunique(), "seeds": len(seeds), "first": first.mean(),
-                     "last": last.mean(), "change": change.mean(), "low": low, "high": high, "p": p})  # fmt: skip
-    columns = ["arm", "questions", "seeds", "first", "last", "change", "low", "high", "p"]
+        if not ends["reflects"].any():
+            far = [wilson(0, int((ends["phase"] == PHASES[i]).sum()), confidence)[1] for i in (0, 2)]
+            low, high, p = -far[0], far[1], 1.0
+        rows.append({"arm": arm, "questions": mine["question_id"].nunique(), "seeds": len(seeds), "completions": len(ends),
+                     "room": (ends["words"] >= ROOM).mean(), "first": first.mean(), "last": last.mean(), "change": change.mean(),
+                     "low": low, "high": high, "p": p})  # fmt: skip
+    columns = ["arm", "questions", "seeds", "completions", "room", "first", "last", "change", "low", "high", "p"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -85,11 +85,6 @@ def _columns(labels: Sequence[str]) -> int:
     return max(1, -(-len(labels) // rows))
 
 
-def runs_in_words(seeds: int) -> str:
-    """What an interval is over, for captions."""
-    return f"over items and {seeds} seeds" if seeds > 1 else "over items, for the one seed that was run"
-
-
 def answer_kinds(rates: pd.DataFrame) -> Figure:
     """Stacked bars of what became of a filter's answers. rates: index filter, one column a kind, rows sum to 1."""
     figure, axes = plt.subplots(figsize=(7.5, 1.3 + 0.5 * len(rates)))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from helpers.analysis.intervals import Runs, _scatter
+from helpers.analysis.intervals import Runs, scatter
 
 # arXiv 2504.13950: accuracies as printed. 0.6690 fits a count of all 14,042 MMLU items; GSM8K's test set has 1,319.
 PAPER = (
@@ -40,7 +40,7 @@ def components(before: Runs, after: Runs) -> Components:
     change = after - before
     if len(after) == 1:
         return Components(0.0, float(change.var()), float("nan"))
-    single = _scatter(after)
+    single = scatter(after)
     shared = max(0.0, float(change.mean(axis=0).var(ddof=1)) - single / len(after))
     seeds = after.mean(axis=1).var(ddof=1) - single / after.shape[1]
     return Components(shared, single, float(np.sqrt(max(seeds, 0.0))))

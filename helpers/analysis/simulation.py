@@ -68,7 +68,7 @@ def one(world: World, rng: np.random.Generator, resamples: int) -> dict[str, flo
     truth = runs[0] if world.seeds == 1 else world.effect
     draws = intervals.hierarchical_bootstrap([([before], [after])], rng, resamples)[:, 0]
     found = {
-        "test": intervals.paired_p(before, after) < 0.05,
+        "test": intervals.benchmark_p(before, after) < 0.05,
         "interval": _covers(intervals.interval(e), truth),
         "bootstrap": _covers(intervals.bootstrap_interval(draws), truth),
         "equivalence": intervals.p_equivalence(e, MARGIN) < 0.05,
@@ -91,7 +91,7 @@ def family(world: World, rng: np.random.Generator) -> bool:
     p = []
     for _ in range(FAMILY):
         before = untrained(world, rng)
-        p.append(intervals.paired_p(before, arm(before, world, rng)[0]))
+        p.append(intervals.benchmark_p(before, arm(before, world, rng)[0]))
     return bool((intervals.holm(p) < 0.05).any())
 
 

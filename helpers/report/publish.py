@@ -271,8 +271,8 @@ def _filtered_by(arm: str, chosen: pd.Series, model: str) -> str:
 
 
 def _fired(fired: pd.DataFrame, what: str, words: str) -> str:
-    """The places where a guard fired (columns what, where, much), in words; nothing if it did not."""
-    places = [f"{row.where} ({row.much})" for row in fired[fired["what"] == what].itertuples()]
+    """The places where a guard fired (columns what, where, value), in words; nothing if it did not."""
+    places = [f"{row.where} ({row.value})" for row in fired[fired["what"] == what].itertuples()]
     return f"{words}: {', '.join(places)}" if places else ""
 
 

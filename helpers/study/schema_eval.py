@@ -92,9 +92,10 @@ class Eval(Strict):
 class Analysis(Strict):
     """Settings of intervals and tests; all are ours, the paper tests nothing.
 
-    `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: the same
-    for the rate of re-examination. `control`: the study that is this one's positive control; if it did not show that training works,
-    this one's verdicts are "cannot tell". `apart`: tasks that are shown but enter no index.
+    `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: a rise
+    of the rate of re-examination by less than this share of its rate in the first third of training counts as none. `control`: the study
+    that is this one's positive control; if it did not show that training works, this one's verdicts are "cannot tell". `apart`: tasks
+    that are shown but enter no index.
     """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -103,6 +104,6 @@ class Analysis(Strict):
     seed: Seed = 0
     unparsed: Share = 0.2
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    reflection_margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    reflection_margin: Annotated[float, Field(gt=0)] = 0.5
     control: Name | None = None
     apart: list[str] = []

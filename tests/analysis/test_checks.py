@@ -1,4 +1,4 @@
-"""Every guard is made to fire, and does not fire without its reason."""
+"""Every check warns where it should, and only there."""
 
 import pandas as pd
 
@@ -18,11 +18,11 @@ def test_answers_of_a_filter():
     assert line == ("More than a third of a filter's answers were cut off; raise its max_new_tokens", "self", "40%")
     (line,) = checks.filter_answers(answers(0, 3), "self", 0.2)
     assert line.what.startswith("No answer could be read from more than 20% of a filter's completions")
-    assert (line.where, line.much) == ("self", "30%")
+    assert (line.where, line.value) == ("self", "30%")
 
 
 def test_what_is_wrong_with_all_models_is_said_once():
-    fired = [checks.Fired("bad", name, "1%") for name in ("untrained", "self/seed0")] + [checks.Fired("odd", "untrained")]
+    fired = [checks.Notice("bad", name, "1%") for name in ("untrained", "self/seed0")] + [checks.Notice("odd", "untrained")]
     assert checks.lines(fired, 2) == ["bad: all 2 models, the untrained one included", "odd: untrained"]
     assert checks.lines(fired, 3) == ["bad: untrained (1%), self/seed0 (1%)", "odd: untrained"]
 
@@ -38,7 +38,7 @@ def test_a_filter_that_guesses():
     many = pd.concat([right] * 100)
     assert checks.filter_answers(many, "small", 0.2, 0.25) == []
     (fired,) = checks.filter_answers(many, "small", 0.2, 0.33)
-    assert fired.much == "30% right, by guessing 33%"
+    assert fired.value == "30% right, by guessing 33%"
     assert checks.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
         "its labels are mostly noise"
     )  # ten answers show nothing
@@ -60,12 +60,12 @@ def test_training():
     assert checks.training(log, "random") == []
     (cut,) = checks.training(log.assign(clipped_share=0.5), "random")
     assert "completions were cut off" in cut.what
-    assert (cut.where, cut.much) == ("random", "50%")
+    assert (cut.where, cut.value) == ("random", "50%")
     assert "nothing was learned" in checks.training(log.assign(frac_reward_zero_std=1.0), "random")[0].what
     late = pd.DataFrame({"clipped_share": 0.0, "frac_reward_zero_std": [0.0] * 6 + [1.0, 0.9, 0.8]})
     (dead,) = checks.training(late, "random")
     assert dead.what.startswith("In the last third of a training hardly a group had different rewards")
-    assert dead.much == "90% of the groups had none"
+    assert dead.value == "90% of the groups had none"
     assert checks.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
 
 
@@ -85,7 +85,7 @@ def scores(right, items=100, chance=0.25, unread=0):
 def test_one_letter_for_nearly_everything():
     many = scores(30).assign(predicted=["B"] * 76 + ["A"] * 24)
     (line,) = checks.scores(many, "self/seed0", 0.2)
-    assert (line.what, line.where, line.much) == ("More than 75% of the answers to mmlu name one letter", "self/seed0", "B 76%")
+    assert (line.what, line.where, line.value) == ("More than 75% of the answers to mmlu name one letter", "self/seed0", "B 76%")
     assert checks.scores(many.assign(predicted=["B"] * 75 + ["A"] * 25), "self/seed0", 0.2) == []
     assert checks.scores(many.assign(predicted="7"), "self/seed0", 0.2) == []  # a number
     assert checks.scores(many.assign(target="B"), "self/seed0", 0.2) == []  # which is right whatever is asked
@@ -96,7 +96,7 @@ def test_scores_below_chance():
     assert checks.scores(scores(8), "untrained", 0.2) == []
     (line,) = checks.scores(scores(7), "untrained", 0.2)
     assert line.what.startswith("mmlu is more than four standard errors below chance (25.0%)")
-    assert line.much == "7.0% of 100"
+    assert line.value == "7.0% of 100"
     assert checks.scores(scores(0, chance=0.0), "untrained", 0.2) == []
 
 
@@ -104,3 +104,32 @@ def test_answers_that_could_not_be_read():
     (line,) = checks.scores(scores(30, unread=21), "untrained", 0.2)
     assert line == ("No answer could be read from more than 20% of the completions to mmlu", "untrained", "21%")
     assert checks.scores(scores(30, unread=20), "untrained", 0.2) == []
+
+
+def test_an_index_that_rests_on_one_benchmark():
+    def rows(group, **shares):
+        return [("untrained", arm, group, name, share) for name, share in shares.items() for arm in ("x", "y")]
+
+    columns = ["first", "second", "group", "without", "variance"]
+    table = pd.DataFrame(
+        rows("specialisation", a=0.6, b=0.3, c=0.1) + rows("shift", a=0.5, b=0.3, c=0.2) + rows("robustness", a=0.9, b=0.1),
+        columns=columns,
+    )
+    assert checks.weight(table) == [(checks.HEAVY, "a in specialisation", "60%")]
+    assert checks.weight(table.head(0)) == []
+
+
+def test_a_benchmark_left_out_of_the_indices():
+    table = pd.DataFrame(
+        {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": list("ABAB")}
+    )
+    assert checks.left_out(table) == [(checks.LEFT_OUT, "pubmedqa", "A 100%")]
+    assert checks.left_out(table.assign(predicted=list("AABB"))) == []
+
+
+def test_whether_a_filter_knows_more_than_chance():
+    labels = pd.DataFrame({"correct": [True] * 36 + [False] * 64})
+    assert checks.knows(labels, 0.25)
+    assert not checks.knows(labels, 0.33)
+    assert checks.knows(labels.assign(correct=[True] + [False] * 99), 0.0)  # nothing to guess: one right answer is knowledge
+    assert not checks.knows(labels.assign(correct=False), 0.0)

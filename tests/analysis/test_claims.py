@@ -1,20 +1,26 @@
-"""The verdict, fed tables with every outcome: what it says, and that it says no more than they do."""
+"""Every claim on tables with every outcome: what it says, and that it says no more than they do."""
 
 import pandas as pd
 import pytest
 
 from helpers.analysis import claims
-from helpers.analysis.claims import Role
-from helpers.analysis.control import training_differences
-from helpers.study.study import open_study
+from helpers.analysis.control import judge, no_control
+from helpers.analysis.roles import Role
+from helpers.study.schema import HELD_OUT
+
+
+def labelled(kind, filter, hard=0.8, **more):
+    return Role(kind, filter=filter, hard=hard, **more)
+
 
 ARMS = {
     "random": Role("random"),
-    "self": Role("self"),
-    "larger": Role("larger"),
-    "phi": Role("other family"),
-    "self-4bit": Role("self", "qlora", "self"),
+    "self": labelled("self", "self"),
+    "larger": labelled("larger", "larger"),
+    "phi": labelled("other family", "phi"),
+    "self-4bit": labelled("self", "self", method="qlora", twin="self"),
 }
+KNOWING = {"self", "larger", "phi"}
 BETTER, WORSE, EQUAL, UNSURE = (0.05, 0.001, 0.9), (-0.05, 0.001, 0.9), (0.0, 0.9, 0.001), (0.02, 0.2, 0.3)
 
 
@@ -31,18 +37,64 @@ def table(*rows, other=UNSURE, seeds=3):
     return pd.DataFrame(out)
 
 
+@pytest.mark.parametrize(("judge", "group"), [(claims.filter_teaches, "specialisation"), (claims.filter_keeps, "robustness")])
+def test_filtered_against_random(judge, group):
+    other = "robustness" if group == "specialisation" else "specialisation"
+
+    def outcome(*rows, **more):
+        return judge(table(*rows, **more), ARMS, KNOWING).outcome
+
+    assert outcome(("random", "self", group, BETTER)) == "supports"
+    assert outcome(("random", "self", group, WORSE)) == "contradicts"
+    assert outcome(("random", "self", group, BETTER), ("random", "phi", group, WORSE)) == "cannot tell"
+    assert outcome(("random", "self", other, BETTER)) == "cannot tell"  # another claim's
+    assert outcome(other=EQUAL) == "contradicts"
+    assert outcome() == "cannot tell"
+
+
+def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_evidence():
+    pairs = table(("random", "self", "specialisation", BETTER))
+    left = claims.filter_teaches(pairs, ARMS, {"larger", "phi"})
+    assert left.outcome == "cannot tell"
+    assert "Left out, since their filters are not shown to be right more often than guesses: self." in left.evidence
+    assert claims.filter_teaches(pairs, ARMS, set()).outcome == "not tested"
+    assert claims.filter_teaches(pairs, ARMS | {"self": labelled("smaller", "self")}, KNOWING).outcome == "cannot tell"
+    assert claims.filter_teaches(pairs, ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING).outcome == "cannot tell"
+
+
+def test_equivalence_is_corrected_for_the_number_of_comparisons():
+    # 0.02 alone would be shown to be equal; of three comparisons it is not
+    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), ARMS, KNOWING).outcome == "cannot tell"
+    alone = {"random": Role("random"), "self": ARMS["self"]}
+    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), alone, KNOWING).outcome == "contradicts"
+
+
+def test_a_pass_rate_near_one_half():
+    arms = {"random": Role("random"), "self": Role("half", filter="self"), "larger": Role("other", filter="larger")}
+    pairs = table(("random", "self", "specialisation", BETTER), ("random", "larger", "specialisation", WORSE))
+    assert claims.half_teaches(pairs, arms, KNOWING).outcome == "supports"
+    assert claims.half_teaches(pairs, arms, {"larger"}).outcome == "not tested"
+    assert claims.half_teaches(pairs, ARMS, KNOWING).outcome == "not tested"
+
+
 @pytest.mark.parametrize(
-    ("pairs", "outcome"),
-    [
-        (table(("random", "self", "specialisation", BETTER)), "supports"),
-        (table(("random", "self", "robustness", WORSE)), "contradicts"),
-        (table(("random", "self", "specialisation", BETTER), ("random", "phi", "robustness", WORSE)), "cannot tell"),
-        (table(other=EQUAL), "contradicts"),
-        (table(), "cannot tell"),
-    ],
+    ("kind", "outcome"), [(BETTER, "supports"), (WORSE, "contradicts"), (EQUAL, "contradicts"), (UNSURE, "cannot tell")]
 )
-def test_filtered_beats_random(pairs, outcome):
-    assert claims.filtered_beats_random(pairs, ARMS).outcome == outcome
+def test_hard_against_easy(kind, outcome):
+    arms = {
+        "self": labelled("larger", "larger", hard=0.0),
+        "larger": labelled("larger", "larger", hard=1.0),
+        "phi": labelled("larger", "larger", hard=0.5),
+    }
+    pairs = table(("self", "larger", "specialisation", kind))
+    assert claims.hard_teaches(pairs, arms, KNOWING).outcome == outcome
+    assert claims.hard_teaches(pairs, arms, {"self"}).outcome == "not tested"
+    assert (
+        claims.hard_teaches(
+            pairs, {"self": labelled("self", "self", hard=0.4), "larger": labelled("self", "self")}, KNOWING
+        ).outcome
+        == "not tested"
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +149,7 @@ def test_other_family(over_self, under_larger, outcome):
 def test_qlora(kind, outcome):
     assert claims.qlora_worse(table(("self", "self-4bit", "robustness", kind)), ARMS).outcome == outcome
     assert claims.qlora_worse(table(other=EQUAL), ARMS).outcome == "contradicts"
-    assert claims.qlora_worse(table(), {"random": Role("random")}).outcome == "not asked"
+    assert claims.qlora_worse(table(), {"random": Role("random")}).outcome == "not tested"
 
 
 def chinese(*kinds):
@@ -115,47 +167,93 @@ def test_chinese(kinds, outcome):
     assert claims.chinese_costs(chinese(*kinds), ARMS).outcome == outcome
 
 
+def rates(**changed):
+    row = {
+        "arm": "self",
+        "seeds": 3,
+        "completions": 3000,
+        "room": 0.9,
+        "first": 0.1,
+        "last": 0.1,
+        "change": 0.0,
+        "low": -0.01,
+        "high": 0.02,
+        "p": 0.8,
+    }
+    return pd.DataFrame([row | changed])
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "p", "outcome"),
-    [(-0.01, 0.02, 0.8, "supports"), (0.04, 0.2, 0.001, "contradicts"), (-0.05, 0.2, 0.3, "cannot tell")],
+    ("changed", "outcome", "said"),
+    [
+        ({}, "supports", "does not become more frequent"),
+        ({"high": 0.06}, "cannot tell", "cannot rule out one that matters"),  # more than half of 0.1
+        ({"first": 0.02}, "cannot tell", "cannot rule out one that matters"),  # the margin is relative to the rate
+        ({"low": 0.04, "high": 0.2, "p": 0.001}, "contradicts", "becomes more frequent"),
+        ({"room": 0.0}, "cannot tell", "no completion is long enough"),
+        ({"first": 0.0, "last": 0.0}, "cannot tell", claims.NO_MARKER),
+        ({"first": 0.0, "low": 0.04, "high": 0.2, "p": 0.001}, "contradicts", "becomes more frequent"),
+    ],
 )
-def test_aha(low, high, p, outcome):
-    rows = pd.DataFrame(
-        [{"arm": "self", "first": 0.0, "last": 0.1, "change": (low + high) / 2, "low": low, "high": high, "p": p, "seeds": 3}]
-    )
-    assert claims.no_aha(rows, 0.05).outcome == outcome
-    assert claims.NO_MARKER not in claims.no_aha(rows, 0.05).evidence
-    assert claims.NO_MARKER in claims.no_aha(rows.assign(last=0.0), 0.05).evidence
-    assert claims.no_aha(rows.head(0), 0.05).outcome == "not asked"
+def test_aha(changed, outcome, said):
+    found = claims.no_aha(rates(**changed), 0.5)
+    assert found.outcome == outcome
+    assert said in found.evidence
+    assert "3,000 completions" in found.evidence
+    assert claims.no_aha(rates().head(0), 0.5).outcome == "not tested"
 
 
 def test_correction_for_the_number_of_comparisons():
-    # 0.02 alone would be significant; of six comparisons it is not
+    # 0.02 alone would be significant; of three comparisons it is not
     pairs = table(("random", "self", "specialisation", (0.05, 0.02, 0.9)), other=(0.0, 0.9, 0.9))
-    assert claims.filtered_beats_random(pairs, ARMS).outcome == "cannot tell"
+    assert claims.filter_teaches(pairs, ARMS, KNOWING).outcome == "cannot tell"
 
 
-def test_evidence_has_figure_interval_and_test():
-    told = claims.filtered_beats_random(table(("random", "self", "specialisation", BETTER)), ARMS).evidence
-    assert "self against random, specialisation: +5.0 points [+2.0, +8.0], p = 0.006" in told
-    assert "6 comparisons, Holm; intervals over items and 3 seeds" in told
-    assert "for the one seed that was run" in claims.filtered_beats_random(table(seeds=1), ARMS).evidence
+def test_evidence_has_a_sentence_and_figure_interval_and_test():
+    found = claims.filter_teaches(table(("random", "self", "specialisation", BETTER)), ARMS, KNOWING).evidence
+    assert found.startswith(
+        "We found a benefit of filtering. self against random, specialisation: +5.0 points [+2.0, +8.0], p = 0.003"
+    )
+    assert "3 comparisons, Holm; intervals over items and 3 seeds, for one draw of questions" in found
+    assert "each with its own draw" in claims.filter_teaches(table().assign(draws=3), ARMS, KNOWING).evidence
+    assert "for the one seed that was run" in claims.filter_teaches(table(seeds=1), ARMS, KNOWING).evidence
+    open_ended = claims.filter_teaches(table(), ARMS, KNOWING).evidence
+    assert open_ended.startswith("Inconclusive: we found no benefit of filtering and cannot rule out about 5 points either way.")
 
 
 def test_the_paragraph_says_what_the_table_says():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05)
-    words = claims.in_words(found, "a model", 1, 0.01)
-    assert "asks 6" in words
-    assert "cannot tell about 6" in words
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, KNOWING, 0.5)
+    words = claims.paragraph(found, "a model", 1, 0.01)
+    assert "tests 7 of 10 claims" in words
+    assert "cannot tell about 7" in words
     assert "It supports" not in words
     assert "It contradicts" not in words
     assert "one seed" in words
 
 
+def test_one_arm_of_two_that_is_equal_is_not_enough():
+    arms = ARMS | {"self-20": labelled("self", "self")}
+    pairs = table(("untrained", "self", "robustness", EQUAL), ("untrained", "self", "specialisation", BETTER))
+    more = pairs[pairs["second"] == "self"].assign(second="self-20", change=0.02, p=0.2, p_equal=0.3)
+    assert claims.self_specialises(pairs, ARMS).outcome == "contradicts"
+    assert claims.self_specialises(pd.concat([pairs, more]), arms).outcome == "cannot tell"
+
+
+def test_arms_of_another_size_or_rule_are_not_compared():
+    small = labelled("self", "self", size=100)
+    arms = {"random": Role("random"), "self": small, "larger": ARMS["larger"], "half": Role("half")}
+    pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
+    assert claims.filter_teaches(pairs, {"random": Role("random"), "self": small}, KNOWING).outcome == "not tested"
+    found = claims.larger_most_robust(pairs, arms).evidence
+    assert "larger against random" in found
+    assert "self" not in found
+    assert claims.self_specialises(pairs, {"half": Role("half")}).outcome == "not tested"
+
+
 def control_tables(change, p, held_out=False):
     """Tables of a control with one arm: on its index, or on the held-out part of its pool."""
     ends = {"": change, "_low": change - 0.03, "_high": change + 0.03, "_p": p, "_p_equal": 0.9}
-    name = claims.HELD_OUT if held_out else "gsm8k"
+    name = HELD_OUT if held_out else "gsm8k"
     rows = pd.DataFrame([{"benchmark": name, "arm": "random", "seeds": 3} | {f"vs_untrained{end}": value for end, value in ends.items()},
                          {"benchmark": name, "arm": "untrained", "seeds": 0}])  # fmt: skip
     flat = (
@@ -170,86 +268,47 @@ def control_tables(change, p, held_out=False):
 @pytest.mark.parametrize("held_out", [True, False])
 @pytest.mark.parametrize(("change", "p", "works"), [(0.05, 0.001, True), (0.05, 0.2, False), (-0.05, 0.001, False)])
 def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, held_out):
-    control = claims.control("control", *control_tables(change, p, held_out))
+    control = judge("control", *control_tables(change, p, held_out))
     assert control.works is works
     pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
-    found = claims.verdict(pairs, chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, 0.05, control)
-    asked = found[found["outcome"] != "not asked"]
+    found = claims.verdict(pairs, chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, KNOWING, 0.5, control)
+    asked = found[found["outcome"] != "not tested"]
     assert set(asked["outcome"]) == ({"supports", "contradicts", "cannot tell"} if works else {"cannot tell"})
     assert asked["evidence"].str.startswith(claims.UNPROVEN).all() == (not works)
-    words = claims.in_words(found, "a model", 3, 0.01, control)
+    words = claims.paragraph(found, "a model", 3, 0.01, control)
     assert ("does not show that training works" in words) == (not works)
     assert ("It supports" in words) == works
 
 
-def test_a_control_that_trained_otherwise_says_so():
-    small = open_study("small")
-    otherwise = training_differences(small)
-    assert otherwise == {"completions a step": (48, 12), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
-    told = claims.control("control", *control_tables(0.05, 0.001), otherwise).told
-    assert told.endswith(
-        "not that this training did: " + ", ".join(f"{k} {a} instead of {b}" for k, (a, b) in otherwise.items()) + "."
-    )
-    assert "otherwise" not in claims.control("control", *control_tables(0.05, 0.001)).told
-    gone = small.model_copy(update={"analysis": small.analysis.model_copy(update={"control": "of-another-house"})})
-    assert training_differences(gone) == {}
-
-
 @pytest.mark.parametrize(
     ("p", "said"),
-    [(0.001, "shows that training works:"), (0.2, "does not show that training works, so no study beside it can tell")],
+    [
+        (0.001, "shows that training works:"),
+        (0.2, "does not show that training works, so a study with this control allows no conclusion"),
+    ],
 )
 def test_the_control_itself_asks_no_claim(p, said):
-    own = claims.control("control", *control_tables(0.05, p, held_out=True), own=True)
+    own = judge("control", *control_tables(0.05, p, held_out=True), own=True)
     found = claims.verdict(
-        table(("random", "self", "specialisation", BETTER), other=UNSURE), chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, 0.05, own
+        table(("random", "self", "specialisation", BETTER), other=UNSURE),
+        chinese(EQUAL, EQUAL),
+        pd.DataFrame(),
+        ARMS,
+        KNOWING,
+        0.5,
+        own,
     )
-    assert set(found["outcome"]) == {"not asked"}
-    words = claims.in_words(found, "a model", 3, 0.01, own)
+    assert set(found["outcome"]) == {"not tested"}
+    words = claims.paragraph(found, "a model", 3, 0.01, own)
     assert words.startswith(
-        "This study of a model (3 seeds an arm) is the positive control and asks none of the paper's claims. The positive control (control) "
+        "This study of a model (3 seeds per arm) is the positive control and tests none of the claims. The positive control (control) "
         + said
     )
     assert "held-out questions" in words
 
 
 def test_no_control_is_a_limit_that_is_told():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, 0.05, claims.no_control(None))
-    words = claims.in_words(found, "a model", 3, 0.01, claims.no_control(None))
-    assert "No positive control stands beside this study (none is named in analysis.control)" in words
-    assert "control has not been run" in claims.no_control("control").told
-
-
-def test_one_arm_of_two_that_is_equal_is_not_enough():
-    arms = ARMS | {"self-20": Role("self")}
-    pairs = table(("untrained", "self", "robustness", EQUAL), ("untrained", "self", "specialisation", BETTER))
-    more = pairs[pairs["second"] == "self"].assign(second="self-20", change=0.02, p=0.2, p_equal=0.3)
-    assert claims.self_specialises(pairs, ARMS).outcome == "contradicts"
-    assert claims.self_specialises(pd.concat([pairs, more]), arms).outcome == "cannot tell"
-
-
-def test_relations_of_filters():
-    base = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
-    names = [base, "Qwen/Qwen2.5-Coder-1.5B-Instruct", "google/gemma-3-270m", "HuggingFaceTB/SmolLM2-135M-Instruct"]
-    assert [claims.relation(name, base) for name in names] == ["self", "larger", "other family", "other family"]
-    assert claims.relation(base, names[1]) == "smaller"
-
-
-def test_roles_of_the_studies():
-    qlora = claims.roles(open_study("qlora"))
-    assert (qlora["random-qlora"].twin, qlora["self-qlora"].twin, qlora["self"].twin) == ("random", "self", None)
-    assert qlora["self-qlora"] == Role("self", "qlora", "self", 500)
-    assert [role.kind for role in claims.roles(open_study("paper")).values()] == ["random", "other family", "larger", "self"]
-    assert claims.roles(open_study("small"))["smaller"].kind == "smaller"
-    assert claims.roles(open_study("passrate"))["half"].kind == "pass rate"
-    assert {role.method for role in claims.roles(open_study("rewards")).values()} == {"lora", "other"}
-
-
-def test_arms_of_another_size_or_rule_are_not_compared():
-    arms = {"random": Role("random"), "self": Role("self", size=100), "larger": Role("larger"), "half": Role("pass rate")}
-    pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
-    assert claims.filtered_beats_random(pairs, {"random": Role("random"), "self": Role("self", size=100)}).outcome == "not asked"
-    told = claims.larger_most_robust(pairs, arms).evidence
-    assert "larger against random" in told
-    assert "self" not in told
-    assert claims.self_specialises(pairs, {"half": Role("pass rate")}).outcome == "not asked"
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, KNOWING, 0.5, no_control(None))
+    words = claims.paragraph(found, "a model", 3, 0.01, no_control(None))
+    assert "This study has no positive control (analysis.control names none)" in words
+    assert "control has not been run" in no_control("control").sentence

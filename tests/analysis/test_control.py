@@ -1,4 +1,7 @@
-"""Where the tables of a positive control are found, and that new ones run the analysis again."""
+"""Where the tables of a positive control are found, that new ones run the analysis again, and what a control shows."""
+
+import pandas as pd
+from conftest import REPOSITORY
 
 from helpers.analysis import control
 from helpers.study.study import open_study
@@ -18,3 +21,43 @@ def test_the_positive_control_is_looked_for_beside_the_study(parameters, tmp_pat
     assert control.inputs(study) != before  # the analysis runs again
     mine = open_study(str(parameters(lambda p: p["analysis"].update(control="mine"), "mine.yaml")))
     assert control.tables_of(mine) is None  # a study is not its own control
+
+
+def test_a_control_whose_training_differs_says_so():
+    small = open_study("small")
+    differences = control.training_differences(small)
+    assert differences == {"completions per step": (48, 12), "rollouts": (8, 3), "epochs": (2.0, 1.0)}
+    groups = pd.DataFrame(
+        [
+            {
+                "arm": "random",
+                "group": "specialisation",
+                "seeds": 3,
+                "change": 0.05,
+                "low": 0.02,
+                "high": 0.08,
+                "p": 0.001,
+                "p_equal": 0.9,
+            }
+        ]
+    )
+    comparison = pd.DataFrame([{"benchmark": "gsm8k", "vs_untrained": 0.05}])
+    found = control.judge("control", comparison, groups, differences).sentence
+    changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
+    assert found.endswith(f"not what this training taught: {changed}.")
+    assert "differs" not in control.judge("control", comparison, groups).sentence
+    gone = small.model_copy(update={"analysis": small.analysis.model_copy(update={"control": "of-another-house"})})
+    assert control.training_differences(gone) == {}
+
+
+def test_a_study_may_be_its_own_control_or_have_none(parameters):
+    comparison, groups = (pd.read_csv(REPOSITORY / "figures" / "control" / f"{name}.csv") for name in ("comparison", "groups"))
+    own = control.positive_control(open_study("control"), comparison, groups)
+    assert (own.works, own.own) == (True, True)
+    assert "trained on openai/gsm8k" in own.sentence
+    theirs = control.positive_control(open_study("small"), comparison.head(0), groups.head(0))
+    assert (theirs.works, theirs.own) == (True, False)
+    alone = control.positive_control(
+        open_study(str(parameters(lambda p: p["analysis"].update(control=None)))), comparison, groups
+    )
+    assert alone.works is None

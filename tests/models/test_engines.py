@@ -320,7 +320,7 @@ def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):
     log = grpo.log_table(made.state.log_history)
     assert log["skipped"].tolist() == [1.0]
     assert all(torch.equal(value, before[name]) for name, value in made.model.named_parameters())
-    assert checks.training(log.assign(clipped_share=0.0, frac_reward_zero_std=0.0), "self")[0].much == "1 of 1"
+    assert checks.training(log.assign(clipped_share=0.0, frac_reward_zero_std=0.0), "self")[0].value == "1 of 1"
 
 
 def test_the_log_tells_generation_from_the_rest_of_a_step(tiny, tmp_path):

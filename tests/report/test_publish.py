@@ -102,7 +102,7 @@ def published(folder, low=-0.001):
         (checks.GUESSES, "self", "22% right, by guessing 25%"),
         ("else", "x", ""),
     ]
-    pd.DataFrame(fired, columns=["what", "where", "much"]).to_csv(folder / "small/guards.csv", index=False)
+    pd.DataFrame(fired, columns=["what", "where", "value"]).to_csv(folder / "small/guards.csv", index=False)
     arms = [("self", "org/a-1.5B"), ("random", "chance")]
     pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
     rest = [("random", "self", "specialisation", "mmlu: specialisation", 1871, 0.0, -0.1, 0.1),

@@ -1,0 +1,118 @@
+"""What the models answered, as tables without a test: members of suites, letters, reasoning mode, held-out questions, filters."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pandas as pd
+
+from helpers.analysis.intervals import wilson
+from helpers.questions.text import LETTERS
+from helpers.selection import difficulty
+from helpers.study.schema import HELD_OUT
+from helpers.study.study import UNTRAINED
+
+AGREEMENT = ["questions", "both_easy", "both_hard", "only_first_easy", "only_second_easy", "kappa", "jaccard_easy", "jaccard_hard",
+             "both_wrong", "same_wrong", "same_wrong_letters"]  # fmt: skip
+
+
+def members(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Every benchmark by itself, also the members of a suite: accuracy and Wilson's interval, one row per benchmark, filter and arm."""
+    plain = scores[scores["rotation"] == 0]
+    rows = []
+    for (task, benchmark, filter_name, arm), part in plain.groupby(["task", "benchmark", "filter", "arm"], sort=False):
+        share, items = part["correct"].mean(), part["item_id"].nunique()
+        low, high = wilson(round(share * items), items, confidence)
+        rows.append({"task": task, "benchmark": benchmark, "filter": filter_name, "arm": arm, "group": part["group"].iloc[0],
+                     "setting": part["setting"].iloc[0], "items": items, "chance": part["chance"].mean(), "accuracy": share,
+                     "low": low, "high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def letters(scores: pd.DataFrame) -> pd.DataFrame:
+    """Letter bias, for lettered likelihood benchmarks that were scored in every rotation; one row per suite and arm.
+
+    Columns: items, plain (accuracy as the options stand), rotated (accuracy averaged over all rotations of each
+    item), letter (the one named most often as the options stand), share (how often), right (how often that
+    letter is right). A model that always names one letter has plain = right and rotated = chance.
+    """
+    turned = set(scores.loc[scores["rotation"] > 0, "benchmark"])
+    rows = []
+    for (task, arm), part in scores[scores["benchmark"].isin(turned)].groupby(["task", "arm"], sort=False):
+        plain = part[part["rotation"] == 0]
+        named = plain["predicted"].value_counts(normalize=True)
+        averaged = part.groupby(["benchmark", "item_id"])["correct"].mean().mean()
+        rows.append({"task": task, "arm": arm, "items": len(plain.groupby(["benchmark", "item_id"])), "chance": plain["chance"].mean(),
+                     "plain": plain["correct"].mean(), "rotated": averaged, "letter": named.index[0], "share": named.iloc[0],
+                     "right": (plain["target"] == named.index[0]).mean()})  # fmt: skip
+    columns = ["task", "arm", "items", "chance", "plain", "rotated", "letter", "share", "right"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def favourite_letters(scores: pd.DataFrame) -> pd.DataFrame:
+    """The letter that a model names most often, options as they stand; one row per task, arm and seed. Columns also: share of the answers.
+
+    Tasks whose right answers are all the same, and answers that are not letters, are left out.
+    """
+    plain = scores[scores["rotation"] == 0]
+    rows = []
+    for (task, arm, seed), part in plain.groupby(["task", "arm", "seed"], sort=False):
+        named = part["predicted"].where(part["predicted"].isin(list(LETTERS))).value_counts()
+        if len(named) and part["target"].nunique() > 1:
+            rows.append((task, arm, seed, named.index[0], named.iloc[0] / len(part)))
+    return pd.DataFrame(rows, columns=["task", "arm", "seed", "letter", "share"])
+
+
+def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
+    """Format and answers apart, for the benchmarks in reasoning mode; one row per benchmark and arm.
+
+    Columns: valid (share in the right format), accuracy, accuracy_if_valid (among those), and the share of answers that
+    name each letter (`none`: nothing could be read). Only letters are counted, since free numbers are too many.
+    """
+    rows = []
+    for (benchmark, arm), part in scores[scores["mode"] == "reasoning"].groupby(["benchmark", "arm"], sort=False):
+        valid = part["format_valid"].astype(bool)
+        named = part["predicted"].fillna("none").value_counts(normalize=True)
+        letters = sorted(value for value in part["target"].unique() if value in tuple(LETTERS))
+        rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), "valid": valid.mean(),
+                     "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean(),
+                     **{f"answers {answer}": named.get(answer, 0.0) for answer in [*letters, "none"]}})  # fmt: skip
+    return pd.DataFrame(rows, columns=None if rows else ["benchmark", "arm", "answers", "valid", "accuracy", "accuracy_if_valid"])
+
+
+def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:
+    """The held-out part of the pool over the course of training: one row per arm, seed and step.
+
+    scores: with columns arm, seed, step (0: the end of the training, and the untrained model); last: the steps of
+    each arm's whole training. Every arm begins with the untrained model at step 0. Columns arm, seed, step, items,
+    valid (share in the right format), accuracy, accuracy_if_valid.
+    """
+    asked = scores[scores["task"] == HELD_OUT]
+    rows = []
+    for (arm, seed, step), part in asked.groupby(["arm", "seed", "step"], sort=False):
+        valid = part["format_valid"].astype(bool)
+        row = {"items": len(part), "valid": valid.mean(), "accuracy": part["correct"].mean(),
+               "accuracy_if_valid": part.loc[valid, "correct"].mean()}  # fmt: skip
+        if arm == UNTRAINED:
+            seeds = asked.loc[asked["arm"] != UNTRAINED, ["arm", "seed"]].drop_duplicates()
+            rows += [{"arm": other.arm, "seed": other.seed, "step": 0} | row for other in seeds.itertuples()]
+        else:
+            rows.append({"arm": arm, "seed": seed, "step": step or last[arm]} | row)
+    return pd.DataFrame(rows).sort_values(["arm", "seed", "step"], ignore_index=True) if rows else pd.DataFrame()
+
+
+def filter_gap(labels: dict[str, pd.DataFrame], base: str) -> pd.DataFrame:
+    """Accuracy of each filter on the pool minus that of the base model; one row per filter.
+
+    labels: one row per answer (column correct), by filter; base: the filter that is the base model itself. Columns
+    filter, accuracy, gap.
+    """
+    accuracy = {name: float(frame["correct"].mean()) for name, frame in labels.items()}
+    rows = [{"filter": name, "accuracy": value, "gap": value - accuracy[base]} for name, value in accuracy.items()]
+    return pd.DataFrame(rows).sort_values("gap", ignore_index=True)
+
+
+def agreement(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Agreement of every two filters (`difficulty.agreement`), one row per pair; columns first, second and AGREEMENT."""
+    rows = [{"first": x, "second": y} | difficulty.agreement(labels[x], labels[y]) for x, y in combinations(labels, 2)]
+    return pd.DataFrame(rows, columns=["first", "second", *AGREEMENT])
