@@ -139,6 +139,20 @@ def made_with(notes: Sequence[dict[str, Any]]) -> str:
     return f"Device: {'; '.join(told)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
 
 
+def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str]) -> HTML:
+    """Rows as columns beside each other: the named facts, then the long texts in the columns `bodies`; all text escaped."""
+    cells = []
+    for row in frame.to_dict("records"):
+        told = "".join(f"<br>{html.escape(key)}: <b>{html.escape(_plain(row[key]))}</b>" for key in facts if key in row)
+        long = "".join(
+            f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere; word-break: normal">{html.escape(str(row[body]))}</pre>'
+            for body in bodies
+        )
+        cells.append(f'<div class="text"><p>{told.removeprefix("<br>")}</p>{long}</div>')
+    grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
+    return HTML(f'<div style="{grid}">{"".join(cells)}</div>')
+
+
 def guards(fired: Sequence[Notice], models: int = 0) -> HTML:
     """The guards that fired, a line each in one box; one quiet line if none did. models: how many were looked at (`guards.lines`)."""
     if not fired:

@@ -15,6 +15,14 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from helpers.questions.prompts import read_answer
 
+KINDS = (  # of answers; plots.answer_kinds draws them in this order
+    "easy (right, in the right format)",
+    "wrong option, in the right format",
+    "right format, but no option",
+    "cut off before the format was complete",
+    "otherwise not in the right format",
+)
+
 
 def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str) -> pd.DataFrame:
     """Read and judge a filter's completions.
@@ -44,18 +52,16 @@ def by_question(labels: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=np.where(table["pass_rate"] > 0.5, "easy", "hard"))
 
 
+def kinds(labels: pd.DataFrame) -> pd.Series:
+    """What became of each answer: one of `KINDS`, with the index of the labels."""
+    cut, valid = labels["finish_reason"] == "length", labels["format_valid"]
+    cases = [labels["label"] == "easy", valid & labels["predicted"].notna(), valid, cut]
+    return pd.Series(np.select(cases, KINDS[:-1], KINDS[-1]), index=labels.index)
+
+
 def rates(labels: pd.DataFrame) -> dict[str, Any]:
-    """Shares of all answers, which sum to 1: easy, wrong, valid but no option, unparsed, cut off; and the count."""
-    cut = labels["finish_reason"] == "length"
-    valid = labels["format_valid"]
-    kinds = {
-        "easy (right, in the right format)": labels["label"] == "easy",
-        "wrong option, in the right format": valid & ~labels["correct"] & labels["predicted"].notna(),
-        "right format, but no option": valid & labels["predicted"].isna(),
-        "cut off before the format was complete": ~valid & cut,
-        "otherwise not in the right format": ~valid & ~cut,
-    }
-    return {"answers": len(labels)} | {kind: float(rows.mean()) for kind, rows in kinds.items()}
+    """The number of answers (key `answers`) and the share of each kind of answer; the shares sum to 1."""
+    return {"answers": len(labels)} | kinds(labels).value_counts(normalize=True).reindex(list(KINDS), fill_value=0.0).to_dict()
 
 
 def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

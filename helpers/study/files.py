@@ -1,8 +1,7 @@
-"""Writing a result so that a kill never leaves half of one, and remembering what it was made from.
+"""Files that are written whole or not at all, and notes that say what a result was made from.
 
-Every result file has a small JSON file beside it (`labels.parquet` → `labels.json`) that holds a
-fingerprint of its inputs and where it came from. A result whose fingerprint differs from what the
-study now asks for is not used again.
+Every result has a note beside it, a small JSON file (`labels.parquet` → `labels.json`) with a fingerprint of the inputs and the
+provenance. A result whose fingerprint differs from that of the study's present inputs is made again.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def _umask() -> int:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as .parquet or .csv, by the ending of `path`, all of it or nothing."""
+    """Write a table as .parquet or .csv, by the suffix of `path`; a kill leaves the old file."""
     with atomic(path) as partial:
         if path.suffix == ".parquet":
             frame.to_parquet(partial, index=False)
@@ -68,10 +67,10 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
-    """Read a table an earlier step left; `made_by` names that step, for the errors.
+    """Read the table of an earlier step. made_by: the name of that step, for the errors.
 
-    inputs: the parameters it should have been made with (`Study.inputs`), if that matters here.
-    Raises StudyError when the file is missing, cannot be read, or was made with other parameters.
+    inputs: the parameters that the table must have been made with (`Study.inputs`); None accepts any.
+    Raises StudyError if the file is missing or cannot be read, or if it was made with other parameters.
     """
     if not path.exists():
         raise StudyError(f"{path}: not there yet; run {made_by} first")
@@ -84,7 +83,7 @@ def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write a value as indented JSON, all of it or nothing."""
+    """Write a value as indented JSON; a kill leaves the old file."""
     with atomic(path) as partial:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
@@ -96,14 +95,14 @@ def sha256(path: Path) -> str:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Sixteen hex digits that change whenever one of the JSON-able `parts` does."""
+    """Sixteen hex digits that change whenever one of the `parts`, which JSON can hold, changes."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def provenance(**facts: Any) -> dict[str, Any]:
-    """What a result was made with: versions, machine and time, and the `facts` the caller adds."""
-    torch = sys.modules.get("torch")  # a step that computes nothing does not load it to say so
+    """What a result was made with: the given `facts`, device, versions and time (UTC)."""
+    torch = sys.modules.get("torch")  # not imported here: a step without it has no GPU to name
     on_gpu = torch is not None and torch.cuda.is_available()
     # vLLM's distribution has one name for a GPU and another for a processor.
     served = importlib.metadata.packages_distributions().get("vllm", []) if facts.get("engine") == "vllm" else []
@@ -116,15 +115,15 @@ def provenance(**facts: Any) -> dict[str, Any]:
 
 
 def is_current(path: Path, mark: str) -> bool:
-    """True if `path` exists and was made from the inputs whose fingerprint is `mark`."""
+    """True if `path` exists and its note has the fingerprint `mark`."""
     return path.exists() and read_note(path).get("fingerprint") == mark
 
 
 def cache_of(folder: Path) -> str:
-    """Where `datasets` should keep what it reads from a local folder: another place whenever a file in it is another.
+    """A cache folder for what `datasets` reads from a local folder; it changes whenever a file in that folder does.
 
-    Its own choice (seen in 5.2) goes by the data set's folder name and README alone, so that a file which has
-    changed since, or the data set of that name in another mirror, would silently give the old rows.
+    The default of `datasets` (seen in 5.2) depends on the folder's name and README alone, so that a changed file, or a data set of
+    the same name in another mirror, would silently give the old rows.
     """
     import datasets
 
@@ -134,10 +133,10 @@ def cache_of(folder: Path) -> str:
 
 
 def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool:
-    """Take a result that another study under `runs` has made from the very same inputs; True if there was one.
+    """Copy a result that another study under `runs` has made from the same inputs to `path`; True if there was one.
 
-    mark: the fingerprint it must bear. pattern: where such results lie, relative to `runs`. beside: names of
-    files and folders next to it that belong to it. The copy is whole or not there: its note goes last.
+    mark: the fingerprint of the inputs. pattern: where such results are, relative to `runs`. beside: names of the files and folders
+    next to the result that belong to it. The note is copied last, so a killed copy does not count as a result.
     """
     for other in sorted(runs.glob(pattern)):
         if other == path or not is_current(other, mark) or not all((other.parent / name).exists() for name in beside):
@@ -155,17 +154,16 @@ def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool
 
 
 def read_note(path: Path) -> dict[str, Any]:
-    """What stands in the note beside a result (`labels.parquet` → `labels.json`); nothing if there is none that can be read."""
+    """The note beside a result (`labels.parquet` → `labels.json`); empty if there is none, or none that can be read."""
     with contextlib.suppress(OSError, json.JSONDecodeError):
         return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return {}
 
 
 def write_result(frame: pd.DataFrame, path: Path, mark: str, inputs: Any = None, **facts: Any) -> None:
-    """Write a result and, beside it, the fingerprint of all it was made from and its provenance.
+    """Write a result and its note: the fingerprint `mark`, that of the `inputs` (for `read_table`), and the provenance with `facts`.
 
-    inputs: the parameters of its step, for those who read it later (`read_table`). The note goes
-    last: a result without its note counts as not made.
+    The note is written last: a result without a note does not count.
     """
     path.with_suffix(".json").unlink(missing_ok=True)
     write_table(frame, path)

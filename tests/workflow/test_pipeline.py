@@ -181,7 +181,7 @@ def test_notebooks_are_stored_without_outputs(name):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])] == [code[0]]
-    assert 'study = "quickstart"' in code[0].source
+    assert re.search(r'^study(: str)? = "quickstart"', code[0].source, re.MULTILINE)
     assert notebook.cells[0].source.startswith("# ")
 
 

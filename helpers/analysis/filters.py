@@ -1,0 +1,70 @@
+"""What a filter's answers say, in words and by example, for the chapter that makes them (01_filter)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from helpers.analysis.intervals import wilson
+from helpers.questions.prompts import lines
+from helpers.selection import difficulty
+from helpers.study.schema import Arm
+
+
+def chance(pool: pd.DataFrame) -> float:
+    """The share of right answers that guessing gives: the mean of 1 / options; 0 for questions that ask for a number.
+
+    >>> chance(pd.DataFrame({"options": [["Iron", "Zinc"], ["a", "b", "c", "d"]]})), chance(pd.DataFrame({"options": [[]]}))
+    (0.375, 0.0)
+    """
+    return float(pool["options"].map(lambda options: 1 / len(options) if len(options) else 0.0).mean())
+
+
+def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: float) -> str:
+    """The answer of 01_filter in two sentences: how many questions are easy, and whether the filter is better than guessing."""
+    easy, count = int((difficulty.by_question(labels)["label"] == "easy").sum()), labels["question_id"].nunique()
+    right, answers, guess = int(labels["correct"].sum()), len(labels), chance(pool)
+    low, high = wilson(right, answers, confidence)
+    kind = "option" if guess else "number"
+    told = (
+        f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
+        f"It gives the right {kind} in {right / answers:.0%} of its answers [{low:.0%}, {high:.0%}]"
+    )
+    if not guess:
+        return f"{told}."
+    meaning = "it knows more than guessing would show" if low > guess else "its labels are hardly better than guesses"
+    return f"{told}, where guessing gives {guess:.0%}, so {meaning}."
+
+
+def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int | None = None) -> pd.DataFrame:
+    """Answers with their questions: id, question (with options), response (with the prefill), kind, read as, right, and other columns
+    of the labels.
+
+    count: so many of different kinds, one of each kind before a second one of any; all answers in their order if it is not given.
+    """
+    shown = labels.assign(kind=difficulty.kinds(labels)).merge(
+        pool[["question_id", "id", "question", "options", "answer"]], on="question_id"
+    )
+    shown["question"] = [lines(row.question, list(row.options)) for row in shown.itertuples()]
+    shown["response"] = prefill + shown["response"]
+    shown = shown.rename(columns={"predicted": "read as", "predicted_tolerant": "read tolerantly as", "answer": "right"})
+    if count is None:
+        return shown
+    kind = shown["kind"].map(list(difficulty.KINDS).index)
+    return shown.iloc[
+        pd.DataFrame({"nth": shown.groupby("kind").cumcount(), "kind": kind}).sort_values(["nth", "kind"]).index[:count]
+    ]
+
+
+def outlook(labels: pd.DataFrame, arms: Mapping[str, Arm]) -> str:
+    """What the arms need of these labels, and what there is: the sentence that ends 01_filter. arms: those of this filter."""
+    found = difficulty.by_question(labels)["label"].value_counts()
+    there = f"{found.get('hard', 0):,} hard and {found.get('easy', 0):,} easy questions"
+    wanted = [
+        f"{name} takes {arm.hard} hard and {arm.easy} easy ones"
+        if arm.hard is not None
+        else f"{name} takes {arm.wanted} by its rule"
+        for name, arm in arms.items()
+    ]
+    return f"The labels offer {there}; {'; '.join(wanted) if wanted else 'no arm of this study draws from them'}."

@@ -1,0 +1,62 @@
+"""What 01_filter says of a filter's answers."""
+
+import pandas as pd
+
+from helpers.analysis import filters
+from helpers.selection import difficulty
+from helpers.study.schema import Arm
+
+POOL = pd.DataFrame(
+    {
+        "question_id": list("abcd"),
+        "id": list("wxyz"),
+        "question": ["Which?"] * 4,
+        "options": [["Iron", "Zinc"]] * 4,
+        "answer": ["A"] * 4,
+    }
+)
+WRITTEN = pd.DataFrame(
+    {
+        "question_id": list("abcd"),
+        "sample": 0,
+        "response": [
+            "t</think><answer>A</answer>",
+            "t</think><answer>B</answer>",
+            "<script>",
+            "t</think><answer>A</answer>",
+        ],
+        "finish_reason": ["stop", "stop", "length", "stop"],
+        "n_tokens": 4,
+    }
+)
+LABELS = difficulty.label(POOL, WRITTEN, "<think>")
+
+
+def test_the_answer_counts_easy_questions_and_compares_with_guessing():
+    told = filters.summary(LABELS, POOL, "a model", 0.95)
+    assert told.startswith(
+        "a model answers 2 of 4 questions right and in the required format: these are easy, the other 2 hard. "
+    )
+    assert told.endswith("where guessing gives 50%, so its labels are hardly better than guesses.")
+    many = pd.concat([LABELS.assign(correct=True)] * 5)
+    assert filters.summary(many, POOL, "a model", 0.95).endswith("so it knows more than guessing would show.")
+    numbers = POOL.assign(options=[[]] * 4)
+    assert filters.summary(LABELS, numbers, "a model", 0.95).endswith(
+        "It gives the right number in 50% of its answers [15%, 85%]."
+    )
+
+
+def test_examples_are_of_different_kinds_first():
+    shown = filters.examples(LABELS, POOL, "<think>", 3)
+    assert shown["id"].tolist() == ["w", "x", "y"]  # easy, wrong, truncated; the second easy one is left out
+    assert shown["kind"].nunique() == 3
+    assert shown["read as"].fillna("none").tolist() == ["A", "B", "none"]
+    assert shown["response"].iloc[0] == "<think>t</think><answer>A</answer>"
+    assert shown["question"].iloc[0] == "Which?\nA. Iron\nB. Zinc"
+    assert filters.examples(LABELS, POOL, "<think>")["id"].tolist() == ["w", "x", "y", "z"]
+
+
+def test_the_outlook_names_what_arms_take():
+    told = filters.outlook(LABELS, {"self": Arm(filter="self", hard=2, easy=1)})
+    assert told == "The labels offer 2 hard and 2 easy questions; self takes 2 hard and 1 easy ones."
+    assert filters.outlook(LABELS, {}).endswith("no arm of this study draws from them.")
