@@ -41,7 +41,4 @@ def check(study: Study) -> None:
     names = known(wanted)
     for name in wanted:
         if name not in names:
-            close = nearest(name, names)
-            raise StudyError(
-                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{close if 'mean' in close else ''}"
-            )
+            raise StudyError(f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, names)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+LISTED = 30  # as many names fit into an error line
 RENAMED = {"runs_a_gpu": "runs_per_gpu"}  # keys of older parameter files → what they are called now
 
 
@@ -20,7 +21,7 @@ class StudyError(Exception):
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:
-    """The end of an error line about an unknown word: '; did you mean …?', or the list of known words.
+    """The end of an error line about an unknown word: '; did you mean …?', or the list of known words if it is short.
 
     >>> nearest("slef", ["self", "larger"]), nearest("x", ["self", "larger"]), nearest("x", [])
     ("; did you mean 'self'?", '; there are: self, larger', '; there are none')
@@ -29,6 +30,8 @@ def nearest(word: str, known: Iterable[Any]) -> str:
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
+    if len(names) > LISTED:
+        return ""
     return f"; there are: {', '.join(names)}" if names else "; there are none"
 
 
