@@ -19,12 +19,13 @@ RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.wor
 ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/workflow/gpus.py
 MODELS = ["/".join(parts) for parts in S.scored()]
 PAGES = (
-    [f"01_filter-{name}" for name in S.filters] + [f"02_split-{arm}" for arm in S.arms]
+    [f"01_filter-{name}" for name in S.filters] + [f"02_split-{'-'.join(draw)}" for draw in S.draws()]
     + [f"03_grpo_train-{arm}-seed{seed}" for arm in S.arms for seed in S.seeds]
     + [f"04_eval-{model.replace('/', '-')}" for model in MODELS] + ["05_analysis"]
 )
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
+DRAW = Path(S.draw_pattern).parts[1:-1]  # {arm}, and seed{seed} unless all seeds share a fixed draw
 SCORING = gpus.parts(S.eval.runs_per_gpu)
 
 def gpu(wildcards):
@@ -51,13 +52,13 @@ rule filter:
 
 rule split:
     input: labels
-    output: "split/{arm}/train.parquet", page="notebooks/02_split-{arm}.ipynb"
-    params: lambda w: S.inputs("split", arm=w.arm)
+    output: S.draw_pattern, page=f"notebooks/02_split-{'-'.join(DRAW)}.ipynb"
+    params: lambda w: S.inputs("split", arm=w.arm, seed=int(w.get("seed", 0)))
     priority: 3  # what most waits for goes first, so that no core is idle at the end
-    shell: RUN + f" 02_split {{output.page}} study={STUDY} arm={{wildcards.arm}}"
+    shell: RUN + f" 02_split {{output.page}} study={STUDY} arm={{wildcards.arm}}" + " seed={wildcards.seed}" * (len(DRAW) - 1)
 
 rule train:
-    input: "split/{arm}/train.parquet"
+    input: S.draw_pattern
     output: "train/{arm}/seed{seed}/log.csv", "train/{arm}/seed{seed}/completions.parquet",
         page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
     params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
@@ -87,7 +88,7 @@ rule eval_checkpoint:  # a step before the last, on the held-out part of the poo
 
 rule analysis:
     input: [f"eval/{model}/scores.parquet" for model in MODELS], [f"train/{arm}/seed{seed}/log.csv" for arm in S.arms for seed in S.seeds],
-        [f"filter/{name}/labels.parquet" for name in S.filters], [f"split/{arm}/train.parquet" for arm in S.arms]
+        [f"filter/{name}/labels.parquet" for name in S.filters], ["/".join(["split", *draw, "train.parquet"]) for draw in S.draws()]
     output: "tables/comparison.csv", page="notebooks/05_analysis.ipynb"
     params: control.inputs(S)
     shell: RUN + f" 05_analysis {{output.page}} study={STUDY}"

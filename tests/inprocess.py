@@ -89,8 +89,9 @@ def whole(study: Study) -> Path:
 
     for name in study.filters:
         job("01_filter", filter=name)
+    for arm, *seed in study.draws():
+        job("02_split", arm=arm, **({"seed": int(seed[0].removeprefix("seed"))} if seed else {}))
     for arm in study.arms:
-        job("02_split", arm=arm)
         for seed in study.seeds:
             job("03_grpo_train", arm=arm, seed=seed)
     job("04_eval", arm="untrained")

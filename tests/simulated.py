@@ -145,12 +145,11 @@ def make(
         wanted = study.inputs("filter", filter=name)
         write_result(found, study.path("filter", name, "labels.parquet"), "simulated", wanted, **(NOTE | {"filter": name}))
     for arm, spec in study.arms.items():
-        kept = _chosen(study, spec, names, rng)
-        inputs = study.inputs("split", arm=arm)
-        write_result(
-            kept, study.path("split", arm, "train.parquet"), "simulated", inputs, arm=arm, pool=facts, dropped=3, remarks=[]
-        )
         for k in study.seeds:
+            if k == study.seeds[0] or study.split.draws == "per_seed":
+                kept = _chosen(study, spec, names, rng)
+            inputs = study.inputs("split", arm=arm, seed=k)
+            write_result(kept, study.draw_file(arm, k), "simulated", inputs, arm=arm, pool=facts, dropped=3, remarks=[])
             log, completions = training(study, arm, kept, np.random.default_rng([seed, 5, k, *arm.encode()]), steps)
             folder = study.path("train", arm, k)
             write_result(log, folder / "log.csv", fingerprint(arm, k), study.inputs("train", arm=arm, seed=k), **NOTE)

@@ -13,7 +13,8 @@ from helpers.models.shape import GIB, GPU_PART, READ_WORK, Shape, shape_of
 from helpers.plan import memory
 from helpers.plan.machine import CONTEXT, Machine, gpu, width
 from helpers.plan.sizes import Workload, pool_facts, prompt_tokens, workload
-from helpers.study.schema import Filter, Train
+from helpers.study.choices import Filter
+from helpers.study.schema import Train
 from helpers.study.study import Study
 
 CARDS = (16, 24, 32, 40, 48, 80, 96, 141, 180)  # memory of the GPUs on the market, in GiB

@@ -55,7 +55,7 @@ def report(study: Study, on: Machine, rate: float | None = None) -> str:
 
 
 def _jobs(study: Study) -> list[str]:
-    jobs = [len(study.filters), len(study.arms), len(study.arms) * len(study.seeds), len(study.scored())]
+    jobs = [len(study.filters), len(study.draws()), len(study.arms) * len(study.seeds), len(study.scored())]
     kinds = ("filters", "splits", "trainings", "evaluations")
     counted = ", ".join(f"{count} {kind}" for count, kind in zip(jobs, kinds, strict=True))
     return [f"{study.name}: {study.title}", "", f"Jobs: {counted}, 1 analysis, 1 report: {sum(jobs) + 2} in all."]

@@ -75,15 +75,8 @@ def arms(study: Study) -> pd.DataFrame:
     """What the arms of a study are, in words: one row an arm, with the questions it is trained on, who chose them, and how it is trained."""
     rows = []
     for name, arm in study.arms.items():
-        kinds = (
-            f"{arm.hard} hard, {arm.easy} easy"
-            if arm.hard is not None
-            else f"{arm.size} with a pass rate near {arm.pass_rate:g}"
-            if arm.filter
-            else f"{arm.size} at random"
-        )
         changed = ", ".join(f"{key} {value}" for key, value in arm.train.items())
-        rows.append({"arm": name, "questions": kinds, "chosen by": study.filters[arm.filter].model if arm.filter else "chance",
+        rows.append({"arm": name, "questions": arm.rule, "chosen by": study.filters[arm.filter].model if arm.filter else "chance",
                      "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -186,7 +179,7 @@ def pages(study: Study) -> list[Path]:
     folder = study.path("notebooks")
     jobs = {
         "01_filter": list(study.filters),
-        "02_split": list(study.arms),
+        "02_split": ["-".join(draw) for draw in study.draws()],
         "03_grpo_train": [f"{arm}-seed{seed}" for arm in study.arms for seed in study.seeds],
         "04_eval": ["-".join(model) for model in study.scored()],
     }

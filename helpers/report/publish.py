@@ -34,7 +34,7 @@ FIGURES = REPOSITORY / "figures"
 DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),
     ("filter/*/labels.parquet", ("response",)),
-    ("split/*/train.parquet", ("question", "options", "rationale")),  # whose texts are the data set's
+    ("split/**/train.parquet", ("question", "options", "rationale")),  # whose texts are the data set's
     ("train/*/*/completions.parquet", ()),
     ("train/*/*/log.csv", ()),
     ("eval/untrained/tasks/*.json", ()),

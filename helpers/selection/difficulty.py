@@ -14,6 +14,8 @@ import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from helpers.questions.prompts import read_answer
+from helpers.selection.rates import shrink
+from helpers.study.files import StudyError
 
 KINDS = (  # of answers; plots.answer_kinds draws them in this order
     "easy (right, in the right format)",
@@ -45,11 +47,19 @@ def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str) -> pd.Dat
     return rows
 
 
-def by_question(labels: pd.DataFrame) -> pd.DataFrame:
-    """One row a question: question_id, pass_rate (share of samples that are easy), label (easy if above one half)."""
-    rates = (labels["label"] == "easy").groupby(labels["question_id"], sort=False).mean()
-    table = rates.rename("pass_rate").reset_index()
-    return table.assign(label=np.where(table["pass_rate"] > 0.5, "easy", "hard"))
+def by_question(labels: pd.DataFrame, reading: str = "strict") -> pd.DataFrame:
+    """One row per question: question_id, pass_rate (share of samples that are easy), label (easy if above one half), pass_rate_shrunk,
+    posterior_a and posterior_b (`rates.shrink`; NaN for one sample).
+
+    reading: "strict" or "tolerant", the reading of the answers that counts. Raises StudyError if the labels lack the latter.
+    """
+    column = "label" if reading == "strict" else "label_tolerant"
+    if column not in labels:
+        raise StudyError("label: tolerant: these labels have no tolerant reading; run 01_filter again")
+    found = (labels[column] == "easy").groupby(labels["question_id"], sort=False).agg(["sum", "size", "mean"])
+    table = found.rename(columns={"mean": "pass_rate"}).join(shrink(found["sum"], found["size"]))
+    table["label"] = np.where(table["pass_rate"] > 0.5, "easy", "hard")
+    return table.drop(columns=["sum", "size"]).reset_index()
 
 
 def kinds(labels: pd.DataFrame) -> pd.Series:

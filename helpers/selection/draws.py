@@ -1,11 +1,12 @@
 """The training questions of an arm: at random, or hard and easy by a filter's labels.
 
-One seeded order of the pool serves every arm and size, so sets of one kind are nested: the 100
-questions of a small arm are among the 250 of a larger one.
+A draw is one seeded order of the pool. It serves every arm and size, so sets of one kind are nested: the 100 questions of a
+small arm are among the 250 of a larger one, and arms of one seed are paired.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -13,56 +14,87 @@ import numpy as np
 import pandas as pd
 
 from helpers.selection.difficulty import by_question
-from helpers.study.files import StudyError
+from helpers.study.files import StudyError, read_table
 
 if TYPE_CHECKING:
-    from helpers.study.study import Arm
+    from helpers.study.study import Arm, Study
+
+RATES = ("pass_rate", "pass_rate_shrunk", "posterior_a", "posterior_b")  # of `by_question`
 
 
-def order(pool: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The pool in one random order that depends on the questions and the seed, not on their order in the file."""
+def order(pool: pd.DataFrame, seed: int | Sequence[int]) -> pd.DataFrame:
+    """The pool in one random order that depends on the questions and the seed (`Study.draw_seed`), not on their order in the file."""
     by_id = pool.sort_values("question_id", ignore_index=True)
     return by_id.iloc[np.random.default_rng(seed).permutation(len(by_id))].reset_index(drop=True)
 
 
 def choose(
-    pool: pd.DataFrame, arm: Arm, name: str, labels: pd.DataFrame | None, seed: int, shortage: str
+    pool: pd.DataFrame,
+    arm: Arm,
+    name: str,
+    labels: pd.DataFrame | None,
+    seed: int | Sequence[int],
+    shortage: str,
+    reading: str = "strict",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Choose an arm's questions, without replacement.
 
-    pool: the questions left after the contamination check. labels: the filter's, one row an answer,
-    or None for a random arm. shortage: "stop" raises StudyError when a label has too few questions,
-    "fill" takes the missing ones from the other label.
+    pool: the questions left after the contamination check. labels: the filter's, one row an answer, or None for an arm without
+    a filter. shortage: "stop" raises StudyError when a label has too few questions, "fill" takes the missing ones from the other
+    label. reading: of the filter's answers, see `by_question`.
 
-    Returns (questions with label and pass_rate, in training order; remarks that belong in the report).
+    Returns (questions with the columns of `by_question`, in training order; remarks that belong in the report).
     """
     shuffled = order(pool, seed)
-    if labels is not None:
-        shuffled = shuffled.merge(by_question(labels), on="question_id")
+    if labels is None:
+        shuffled = shuffled.assign(label="unlabelled", **dict.fromkeys(RATES, np.nan))
+    else:
+        shuffled = shuffled.merge(by_question(labels, reading), on="question_id")
     if arm.wanted > len(shuffled):
         raise StudyError(
             f"arms.{name}: {arm.wanted} questions wanted, {len(shuffled)} are left in the pool after the "
             "contamination check; ask for fewer"
         )
-    if labels is None:
-        return shuffled.head(arm.wanted).assign(label="unlabelled", pass_rate=np.nan), []
-    if arm.pass_rate is not None:
-        return _nearest_pass_rate(shuffled, arm.size, arm.pass_rate)
+    if arm.hard is not None:
+        return _by_label(shuffled, arm, name, shortage)
+    ranked = _ranked(shuffled, arm)
+    if arm.wanted > len(ranked):
+        raise StudyError(
+            f"arms.{name}: {arm.rule}: the pool has {len(ranked)} such questions; lower size to {len(ranked)} or less"
+        )
+    chosen = ranked.head(arm.wanted).sort_index()
+    flat = chosen["pass_rate"].isin([0.0, 1.0]).sum() if arm.needs_samples else 0
+    remark = f"{flat} of {arm.size} questions have a pass rate of 0 or 1: the filter's samples found no better ones"
+    return chosen.reset_index(drop=True), [remark] if flat else []
+
+
+def _ranked(shuffled: pd.DataFrame, arm: Arm) -> pd.DataFrame:
+    """The questions that an arm's rule allows, those it prefers first; the draw's order decides between equals.
+
+    Rules about the value of a pass rate go by the shrunk one; whether samples agree, or any was right, by the samples themselves.
+    """
+    raw, shrunk, rule = shuffled["pass_rate"], shuffled["pass_rate_shrunk"], arm.pass_rate
+    if arm.longest:
+        return shuffled.loc[(-shuffled["question"].str.len()).sort_values(kind="stable").index]
+    if arm.no_zero_variance:
+        return shuffled[~raw.isin([0.0, 1.0])]
+    if rule is None:
+        return shuffled
+    if rule.nearest is not None:
+        return shuffled.loc[(shrunk - rule.nearest).abs().sort_values(kind="stable").index]
+    if rule.from_ is not None:
+        return shuffled[shrunk.between(rule.from_, rule.to)]
+    solvable = shrunk if rule.above is None else shrunk[raw > rule.above]
+    return shuffled.loc[solvable.sort_values(kind="stable").index]
+
+
+def _by_label(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tuple[pd.DataFrame, list[str]]:
+    """The first `hard` and `easy` questions of a draw."""
     wanted = {"hard": arm.hard, "easy": arm.easy}
     found = shuffled["label"].value_counts().reindex(list(wanted), fill_value=0).to_dict()
     taken, remarks = _counts(wanted, found, name, shortage)
     rank = shuffled.groupby("label").cumcount()
-    chosen = shuffled[rank < shuffled["label"].map(taken)]
-    return chosen.reset_index(drop=True), remarks
-
-
-def _nearest_pass_rate(shuffled: pd.DataFrame, size: int, wanted: float) -> tuple[pd.DataFrame, list[str]]:
-    """The `size` questions whose pass rate lies nearest to `wanted`; the seeded order decides between equals."""
-    away = (shuffled["pass_rate"] - wanted).abs()
-    chosen = shuffled.loc[away.sort_values(kind="stable").index[:size]].sort_index()
-    flat = chosen["pass_rate"].isin([0.0, 1.0]).sum()
-    told = f"{flat} of {size} questions have a pass rate of 0 or 1: the filter's samples found no better ones"
-    return chosen.reset_index(drop=True), [told] if flat else []
+    return shuffled[rank < shuffled["label"].map(taken)].reset_index(drop=True), remarks
 
 
 def held_out(pool: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
@@ -87,35 +119,63 @@ def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: 
     return taken, []
 
 
+def read(study: Study, arms: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The questions of each arm. Where every seed has a draw of its own, these are concatenated; column `draw` has the seed."""
+    if study.split.draws == "fixed":
+        return {arm: read_table(study.draw_file(arm, 0), f"02_split (arm {arm})") for arm in arms}
+    return {
+        arm: pd.concat(
+            [
+                read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})").assign(draw=seed)
+                for seed in study.seeds
+            ],
+            ignore_index=True,
+        )
+        for arm in arms
+    }
+
+
+def _by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The draws of an arm, by the seed they serve; a fixed draw has the number 0."""
+    return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
+
+
 def composition(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an arm: number of questions, how many of each label, mean pass rate, and where their texts are known their mean length."""
+    """One row an arm, the mean over its draws: number of questions, how many of each label, mean pass rate, and where their texts are
+    known their mean length."""
     rows: list[dict[str, object]] = [
-        {
-            "arm": name,
-            "questions": len(frame),
-            "hard": int((frame["label"] == "hard").sum()),
-            "easy": int((frame["label"] == "easy").sum()),
-            "unlabelled": int((frame["label"] == "unlabelled").sum()),
-            "mean_pass_rate": frame["pass_rate"].mean(),
-        }
+        {"arm": name, "questions": _count(frame)}
+        | {label: _count(frame[frame["label"] == label], frame) for label in ("hard", "easy", "unlabelled")}
+        | {"mean_pass_rate": frame["pass_rate"].mean()}
         | ({"mean_characters": frame["question"].str.len().mean()} if "question" in frame else {})
         for name, frame in arms.items()
     ]
     return pd.DataFrame(rows)
 
 
+def _count(rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> int | float:
+    """Rows per draw; a whole number where there is one draw."""
+    number = len(_by_draw(rows if whole is None else whole))
+    return len(rows) / number if number > 1 else len(rows)
+
+
 def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two)."""
-    ids = {name: set(frame["question_id"]) for name, frame in arms.items()}
-    rows = [(a, b, len(ids[a] & ids[b]), max(len(ids[a]), len(ids[b]))) for a, b in combinations(ids, 2)]
+    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two).
+
+    Arms are compared draw by draw; with several draws the numbers are means.
+    """
+    ids = {name: {draw: set(part["question_id"]) for draw, part in _by_draw(frame).items()} for name, frame in arms.items()}
+    rows = []
+    for a, b in combinations(ids, 2):
+        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a]]
+        counts = np.array([(len(x & y), max(len(x), len(y))) for x, y in pairs])
+        rows.append((a, b, *(counts[0].tolist() if len(pairs) == 1 else counts.mean(axis=0))))
     return pd.DataFrame(rows, columns=["first", "second", "both", "larger"])
 
 
 def shared(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Arms × arms: number of questions both have (the diagonal: all of an arm's)."""
-    table = pd.DataFrame(
-        np.diag([frame["question_id"].nunique() for frame in arms.values()]), index=list(arms), columns=list(arms)
-    )
+    """Arms × arms: number of questions both have in one draw, the mean over draws (the diagonal: all of an arm's)."""
+    table = pd.DataFrame(np.diag([_count(frame) for frame in arms.values()]), index=list(arms), columns=list(arms))
     for row in common(arms).itertuples():
         table.loc[row.first, row.second] = table.loc[row.second, row.first] = row.both
     return table

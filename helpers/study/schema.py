@@ -1,12 +1,12 @@
 """The parameters of a study, as types: what each key may be, and what it is when it is not given.
 
 Names and defaults are the paper's (arXiv 2504.13950) where it states one; where a default is ours the
-study's YAML file says so beside it. Nothing here reads a file.
+study's YAML file says so beside it. Filters, arms and the split are in `choices.py`. Nothing here reads a file.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -51,64 +51,6 @@ class Prompt(Strict):
     style: Literal["chat", "plain"] = "chat"
     worked_examples: Annotated[int, Field(ge=0, le=2)] = 0
     prefill: Literal["", "<think>"] = ""
-
-
-class Filter(Strict):
-    """A model that labels the pool."""
-
-    model: str
-    samples: Count = 1
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    max_new_tokens: Count = 1024
-    batch_size: Count = 32
-    runs_per_gpu: Sharing = 1
-
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Filter:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError("samples above 1 need a temperature above 0, else all samples are equal")
-        return self
-
-
-class Arm(Strict):
-    """A way to choose training questions, and what is trained differently with them.
-
-    `size`: at random. `filter`, `hard`, `easy`: by a filter's labels. `filter`, `size`, `pass_rate`: those whose
-    pass rate lies nearest. `train`: keys of the study's `train` that this arm changes.
-    """
-
-    size: Count | None = None
-    filter: Name | None = None
-    hard: Annotated[int, Field(ge=0)] | None = None
-    easy: Annotated[int, Field(ge=0)] | None = None
-    pass_rate: Share | None = None
-    train: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Arm:
-        given = {key for key in ("size", "filter", "hard", "easy", "pass_rate") if getattr(self, key) is not None}
-        if given not in ({"size"}, {"filter", "hard", "easy"}, {"filter", "size", "pass_rate"}):
-            raise ValueError(
-                "an arm has either `size` (random) or all of `filter`, `hard` and `easy`, or all of `filter`, `size` and `pass_rate`"
-            )
-        if given == {"filter", "hard", "easy"} and self.hard + self.easy == 0:
-            raise ValueError("hard and easy are both 0; an arm needs at least one question")
-        return self
-
-    @property
-    def wanted(self) -> int:
-        """Number of training questions."""
-        return self.size or self.hard + self.easy
-
-
-class Split(Strict):
-    """How questions are drawn, which are dropped because a benchmark has them, and how many no arm may have."""
-
-    seed: Seed = 0
-    shortage: Literal["stop", "fill"] = "stop"
-    overlap_words: Count = 8
-    overlap_share: Share = 0.5
-    held_out: Annotated[int, Field(ge=0)] = 0
 
 
 class Lora(Strict):

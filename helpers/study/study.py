@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from helpers.study import results, yamls
+from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.files import sha256
 from helpers.study.notebook import refuse_unknown  # noqa: F401  (notebooks import it from here)
 from helpers.study.places import PARAMETERS, REPOSITORY, TASKS, parameter_file, pool_file
-from helpers.study.schema import HELD_OUT, Arm, Filter, Model, Name, Pool, Prompt, Seed, Split, Strict, Train
+from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Seed, Strict, Train
 from helpers.study.schema_eval import Analysis, Eval
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ class Study(Strict):
     analysis: Analysis = Analysis()
 
     _file: Path = Path()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampled(cls, values: Any) -> Any:
+        """Filters of arms that need several answers to a question give SAMPLES of them, unless they say otherwise."""
+        arms, filters = values.get("arms"), values.get("filters")
+        for arm in arms.values() if isinstance(arms, dict) and isinstance(filters, dict) else []:
+            found = filters.get(arm.get("filter")) if isinstance(arm, dict) else None
+            if isinstance(found, dict) and "samples" not in found and arm.keys() & {"pass_rate", "no_zero_variance"}:
+                filters = filters | {arm["filter"]: {"temperature": TEMPERATURE} | found | {"samples": SAMPLES}}
+        return values | {"filters": filters} if filters else values
 
     @field_validator("pool", mode="before")
     @classmethod
@@ -83,8 +95,8 @@ class Study(Strict):
         for name, arm in self.arms.items():
             if arm.filter is not None and arm.filter not in self.filters:
                 raise ValueError(f"arms.{name}.filter: {arm.filter!r} is no filter{nearest(arm.filter, self.filters)}")
-            if arm.pass_rate is not None and self.filters[arm.filter].samples == 1:
-                raise ValueError(f"arms.{name}.pass_rate: filters.{arm.filter}.samples is 1; a pass rate needs several samples")
+            if arm.needs_samples and self.filters[arm.filter].samples == 1:
+                raise ValueError(f"arms.{name}: filters.{arm.filter}.samples is 1; a pass rate needs several samples")
             try:
                 train = self.training(name)
             except ValidationError as error:
@@ -136,6 +148,29 @@ class Study(Strict):
     def path(self, *parts: str | int) -> Path:
         """A path inside the study's folder; whole numbers stand for seeds (`seed0`)."""
         return self.folder.joinpath(*(f"seed{part}" if isinstance(part, int) else part for part in parts))
+
+    @property
+    def draw_pattern(self) -> str:
+        """Where an arm's questions lie in the study's folder: one draw per seed, or a fixed one for all seeds."""
+        return "split/{arm}/train.parquet" if self.split.draws == "fixed" else "split/{arm}/seed{seed}/train.parquet"
+
+    def draw_file(self, arm: str, seed: int) -> Path:
+        """The questions on which a seed of an arm is trained."""
+        return self.folder / self.draw_pattern.format(arm=arm, seed=seed)
+
+    def draws(self) -> list[tuple[str, ...]]:
+        """What 02_split draws: `(arm, 'seed0')` for each arm and seed, or `(arm,)` if all seeds share a fixed draw."""
+        seeds = [()] if self.split.draws == "fixed" else [(f"seed{seed}",) for seed in self.seeds]
+        return [(arm, *seed) for arm in self.arms for seed in seeds]
+
+    def draw_seed(self, seed: int) -> int | list[int]:
+        """What seeds the order of the pool for the draw that serves a training seed; draw 0 is the fixed draw."""
+        return self.split.seed if self.split.draws == "fixed" else [self.split.seed, self.check_seed(seed)]
+
+    def label(self, arm: str) -> str:
+        """The reading of a filter's answers by which an arm chooses: the arm's own, else its filter's."""
+        spec = self.arms[arm]
+        return spec.label or (self.filters[spec.filter].label if spec.filter else "strict")
 
     def beside(self, named: str) -> Path:
         """A file that the parameters name: beside the study's own file, else in `parameters/`. Raises StudyError if there is none."""
@@ -205,24 +240,33 @@ class Study(Strict):
         """
         dump = self.model_dump(mode="json")
         if step == "filter":
-            asked = {key: value for key, value in dump["filters"][filter].items() if key not in INFERENCE_ONLY}
+            asked = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
             if self.filters[filter].samples > 1:  # a whole batch is drawn from one seed
                 asked["batch_size"] = self.filters[filter].batch_size
             return {"pool": self._pool(), "prompt": dump["prompt"], "filter": asked, "dtype": self.model.dtype}
         if step == "split":
             names = [task.name for task in self.eval.tasks]
-            drawn = {key: value for key, value in dump["arms"][arm].items() if key != "train"}
-            return {"pool": self._pool(), "arm": drawn, "split": dump["split"], "tasks": names}
+            drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}
+            chosen = {"pool": self._pool(), "arm": drawn, "split": self._split(), "tasks": names, "label": self.label(arm)}
+            return chosen if self.split.draws == "fixed" else chosen | {"draw": seed}
         if step == "train":
             train = self.training(arm).model_dump(mode="json")
             decides = {key: value for key, value in train.items() if key not in SPEED_ONLY}
             return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
         if step == "eval":
             decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}
-            drawn = {"pool": self._pool(), "split": dump["split"]} if self.split.held_out else {}
+            drawn = {"pool": self._pool(), "split": self._split()} if self.split.held_out else {}
             return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
         shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
         return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
+
+    def _split(self) -> dict[str, Any]:
+        """The split's parameters. Keys younger than the published studies are left out at the value they have there."""
+        dump = self.split.model_dump(mode="json", exclude={"exclude_from_held_out"})
+        if dump["draws"] == "fixed":
+            del dump["draws"]
+        excluded = self.split.exclude_from_held_out
+        return dump | ({"excluded": sha256(self.beside(excluded))} if excluded else {})
 
     def _pool(self) -> list[Any]:
         """The pool's parameters and, if it is a file, the fingerprint of its content."""
@@ -269,6 +313,8 @@ def _check_tasks(study: Study) -> None:
             raise StudyError(f"{study.file}: eval.tasks: no task {task.name!r}{nearest(task.name, own)}")
         if task.sample:
             study.beside(task.sample)
+    if study.split.exclude_from_held_out:
+        study.beside(study.split.exclude_from_held_out)
 
 
 def _check_control(study: Study) -> None:

@@ -120,7 +120,7 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     from helpers.training import grpo
 
     settings, folder = study.training(arm), study.path("train", arm, seed)
-    questions = read_table(study.path("split", arm, "train.parquet"), f"02_split (arm {arm})")
+    questions = read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})")
     tokenizer = loading.load_tokenizer(study.model.id)
     dtype = "float32" if settings.method == "full" else study.model.dtype
     model = loading.load_model(study.model.id, dtype, method=settings.method)

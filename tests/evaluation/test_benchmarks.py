@@ -150,7 +150,7 @@ def test_no_arm_trains_on_what_is_held_out_or_in_a_benchmark(made, forms):
     away = set(benchmarks.held_out(study)["question_id"])
     tested = set(benchmarks.questions(study)["question"])
     for arm in study.arms:
-        chosen = pd.read_parquet(made / "split" / arm / "train.parquet")
+        chosen = pd.read_parquet(study.draw_file(arm, 0))
         assert not away & set(chosen["question_id"])
         assert not tested & set(chosen["question"])
 

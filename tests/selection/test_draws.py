@@ -5,8 +5,9 @@ import pytest
 
 from helpers.questions import overlap, pools, text
 from helpers.selection import draws
+from helpers.study.choices import Arm
 from helpers.study.files import StudyError
-from helpers.study.schema import Arm, Pool
+from helpers.study.schema import Pool
 
 
 @pytest.fixture
@@ -80,12 +81,12 @@ def test_by_pass_rate(pool):
     rates = [0, 1, 2, 3, 4, 5, 6, 7, 8] * 11 + [4] * 4
     rows = [{"question_id": q, "sample": k, "label": "easy" if k < rate else "hard"}
             for q, rate in zip(pool["question_id"], rates, strict=True) for k in range(8)]  # fmt: skip
-    chosen, remarks = draws.choose(pool, Arm(filter="f", size=40, pass_rate=0.5), "x", pd.DataFrame(rows), 0, "stop")
+    chosen, remarks = draws.choose(pool, Arm(filter="f", size=40, pass_rate={"nearest": 0.5}), "x", pd.DataFrame(rows), 0, "stop")
     assert len(chosen) == 40
     assert remarks == []
     assert (chosen["pass_rate"] == 0.5).sum() == 15  # all of them
     assert set(chosen["pass_rate"]) == {0.375, 0.5, 0.625, 0.75} | set(chosen["pass_rate"]) - {0.0, 1.0}
-    few, remarks = draws.choose(pool, Arm(filter="f", size=95, pass_rate=0.5), "x", pd.DataFrame(rows), 0, "stop")
+    few, remarks = draws.choose(pool, Arm(filter="f", size=95, pass_rate={"nearest": 0.5}), "x", pd.DataFrame(rows), 0, "stop")
     assert remarks == [f"{few['pass_rate'].isin([0.0, 1.0]).sum()} of 95 questions have a pass rate of 0 or 1: the filter's samples found no better ones"]  # fmt: skip
 
 

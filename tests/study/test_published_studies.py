@@ -95,7 +95,7 @@ def test_what_varies():
     assert left_out == {"accuracy", "format", "xml_count"}
     assert {open_study("full").training(arm).method for arm in ("self", "self-full")} == {"lora", "full"}
     assert open_study("qlora").training("self-qlora").method == "qlora"
-    assert open_study("passrate").arms["half"].pass_rate == 0.5
+    assert open_study("passrate").arms["half"].rule == "500 with a pass rate near 0.5"
     control = open_study("control")
     assert control.pool.source == "openai/gsm8k"
     assert {control.eval.side(task, task.name) for task in control.eval.tasks if "med" in task.name} == {"robustness"}

@@ -79,7 +79,7 @@ MISTAKES = {
     ),
     "an arm's training with broken groups": (at("arms.random.train", {"rollouts": 5}), "arms.random.train: batch_size"),
     "pass rate of one answer": (
-        at("arms.self", {"filter": "self", "size": 20, "pass_rate": 0.5}),
+        lambda v: (at("arms.self", {"filter": "self", "size": 20, "pass_rate": 0.5})(v), at("filters.self.samples", 1)(v)),
         "filters.self.samples is 1; a pass rate needs several samples",
     ),
     "pass rate without a filter": (at("arms.random.pass_rate", 0.5), "an arm has either"),
@@ -364,7 +364,7 @@ def test_an_arm_may_train_differently(parameters):
     assert study.training("slow").learning_rate == 1e-6
     assert study.training("slow").reward_weights == {"format": 0.0}
     assert study.training("slow").rollouts == study.train.rollouts
-    assert study.inputs("split", arm="slow")["arm"] == study.inputs("split", arm="random")["arm"]
+    assert study.inputs("split", arm="slow", seed=0)["arm"] == study.inputs("split", arm="random", seed=0)["arm"]
 
 
 def test_steps_and_kept_checkpoints(parameters):

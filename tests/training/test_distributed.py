@@ -180,7 +180,7 @@ def shared(tiny, tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
     path = tmp_path / "shared.yaml"
     path.write_text(TINY.replace("  save_steps: 1", "  save_steps: 1\n  accelerate: parameters/accelerate/ddp.yaml"))
-    split = open_study(str(path)).path("split", "random", "train.parquet")
+    split = open_study(str(path)).draw_file("random", 0)
     split.parent.mkdir(parents=True)
     pools.load_pool(Pool(source="starter:medicine_pool")).head(8).to_parquet(split)
     return path

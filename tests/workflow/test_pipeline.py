@@ -52,7 +52,7 @@ def test_everything_is_there(made):
         "label",
     } <= set(labels)
     assert len(labels) == 103
-    split = pd.read_parquet(made / "split/self/train.parquet")
+    split = pd.read_parquet(made / "split/self/seed0/train.parquet")
     assert {"question_id", "question", "options", "answer", "label", "pass_rate"} <= set(split)
     log = pd.read_csv(made / "train/random/seed0/log.csv")
     assert log["step"].tolist() == [1, 2]
@@ -67,7 +67,7 @@ def test_everything_is_there(made):
     } <= set(log)
     rollouts = pd.read_parquet(made / "train/random/seed0/completions.parquet")
     assert len(rollouts) == 24
-    assert rollouts["question_id"].isin(pd.read_parquet(made / "split/random/train.parquet")["question_id"]).all()
+    assert rollouts["question_id"].isin(pd.read_parquet(made / "split/random/seed0/train.parquet")["question_id"]).all()
     for model in ("untrained", "random/seed0", "self/seed0"):
         scores = pd.read_parquet(made / "eval" / model / "scores.parquet")
         assert {"benchmark", "subject", "mode", "item_id", "predicted", "target", "correct"} <= set(scores)
@@ -77,7 +77,7 @@ def test_everything_is_there(made):
     note = json.loads((made / "eval/self/seed0/scores.json").read_text())
     assert note["versions"]["trl"] == "1.16.0"
     assert (note["weights"], note["origin"]) == ("offline mirror", "drawn at random, in a test")
-    for page in ("01_filter-self", "02_split-self", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
+    for page in ("01_filter-self", "02_split-self-seed0", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         told = (made / "notebooks" / f"{page}.ipynb").read_text()
         assert told.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
         assert told.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == told.count(
@@ -138,7 +138,7 @@ def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses
     changed = {path for path, when in times(made).items() if before.get(path) != when}
     assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
     assert {
-        "split/self/train.parquet",
+        "split/self/seed0/train.parquet",
         "train/self/seed0/log.csv",
         "eval/self/seed0/scores.parquet",
         "tables/comparison.csv",
@@ -171,7 +171,7 @@ def test_a_notebook_alone_with_papermill(made, tiny, tmp_path):
     assert "-p amr: this notebook has no such parameter; did you mean 'arm'?" in refused.stderr
     early = run("python", "-m", "papermill", "notebooks/03_grpo_train.ipynb", tmp_path / "out.ipynb", "-p", "study",
                 tiny / "tiny.yaml", STUDY_RUNS=str(tmp_path))  # fmt: skip
-    assert "not there yet; run 02_split (arm self) first" in early.stderr
+    assert "not there yet; run 02_split (arm self, seed 0) first" in early.stderr
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -1,0 +1,51 @@
+"""Pass rates from a few samples: shrunk towards the pool by a beta prior, and what they foretell of a group of rollouts.
+
+A question with 1 of 16 right answers is seldom one with a pass rate of 1/16: in a pool of hard questions it is more likely a harder
+one that was lucky. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import betaln
+from scipy.stats import betabinom
+
+BOUNDS = (-7.0, 7.0)  # of the logarithms of a and b, so that pools without spread or without right answers have a fit
+
+
+def fit_prior(right: np.ndarray, samples: np.ndarray) -> tuple[float, float]:
+    """The beta distribution (a, b) of the pass rates of a pool, by maximum likelihood of the beta-binomial counts.
+
+    right, samples: right answers and answers of each question, shape (questions,). Source: Griffiths (1973), Biometrics 29, 637–648.
+    """
+    counts = pd.DataFrame({"right": right, "samples": samples}).value_counts().reset_index(name="questions")
+    right, samples, questions = (counts[name].to_numpy() for name in ("right", "samples", "questions"))
+
+    def loss(logs: np.ndarray) -> float:
+        return -float((questions * betabinom.logpmf(right, samples, *np.exp(logs))).sum()) / questions.sum()
+
+    a, b = np.exp(minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[BOUNDS, BOUNDS]).x)
+    return float(a), float(b)
+
+
+def shrink(right: pd.Series, samples: pd.Series) -> pd.DataFrame:
+    """The posterior of each question's pass rate: columns pass_rate_shrunk (its mean), posterior_a and posterior_b; index as given.
+
+    NaN where questions were answered once: one answer each does not say how pass rates differ.
+    """
+    a, b = fit_prior(right.to_numpy(), samples.to_numpy()) if (samples > 1).any() else (np.nan, np.nan)
+    above, below = right + a, samples - right + b
+    return pd.DataFrame({"pass_rate_shrunk": above / (above + below), "posterior_a": above, "posterior_b": below})
+
+
+def zero_variance(a: np.ndarray, b: np.ndarray, rollouts: int) -> np.ndarray:
+    """Chance that all `rollouts` answers are right, or all wrong, for pass rates distributed as Beta(a, b): E[pᴳ + (1 − p)ᴳ].
+
+    It concerns the accuracy reward; rewards for the format may still differ.
+
+    >>> float(zero_variance(np.array([1.0]), np.array([1.0]), 3)[0].round(3))
+    0.5
+    """
+    return np.exp(betaln(a + rollouts, b) - betaln(a, b)) + np.exp(betaln(a, b + rollouts) - betaln(a, b))
