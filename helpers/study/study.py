@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from helpers.study import results, yamls
+from helpers.study import inputs, results, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
-from helpers.study.files import sha256
 from helpers.study.notebook import refuse_unknown  # noqa: F401  (notebooks import it from here)
 from helpers.study.places import PARAMETERS, REPOSITORY, TASKS, parameter_file, pool_file
 from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Seed, Strict, Train
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 FIGURES = REPOSITORY / "figures"
 UNTRAINED = "untrained"
-# Keys that change no result of a training; and those of inference, which change greedy answers and scores by rounding only.
-SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints", "accelerate", "vllm_server", "runs_per_gpu")
-INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")
 
 
 class Study(Strict):
@@ -238,40 +234,7 @@ class Study(Strict):
         Snakemake compares them to decide what runs again, and results are fingerprinted with them. What
         changes speed but no result (batch sizes of inference, how often a checkpoint is saved) is left out.
         """
-        dump = self.model_dump(mode="json")
-        if step == "filter":
-            asked = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
-            if self.filters[filter].samples > 1:  # a whole batch is drawn from one seed
-                asked["batch_size"] = self.filters[filter].batch_size
-            return {"pool": self._pool(), "prompt": dump["prompt"], "filter": asked, "dtype": self.model.dtype}
-        if step == "split":
-            names = [task.name for task in self.eval.tasks]
-            drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}
-            chosen = {"pool": self._pool(), "arm": drawn, "split": self._split(), "tasks": names, "label": self.label(arm)}
-            return chosen if self.split.draws == "fixed" else chosen | {"draw": seed}
-        if step == "train":
-            train = self.training(arm).model_dump(mode="json")
-            decides = {key: value for key, value in train.items() if key not in SPEED_ONLY}
-            return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
-        if step == "eval":
-            decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}
-            drawn = {"pool": self._pool(), "split": self._split()} if self.split.held_out else {}
-            return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
-        shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
-        return shown | {"arms": list(self.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
-
-    def _split(self) -> dict[str, Any]:
-        """The split's parameters. Keys younger than the published studies are left out at the value they have there."""
-        dump = self.split.model_dump(mode="json", exclude={"exclude_from_held_out"})
-        if dump["draws"] == "fixed":
-            del dump["draws"]
-        excluded = self.split.exclude_from_held_out
-        return dump | ({"excluded": sha256(self.beside(excluded))} if excluded else {})
-
-    def _pool(self) -> list[Any]:
-        """The pool's parameters and, if it is a file, the fingerprint of its content."""
-        path = pool_file(self.pool, self._file)
-        return [self.pool.model_dump(mode="json"), sha256(path) if path else ""]
+        return inputs.of(self, step, arm, filter, seed)
 
 
 def open_study(study: str) -> Study:

@@ -1,0 +1,55 @@
+"""What each job of a study depends on: the parameters that decide its result, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from helpers.study.files import sha256
+from helpers.study.places import pool_file
+
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
+# Keys that change no result of a training; and those of inference, which change greedy answers and scores by rounding only.
+SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints", "accelerate", "vllm_server", "runs_per_gpu")
+INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")
+
+
+def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
+    """The inputs of one job of `step`; see `Study.inputs`."""
+    dump = study.model_dump(mode="json")
+    if step == "filter":
+        asked = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
+        if study.filters[filter].samples > 1:  # a whole batch is drawn from one seed
+            asked["batch_size"] = study.filters[filter].batch_size
+        return {"pool": _pool(study), "prompt": dump["prompt"], "filter": asked, "dtype": study.model.dtype}
+    if step == "split":
+        names = [task.name for task in study.eval.tasks]
+        drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}
+        chosen = {"pool": _pool(study), "arm": drawn, "split": _split(study), "tasks": names, "label": study.label(arm)}
+        return chosen if study.split.draws == "fixed" else chosen | {"draw": seed}
+    if step == "train":
+        train = study.training(arm).model_dump(mode="json")
+        decides = {key: value for key, value in train.items() if key not in SPEED_ONLY}
+        return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
+    if step == "eval":
+        decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}
+        drawn = {"pool": _pool(study), "split": _split(study)} if study.split.held_out else {}
+        return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
+    shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
+    return shown | {"arms": list(study.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
+
+
+def _split(study: Study) -> dict[str, Any]:
+    """The split's parameters. Keys younger than the published studies are left out at the value they have there."""
+    dump = study.split.model_dump(mode="json", exclude={"exclude_from_held_out"})
+    if dump["draws"] == "fixed":
+        del dump["draws"]
+    excluded = study.split.exclude_from_held_out
+    return dump | ({"excluded": sha256(study.beside(excluded))} if excluded else {})
+
+
+def _pool(study: Study) -> list[Any]:
+    """The pool's parameters and, if it is a file, the fingerprint of its content."""
+    path = pool_file(study.pool, study.file)
+    return [study.pool.model_dump(mode="json"), sha256(path) if path else ""]
