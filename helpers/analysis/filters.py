@@ -27,14 +27,14 @@ def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: fl
     right, answers, guess = int(labels["correct"].sum()), len(labels), chance(pool)
     low, high = wilson(right, answers, confidence)
     kind = "option" if guess else "number"
-    told = (
+    sentences = (
         f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
         f"It gives the right {kind} in {right / answers:.0%} of its answers [{low:.0%}, {high:.0%}]"
     )
     if not guess:
-        return f"{told}."
+        return f"{sentences}."
     meaning = "it knows more than guessing would show" if low > guess else "its labels are hardly better than guesses"
-    return f"{told}, where guessing gives {guess:.0%}, so {meaning}."
+    return f"{sentences}, where guessing gives {guess:.0%}, so {meaning}."
 
 
 def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int | None = None) -> pd.DataFrame:

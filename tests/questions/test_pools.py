@@ -138,7 +138,7 @@ def test_broken_questions(tmp_path, mirror, form, row, expected):
         ),
     ],
 )
-def test_pools_that_cannot_be_had(tmp_path, mirror, pool, expected):
+def test_pools_that_cannot_be_read(tmp_path, mirror, pool, expected):
     mirror("some/id", [OWN], config="main")
     mirror("broken/id", [OWN]).write_bytes(b"PAR1 no")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
@@ -148,7 +148,7 @@ def test_pools_that_cannot_be_had(tmp_path, mirror, pool, expected):
     assert "\n" not in str(raised.value)
 
 
-def test_repeated_and_broken_questions_of_a_hub_data_set_are_left_out_and_told(mirror):
+def test_repeated_and_broken_questions_of_a_hub_data_set_are_left_out_and_counted(mirror):
     rows = [OWN | {"question": f"Question {n}?"} for n in range(150)]
     path = mirror("GBaker/MedQA-USMLE-4-options", [*rows, rows[3], OWN | {"answer": "Z"}])
     pool = Pool(source="GBaker/MedQA-USMLE-4-options", revision="0" * 40)
@@ -176,7 +176,7 @@ def test_more_than_a_few_broken_questions_are_an_error(mirror):
 
 
 class Builder:
-    """As much of a builder of `datasets` as a hub pool needs: one file, at the commit `sha`."""
+    """The part of a builder of `datasets` that a hub pool uses: one file, at the commit `sha`."""
 
     hash = "unknown"
 
@@ -191,8 +191,8 @@ class Builder:
 
 
 def test_a_hub_data_set_is_read_at_its_revision_once(monkeypatch, tmp_path):
-    asked = []
-    load = lambda source, config, revision, cache_dir: asked.append((source, config, revision)) or Builder("a" * 40)  # noqa: E731
+    calls = []
+    load = lambda source, config, revision, cache_dir: calls.append((source, config, revision)) or Builder("a" * 40)  # noqa: E731
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
     monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path))
     pool = Pool(source="some/id", config="main", revision="a" * 40)
@@ -200,13 +200,13 @@ def test_a_hub_data_set_is_read_at_its_revision_once(monkeypatch, tmp_path):
     facts = pools.pool_facts(pool)
     assert (facts["from"], facts["revision"], facts["rows"]) == ("hub", "a" * 40, 1)
     assert "sha256" not in facts
-    assert asked == [("some/id", "main", "a" * 40)]
+    assert calls == [("some/id", "main", "a" * 40)]
     assert pools.pool_facts(Pool(source="some/id", revision="v1"))["revision"] == "a" * 40
     with pytest.raises(StudyError, match="revision b+ wanted, the copy at hand is a+"):
         pools.load_pool(Pool(source="some/id", revision="b" * 40))
 
 
-def test_a_file_is_read_again_when_it_changed_and_a_pool_is_its_readers_own(tmp_path):
+def test_a_changed_file_is_read_again_and_each_caller_has_a_copy_of_the_pool(tmp_path):
     pool = Pool(source=str(tmp_path / "mine.jsonl"))
     (tmp_path / "mine.jsonl").write_text(json.dumps(OWN))
     first, facts = pools.load_pool(pool), pools.pool_facts(pool)

@@ -83,7 +83,7 @@ MISTAKES = {
         "filters.self.samples is 1; a pass rate needs several samples",
     ),
     "pass rate without a filter": (at("arms.random.pass_rate", 0.5), "an arm has either"),
-    "held out, but never asked": (at("split.held_out", 20), "split.held_out and the task 'pool_held_out'"),
+    "held out, but never scored": (at("split.held_out", 20), "split.held_out and the task 'pool_held_out'"),
     "checkpoints that nobody scores": (at("train.keep_checkpoints", True), "checkpoints are scored on the task 'pool_held_out'"),
     "more held out than the pool has": (
         lambda v: (v["split"].update(held_out=90), v["eval"]["tasks"].append({"name": "pool_held_out"})),
@@ -316,7 +316,7 @@ def test_a_full_disk_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "line"),
     [
         ("SafetensorError", "I/O error: No space left on device (os error 28)",
          "no space left on the disk; free some and run the same command again$"),
@@ -325,13 +325,13 @@ def test_a_full_disk_is_one_line(tmp_path):
         ("ValueError", "3 is no name", r"ValueError: 3 is no name \(see .*page.failed.ipynb and .*page.log\)$"),
     ],
 )  # fmt: skip
-def test_what_ended_a_notebook_is_one_line(tmp_path, monkeypatch, name, text, told):
+def test_what_ended_a_notebook_is_one_line(tmp_path, monkeypatch, name, text, line):
     def stop(_, partial, **__):
         Path(partial).write_text("half a page")
         raise PapermillExecutionError(1, 1, "", name, text, [])
 
     monkeypatch.setattr(papermill, "execute_notebook", stop)
-    with pytest.raises(StudyError, match=f"^03_grpo_train: {told}"):
+    with pytest.raises(StudyError, match=f"^03_grpo_train: {line}"):
         notebooks.run("03_grpo_train", tmp_path / "page.ipynb", {})
     assert not (tmp_path / "page.ipynb").exists()
 
