@@ -9,7 +9,7 @@ import pandas as pd
 from helpers.analysis.intervals import wilson
 from helpers.questions.prompts import lines
 from helpers.selection import difficulty
-from helpers.study.schema import Arm
+from helpers.study.choices import Arm
 
 
 def chance(pool: pd.DataFrame) -> float:
@@ -61,10 +61,5 @@ def outlook(labels: pd.DataFrame, arms: Mapping[str, Arm]) -> str:
     """What the arms need of these labels, and what there is: the sentence that ends 01_filter. arms: those of this filter."""
     found = difficulty.by_question(labels)["label"].value_counts()
     there = f"{found.get('hard', 0):,} hard and {found.get('easy', 0):,} easy questions"
-    wanted = [
-        f"{name} takes {arm.hard} hard and {arm.easy} easy ones"
-        if arm.hard is not None
-        else f"{name} takes {arm.wanted} by its rule"
-        for name, arm in arms.items()
-    ]
+    wanted = [f"{name} takes {arm.rule}" for name, arm in arms.items()]
     return f"The labels offer {there}; {'; '.join(wanted) if wanted else 'no arm of this study draws from them'}."

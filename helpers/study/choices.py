@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from helpers.study.schema import Count, Name, Seed, Share, Sharing, Strict
+from helpers.study.schema import Count, Name, Seed, Share, Sharing, Strict, Text
 
 SAMPLES = 16  # answers to each question where an arm chooses by pass rate and its filter does not say how many
 TEMPERATURE = 1.0  # of these samples
@@ -19,7 +19,7 @@ class Filter(Strict):
     `label`: `strict` as in the paper (right answer in the right format), or `tolerant` (right answer, however it is written).
     """
 
-    model: str
+    model: Text
     samples: Count = 1
     temperature: Annotated[float, Field(ge=0)] = 0.0
     max_new_tokens: Count = 1024

@@ -19,10 +19,10 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
     """The inputs of one job of `step`; see `Study.inputs`."""
     dump = study.model_dump(mode="json")
     if step == "filter":
-        asked = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
+        chosen = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
         if study.filters[filter].samples > 1:  # a whole batch is drawn from one seed
-            asked["batch_size"] = study.filters[filter].batch_size
-        return {"pool": _pool(study), "prompt": dump["prompt"], "filter": asked, "dtype": study.model.dtype}
+            chosen["batch_size"] = study.filters[filter].batch_size
+        return {"pool": _pool(study), "prompt": dump["prompt"], "filter": chosen, "dtype": study.model.dtype}
     if step == "split":
         names = [task.name for task in study.eval.tasks]
         drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMETERS = REPOSITORY / "parameters"
 STARTER = REPOSITORY / "helpers" / "questions" / "starter"
+FIGURES = REPOSITORY / "figures"
 TASKS = REPOSITORY / "helpers" / "evaluation" / "tasks"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 

@@ -1,7 +1,7 @@
-"""The parameters of a study, as types: what each key may be, and what it is when it is not given.
+"""The parameters of a study as types: the values that each key can have, and its default.
 
-Names and defaults are the paper's (arXiv 2504.13950) where it states one; where a default is ours the
-study's YAML file says so beside it. Filters, arms and the split are in `choices.py`. Nothing here reads a file.
+Names and defaults follow the paper (arXiv 2504.13950) where it states them; the YAML files of the studies mark our own choices.
+`choices.py` has the keys `filters`, `arms` and `split`; `schema_eval.py` has `eval` and `analysis`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from helpers.study.places import NAME
 
 REWARDS = ("accuracy", "format", "xml_count")
-HELD_OUT = "pool_held_out"  # the task that asks the held-out part of the pool
+HELD_OUT = "pool_held_out"  # the task over the held-out questions of the pool
 
 Name = Annotated[str, Field(pattern=NAME)]
-Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # one line, not empty
+Count = Annotated[int, Field(ge=1, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Modules = Annotated[str, Field(min_length=1)]  # names or a regular expression of modules, as PEFT reads them
@@ -32,21 +33,21 @@ class Strict(BaseModel):
 class Model(Strict):
     """The model that is trained, by hub id or folder."""
 
-    id: str
+    id: Text
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 
 class Pool(Strict):
-    """The questions to choose from; see `helpers/questions/pools.py`. A hub data set is named with the commit it is read at."""
+    """The questions to choose from, see `helpers/questions/pools.py`. `revision`: the commit of a data set of the hub."""
 
-    source: str
+    source: Text
     config: str | None = None
     split: str = "train"
     revision: str | None = None
 
 
 class Prompt(Strict):
-    """How a question is put; see `helpers/questions/prompts.py`."""
+    """The prompt of a question; see `helpers/questions/prompts.py`."""
 
     style: Literal["chat", "plain"] = "chat"
     worked_examples: Annotated[int, Field(ge=0, le=2)] = 0
@@ -63,15 +64,15 @@ class Lora(Strict):
 
 
 class Train(Strict):
-    """GRPO; the names are TRL's where TRL has one."""
+    """GRPO. Keys have the names of TRL where TRL has one."""
 
     method: Literal["lora", "qlora", "full"] = "lora"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-5
     lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
     batch_size: Count = 3
     gradient_accumulation: Count = 4
     rollouts: Annotated[int, Field(ge=2)] = 3
-    epochs: Annotated[float, Field(gt=0)] = 1.0
+    epochs: Annotated[float, Field(gt=0, le=10_000)] = 1.0
     max_steps: Count | None = None
     max_completion_tokens: Count = 1024
     temperature: Annotated[float, Field(gt=0)] = 1.0
@@ -109,6 +110,6 @@ class Train(Strict):
         return self.completions_per_step // self.rollouts
 
     def steps(self, questions: int) -> int:
-        """Optimiser steps of a run over so many questions; those that fill no whole step are left out of an epoch."""
+        """Optimiser steps of a run over this number of questions; an epoch leaves out the rest that fills no step."""
         full = -(-self.epochs * (questions // self.questions_per_step) // 1)
         return self.max_steps or int(full)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from helpers.study.schema import HELD_OUT, Count, Name, Seed, Share, Sharing, Strict
+from helpers.study.schema import HELD_OUT, Count, Name, Seed, Share, Sharing, Strict, Text
 
 SIDES = ("specialisation", "robustness", "shift")
 Side = Literal["specialisation", "robustness", "shift"]
@@ -30,7 +30,7 @@ GROUPS: dict[str, list[str]] = {
 class Task(Strict):
     """One benchmark; what is not given here is taken from `eval`."""
 
-    name: str
+    name: Text
     group: Side | None = None
     limit: Count | None = None
     sample: str | None = None
@@ -66,7 +66,7 @@ class Eval(Strict):
         names = [task.name for task in tasks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{twice[0]!r} stands twice; score each task once")
+            raise ValueError(f"{twice[0]!r} occurs twice; score each task once")
         return tasks
 
     @property

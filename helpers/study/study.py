@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from helpers.study import inputs, results, yamls
+from helpers.study import inputs, references, results, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.notebook import refuse_unknown  # noqa: F401  (notebooks import it from here)
-from helpers.study.places import PARAMETERS, REPOSITORY, TASKS, parameter_file, pool_file
+from helpers.study.places import REPOSITORY, parameter_file
 from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Seed, Strict, Train
 from helpers.study.schema_eval import Analysis, Eval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = REPOSITORY / "figures"
 UNTRAINED = "untrained"
 
 
@@ -54,7 +53,7 @@ class Study(Strict):
         """Filters of arms that need several answers to a question give SAMPLES of them, unless they say otherwise."""
         arms, filters = values.get("arms"), values.get("filters")
         for arm in arms.values() if isinstance(arms, dict) and isinstance(filters, dict) else []:
-            found = filters.get(arm.get("filter")) if isinstance(arm, dict) else None
+            found = filters.get(str(arm.get("filter"))) if isinstance(arm, dict) else None
             if isinstance(found, dict) and "samples" not in found and arm.keys() & {"pass_rate", "no_zero_variance"}:
                 filters = filters | {arm["filter"]: {"temperature": TEMPERATURE} | found | {"samples": SAMPLES}}
         return values | {"filters": filters} if filters else values
@@ -69,7 +68,7 @@ class Study(Strict):
     def _distinct(cls, seeds: list[int]) -> list[int]:
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
-            raise ValueError(f"seed {twice[0]} stands twice; a seed counts once")
+            raise ValueError(f"seed {twice[0]} occurs twice; give each seed once")
         return seeds
 
     @field_validator("arms", "filters")
@@ -109,10 +108,10 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _held_out_fits(self) -> Study:
-        asked = HELD_OUT in [task.name for task in self.eval.tasks]
-        if asked != bool(self.split.held_out):
+        scored = HELD_OUT in [task.name for task in self.eval.tasks]
+        if scored != bool(self.split.held_out):
             raise ValueError(f"split.held_out and the task {HELD_OUT!r} of eval.tasks belong together; give both or none")
-        if not asked and any(self.training(arm).keep_checkpoints for arm in self.arms):
+        if not scored and any(self.training(arm).keep_checkpoints for arm in self.arms):
             raise ValueError(
                 f"train.keep_checkpoints: checkpoints are scored on the task {HELD_OUT!r}; add it and split.held_out"
             )
@@ -128,26 +127,26 @@ class Study(Strict):
 
     @property
     def file(self) -> Path:
-        """The YAML file the study was read from."""
+        """The YAML file that the study was read from."""
         return self._file
 
     @property
     def name(self) -> str:
-        """The study's name: its file's, without the ending."""
+        """The name of the study: that of its file, without the suffix."""
         return self._file.stem
 
     @property
     def folder(self) -> Path:
-        """Where everything of this study goes: `runs/<name>`, or below `STUDY_RUNS` if that is set."""
+        """The folder of everything that this study makes: `runs/<name>`, or `<name>` in the folder that STUDY_RUNS names."""
         return REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / self.name
 
     def path(self, *parts: str | int) -> Path:
-        """A path inside the study's folder; whole numbers stand for seeds (`seed0`)."""
+        """A path in the study's folder; an integer k stands for `seed<k>`."""
         return self.folder.joinpath(*(f"seed{part}" if isinstance(part, int) else part for part in parts))
 
     @property
     def draw_pattern(self) -> str:
-        """Where an arm's questions lie in the study's folder: one draw per seed, or a fixed one for all seeds."""
+        """The path of an arm's questions in the study's folder: one draw per seed, or a fixed one for all seeds."""
         return "split/{arm}/train.parquet" if self.split.draws == "fixed" else "split/{arm}/seed{seed}/train.parquet"
 
     def draw_file(self, arm: str, seed: int) -> Path:
@@ -189,7 +188,7 @@ class Study(Strict):
         return seed
 
     def training(self, arm: str) -> Train:
-        """How an arm is trained: the study's `train` with the arm's changes on top."""
+        """The training of an arm: the study's `train` with the changes of the arm."""
         changes = self.arms[arm].train
         return Train.model_validate(yamls.lay_over(self.train.model_dump(), changes)) if changes else self.train
 
@@ -207,11 +206,11 @@ class Study(Strict):
         return step
 
     def models(self) -> list[tuple[str, ...]]:
-        """What is compared: `('untrained',)` and `(arm, 'seed0')` for each arm and seed."""
+        """The models that are compared: `('untrained',)` and `(arm, 'seed0')` for each arm and seed."""
         return [(UNTRAINED,)] + [(arm, f"seed{seed}") for arm in self.arms for seed in self.seeds]
 
     def scored(self) -> list[tuple[str, ...]]:
-        """What 04_eval scores: the models that are compared, and `(arm, 'seed0', 'step50')` for each kept checkpoint."""
+        """The models that 04_eval scores: those that are compared, and `(arm, 'seed0', 'step50')` for each kept checkpoint."""
         kept = [(arm, f"seed{seed}", f"step{step}") for arm in self.arms for seed in self.seeds for step in self.checkpoints(arm)]
         return self.models() + kept
 
@@ -249,46 +248,5 @@ def open_study(study: str) -> Study:
     except ValidationError as error:
         raise StudyError(f"{path}: {one_line(error, Study)}") from None
     checked._file = path
-    _check_pool(checked)
-    _check_tasks(checked)
-    _check_control(checked)
+    references.check(checked)
     return checked
-
-
-def _check_pool(study: Study) -> None:
-    """The pool is a file that exists, or a data set of the hub at one commit."""
-    try:
-        path = pool_file(study.pool, study.file)
-    except StudyError as error:
-        raise StudyError(f"{study.file}: {error}") from None
-    if path is None and study.pool.revision is None:
-        raise StudyError(
-            f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "
-            "these are read at one commit: write `pool: {source: …, revision: <commit>}`"
-        )
-
-
-def _check_tasks(study: Study) -> None:
-    """Samples exist, and so do tasks of the starter set; the names of all others are checked in evaluation/."""
-    own = sorted(path.stem for path in TASKS.glob("starter_*.yaml"))
-    for task in study.eval.tasks:
-        if task.name.startswith("starter_") and task.name not in own:
-            raise StudyError(f"{study.file}: eval.tasks: no task {task.name!r}{nearest(task.name, own)}")
-        if task.sample:
-            study.beside(task.sample)
-    if study.split.exclude_from_held_out:
-        study.beside(study.split.exclude_from_held_out)
-
-
-def _check_control(study: Study) -> None:
-    """The positive control is this study, or one that has parameters, a run or published tables."""
-    name = study.analysis.control
-    places = (
-        study.file.with_name(f"{name}.yaml"),
-        PARAMETERS / f"{name}.yaml",
-        study.folder.parent / str(name),
-        FIGURES / str(name),
-    )
-    if name not in (None, study.name) and not any(place.exists() for place in places):
-        known = sorted(path.stem for path in PARAMETERS.glob("*.yaml"))
-        raise StudyError(f"{study.file}: analysis.control: {name!r} is no study{nearest(name, known)}")

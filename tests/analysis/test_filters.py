@@ -4,7 +4,7 @@ import pandas as pd
 
 from helpers.analysis import filters
 from helpers.selection import difficulty
-from helpers.study.schema import Arm
+from helpers.study.choices import Arm
 
 POOL = pd.DataFrame(
     {
@@ -58,5 +58,5 @@ def test_examples_are_of_different_kinds_first():
 
 def test_the_outlook_names_what_arms_take():
     told = filters.outlook(LABELS, {"self": Arm(filter="self", hard=2, easy=1)})
-    assert told == "The labels offer 2 hard and 2 easy questions; self takes 2 hard and 1 easy ones."
+    assert told == "The labels offer 2 hard and 2 easy questions; self takes 2 hard, 1 easy."
     assert filters.outlook(LABELS, {}).endswith("no arm of this study draws from them.")

@@ -1,0 +1,57 @@
+"""Check that what a study's parameters name exists: its pool, tasks, samples and positive control."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helpers.study import places
+from helpers.study.errors import StudyError, nearest
+
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
+
+def check(study: Study) -> None:
+    """Raise StudyError, in one line, if something that the parameters name does not exist."""
+    _pool(study)
+    _tasks(study)
+    _control(study)
+
+
+def _pool(study: Study) -> None:
+    """The pool is a file that exists, or a data set of the hub at one commit."""
+    try:
+        path = places.pool_file(study.pool, study.file)
+    except StudyError as error:
+        raise StudyError(f"{study.file}: {error}") from None
+    if path is None and study.pool.revision is None:
+        raise StudyError(
+            f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "
+            "these are read at one commit: write `pool: {source: …, revision: <commit>}`"
+        )
+
+
+def _tasks(study: Study) -> None:
+    """Samples exist, and so do tasks of the starter set; the names of all others are checked in evaluation/."""
+    own = sorted(path.stem for path in places.TASKS.glob("starter_*.yaml"))
+    for task in study.eval.tasks:
+        if task.name.startswith("starter_") and task.name not in own:
+            raise StudyError(f"{study.file}: eval.tasks: no task {task.name!r}{nearest(task.name, own)}")
+        if task.sample:
+            study.beside(task.sample)
+    if study.split.exclude_from_held_out:
+        study.beside(study.split.exclude_from_held_out)
+
+
+def _control(study: Study) -> None:
+    """The positive control is this study, or one that has parameters, a run or published tables."""
+    name = study.analysis.control
+    found = (
+        study.file.with_name(f"{name}.yaml"),
+        places.PARAMETERS / f"{name}.yaml",
+        study.folder.parent / str(name),
+        places.FIGURES / str(name),
+    )
+    if name not in (None, study.name) and not any(place.exists() for place in found):
+        known = sorted(path.stem for path in places.PARAMETERS.glob("*.yaml"))
+        raise StudyError(f"{study.file}: analysis.control: {name!r} is no study{nearest(name, known)}")
