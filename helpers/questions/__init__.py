@@ -1,1 +1,1 @@
-"""Questions: the pools they come from, their ids, how one is put to a model and how an answer is read; the starter set."""
+"""Questions: pools and the forms they come in, ids and overlap with benchmarks, prompts, reading an answer, the starter set."""

@@ -26,7 +26,9 @@ def convert(row: dict[str, Any], where: str) -> dict[str, Any]:
     row = _given(row.items())
     text = row.get("question")
     if not isinstance(text, str) or not text.strip():
-        raise StudyError(f"{where}: 'question' should be a text, it is {text!r}; the columns are {', '.join(row) or 'empty'}")
+        raise StudyError(
+            f"{where}: 'question' should be a text, it is {_shown(text)}; the columns are {', '.join(row) or 'empty'}"
+        )
     options, answer = _form(row)(row, where)
     known = {"question_id": question_id(text), "id": str(row.get("id", ""))}
     topic = row.get("topic", row.get("meta_info", row.get("subject", "")))
@@ -50,14 +52,16 @@ def _by_place(row: dict[str, Any], where: str) -> tuple[list[str], str]:
     """choices: texts. answer: the index of the right one, counted from 0."""
     options, place = _texts(row["choices"], "choices", where), row.get("answer")
     if type(place) is not int or not 0 <= place < len(options):
-        raise StudyError(f"{where}: answer should be the index of a choice, 0 to {len(options) - 1}, it is {place!r}")
+        raise StudyError(f"{where}: answer should be the index of a choice, 0 to {len(options) - 1}, it is {_shown(place)}")
     return options, LETTERS[place]
 
 
 def _by_letter(row: dict[str, Any], where: str) -> tuple[list[str], str]:
     """options: a list of texts, or {"A": text, …}, or [{"key": "A", "value": text}, …]. The answer is a letter."""
     options, key = row["options"], "answer_idx" if "answer_idx" in row else "answer"
-    if isinstance(options, list) and all(isinstance(option, dict) and {"key", "value"} <= option.keys() for option in options):
+    if isinstance(options, list) and all(
+        isinstance(option, dict) and "value" in option and isinstance(option.get("key"), str) for option in options
+    ):
         letters = [option["key"] for option in options]
         options = {option["key"]: option["value"] for option in options} if len(set(letters)) == len(letters) else options
     if isinstance(options, dict):
@@ -67,9 +71,9 @@ def _by_letter(row: dict[str, Any], where: str) -> tuple[list[str], str]:
         options = [str(text) for text in by_letter.values()]
     options, answer = _texts(options, "options", where), row.get(key)
     if not isinstance(answer, str) or not answer.strip():
-        raise StudyError(f"{where}: {key!r} should be a text, it is {answer!r}; the columns are {', '.join(row)}")
+        raise StudyError(f"{where}: {key!r} should be a text, it is {_shown(answer)}; the columns are {', '.join(row)}")
     if answer not in LETTERS[: len(options)] or len(answer) != 1:
-        raise StudyError(f"{where}: answer {answer!r} names none of the options {'/'.join(LETTERS[: len(options)])}")
+        raise StudyError(f"{where}: answer {_shown(answer)} names none of the options {'/'.join(LETTERS[: len(options)])}")
     return options, answer
 
 
@@ -78,10 +82,10 @@ def _by_number(row: dict[str, Any], where: str) -> tuple[list[str], str]:
     answer = row.get("answer")
     found = number(str(answer).rsplit("####", 1)[-1])
     if found is None:
-        shown = answer[-40:] if isinstance(answer, str) else answer
+        end = answer[-40:] if isinstance(answer, str) else answer
         raise StudyError(
-            f"{where}: 'options' should be a list of texts, it is {row.get('options')!r}; "
-            f"without options 'answer' should be a number, it is {shown!r}"
+            f"{where}: 'options' should be a list of texts, it is {_shown(row.get('options'))}; "
+            f"without options 'answer' should be a number, it is {_shown(end)}"
         )
     return [], found
 
@@ -89,7 +93,13 @@ def _by_number(row: dict[str, Any], where: str) -> tuple[list[str], str]:
 def _texts(options: Any, key: str, where: str) -> list[str]:
     """The options, if they are 2 to 10 different texts."""
     if not isinstance(options, list) or not all(isinstance(option, str) and option.strip() for option in options):
-        raise StudyError(f"{where}: {key!r} should be a list of texts, it is {options!r}")
+        raise StudyError(f"{where}: {key!r} should be a list of texts, it is {_shown(options)}")
     if not 2 <= len(options) <= len(LETTERS) or len(set(options)) < len(options):
-        raise StudyError(f"{where}: {key} should be 2 to 10 different texts, they are {options!r}")
+        raise StudyError(f"{where}: {key} should be 2 to 10 different texts, they are {_shown(options)}")
     return options
+
+
+def _shown(value: Any, most: int = 200) -> str:
+    """A value for an error line, shortened."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]} …"

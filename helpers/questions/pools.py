@@ -191,7 +191,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise StudyError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
     rows = []
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     for place, line in enumerate(text.split("\n"), 1):
@@ -199,6 +199,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             rows.append(json.loads(line))
+            json.dumps(rows[-1], ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise StudyError(
+                f"{path}: line {place} has half a surrogate pair (\\ud800 to \\udfff), which no text can hold"
+            ) from None
         except json.JSONDecodeError as error:
             raise StudyError(f"{path}: line {place} is not valid JSON ({error.msg})") from None
         if not isinstance(rows[-1], dict):

@@ -1,1 +1,1 @@
-"""A study: its parameters as types, the YAML file they come from, its paths, and files that are written whole or not at all."""
+"""Study: the parameters as types, the YAML file they come from, paths and inputs, and results that are written whole or not at all."""

@@ -238,6 +238,32 @@ def test_questions_with_one_stem_and_different_options_are_different_questions(t
     assert (len(pools.load_pool(Pool(source="some/id"))), pools.pool_facts(Pool(source="some/id"))["duplicates"]) == (4, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (json.dumps(OWN | {"question": "\ud800"}), "line 1 has half a surrogate pair"),
+        (json.dumps(OWN | {"answer": "x" * 5000}), "answer 'xxx"),
+        (
+            json.dumps(OWN | {"options": [{"key": 1, "value": "Iron"}, {"key": "B", "value": "Zinc"}]}),
+            "'options' should be a list of",
+        ),
+        ("\x00", "line 1 is not valid JSON"),
+        ("[1]", "line 1 should be a JSON object"),
+    ],
+)
+def test_odd_rows_are_one_short_line(tmp_path, text, expected):
+    (tmp_path / "mine.jsonl").write_text(text)
+    with pytest.raises(StudyError) as raised:
+        pools.load_pool(Pool(source=str(tmp_path / "mine.jsonl")))
+    assert expected in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "mine.jsonl").write_text(json.dumps(OWN), encoding="utf-8-sig")
+    assert len(pools.load_pool(Pool(source=str(tmp_path / "mine.jsonl")))) == 1
+
+
 @pytest.mark.parametrize("form", ["file", "mirror"])
 def test_questions_with_letters_and_with_numbers_do_not_mix(tmp_path, mirror, form):
     source = str(tmp_path / "mine.jsonl") if form == "file" else "some/id"
