@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from helpers.study.study import Study
 
 # Keys that change no result of a training; and those of inference, which change greedy answers and scores by rounding only.
-SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints", "accelerate", "vllm_server", "runs_per_gpu")
+SPEED_ONLY = (
+    "save_steps",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "accelerate",
+    "vllm_server",
+    "runs_per_gpu",
+    "shared_prompts",
+    "recipe",
+)
+# Keys of a training younger than the published studies, left out at the value that they have there.
+YOUNGER = {"reward": "verified", "rotate_options": False, "follow": None, "stop_on_collapse": False, "sync": "adapter"}
 INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")
 
 
@@ -30,7 +41,7 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
         return chosen if study.split.draws == "fixed" else chosen | {"draw": seed}
     if step == "train":
         train = study.training(arm).model_dump(mode="json")
-        decides = {key: value for key, value in train.items() if key not in SPEED_ONLY}
+        decides = {key: value for key, value in train.items() if key not in SPEED_ONLY and (key, value) not in YOUNGER.items()}
         return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
     if step == "eval":
         decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}

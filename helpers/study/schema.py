@@ -14,6 +14,7 @@ from helpers.study.places import NAME
 
 REWARDS = ("accuracy", "format", "xml_count")
 HELD_OUT = "pool_held_out"  # the task over the held-out questions of the pool
+ROTATIONS = 4  # options of a question that is trained on in all rotations
 
 Name = Annotated[str, Field(pattern=NAME)]
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # one line, not empty
@@ -63,9 +64,22 @@ class Lora(Strict):
     target_modules: Modules | Annotated[list[Modules], Field(min_length=1)] = "all-linear"
 
 
-class Train(Strict):
-    """GRPO. Keys have the names of TRL where TRL has one."""
+class Follow(Strict):
+    """Held-out questions asked during training: how many, and every how many steps; at most a tenth of the run's completions."""
 
+    questions: Count = 200
+    every: Count = 20
+
+
+class Train(Strict):
+    """GRPO. Keys have the names of TRL where TRL has one.
+
+    `recipe`: a file of `parameters/recipes` on which these values are laid. `reward`: "random" rewards half of all completions, whatever
+    they say (a negative control). `rotate_options`: each question with its options in every rotation. `shared_prompts`: compute a group's
+    prompt once. `sync`: how a colocated vLLM gets the adapter: added to a base that stays untouched, or TRL's merging.
+    """
+
+    recipe: Name | None = None
     method: Literal["lora", "qlora", "full"] = "lora"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-5
     lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
@@ -79,7 +93,13 @@ class Train(Strict):
     beta: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "grpo"
     scale_rewards: Literal["none", "group", "batch"] = "none"
+    reward: Literal["verified", "random"] = "verified"
     reward_weights: dict[Literal["accuracy", "format", "xml_count"], Annotated[float, Field(ge=0)]] = {}
+    rotate_options: bool = False
+    follow: Follow | None = None
+    stop_on_collapse: bool = False
+    shared_prompts: bool = True
+    sync: Literal["adapter", "merge"] = "adapter"
     gradient_checkpointing: bool = False
     save_steps: Count = 25
     keep_checkpoints: bool = False
@@ -95,6 +115,11 @@ class Train(Strict):
                 f"batch_size × gradient_accumulation is {self.completions_per_step}, "
                 f"which must be a multiple of rollouts ({self.rollouts}), so that groups are whole"
             )
+        if self.rotate_options and self.completions_per_step % (self.rollouts * ROTATIONS):
+            raise ValueError(
+                f"rotate_options: a step of {self.completions_per_step} completions should be a multiple of {ROTATIONS} rotations × "
+                f"{self.rollouts} rollouts, so that all rotations of a question are in one step"
+            )
         if self.reward_weights and not any(self.reward_weights.get(name, 1.0) for name in REWARDS):
             raise ValueError("reward_weights are all 0; at least one reward must count")
         return self
@@ -107,7 +132,7 @@ class Train(Strict):
     @property
     def questions_per_step(self) -> int:
         """Questions in one optimiser step."""
-        return self.completions_per_step // self.rollouts
+        return self.completions_per_step // self.rollouts // (ROTATIONS if self.rotate_options else 1)
 
     def steps(self, questions: int) -> int:
         """Optimiser steps of a run over this number of questions; an epoch leaves out the rest that fills no step."""

@@ -8,9 +8,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, nearest
+from helpers.study.places import REPOSITORY
 
-SHARED = "shared"
+SHARED, RECIPES = "shared", "recipes"
 WHOLE = ("filters", "arms", "groups", "reward_weights", "pool")  # replaced as a whole, not key by key
 
 
@@ -20,7 +21,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     Mappings are merged key by key; lists and the mappings in `WHOLE` replace. above: the files that led here through `shared`.
     Raises StudyError if a file is missing, is not YAML, or shares in a circle.
     """
-    values = _load(path)
+    values = _with_recipes(_load(path), path)
     if SHARED not in values:
         return values
     named = values.pop(SHARED)
@@ -32,6 +33,32 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base.resolve() in above or base.resolve() == path.resolve():
         raise StudyError(f"{path}: {SHARED}: {named} shares this file in turn; remove one of the two")
     return lay_over(read(base, (*above, path.resolve())), values)
+
+
+def _with_recipes(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The values of one file with the recipes that its trainings name below their own keys (`train: {recipe: steady, …}`).
+
+    A recipe is `recipes/<name>.yaml` beside the file or in `parameters/`. It is laid over what `shared` files say, and under what this
+    file says.
+    """
+    arms = values.get("arms")
+    holders = [values, *(arms.values() if isinstance(arms, dict) else [])]
+    for holder in holders:
+        train = holder.get("train") if isinstance(holder, dict) else None
+        if isinstance(train, dict) and isinstance(train.get("recipe"), str):
+            holder["train"] = lay_over(_load(_recipe(train["recipe"], path)), train)
+    return values
+
+
+def _recipe(name: str, path: Path) -> Path:
+    folders = (path.parent / RECIPES, REPOSITORY / "parameters" / RECIPES)
+    for file in (folder / f"{name}.yaml" for folder in folders):
+        if file.is_file():
+            return file
+    known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+    raise StudyError(
+        f"{path}: train.recipe: {name!r} is not a recipe{nearest(name, known)}; there are {', '.join(known) or 'none'}"
+    )
 
 
 def lay_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from helpers.models import device
-from helpers.study.files import StudyError, fingerprint, read_table, write_table
+from helpers.study.errors import StudyError
+from helpers.study.files import fingerprint, read_table, write_table
 from helpers.study.study import REPOSITORY, Study, open_study
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from helpers.study.schema import Train
 
 LOG = "log.csv"
+FOLLOWING, FOLLOWING_ITEMS = (
+    "following.csv",
+    "following.parquet",
+)  # accuracy on held-out questions, round by round, and each answer
 
 
 def accelerate_file(study: Study, train: Train) -> Path | None:
@@ -91,11 +96,11 @@ def _stream(command: list[str]) -> None:
     and ends the processes.
     """
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    told = ""
+    printed = ""
     try:
         while piece := os.read(process.stdout.fileno(), 4096):
             text = piece.decode("utf-8", errors="replace")
-            told = (told + text)[-20_000:]
+            printed = (printed + text)[-20_000:]
             sys.stderr.write(text)
         process.wait()
     finally:
@@ -103,12 +108,12 @@ def _stream(command: list[str]) -> None:
             process.terminate()
             process.wait()
     if process.returncode:
-        raise StudyError(_why(told))
+        raise StudyError(_why(printed))
 
 
-def _why(told: str) -> str:
+def _why(printed: str) -> str:
     """The reason, from what the processes printed: the study's own line, else the first exception."""
-    lines = [line.strip() for line in told.replace("\r", "\n").splitlines()]
+    lines = [line.strip() for line in printed.replace("\r", "\n").splitlines()]
     own = [line.partition("error: ")[2] for line in lines if line.startswith("error: ")]
     errors = [line.partition("]:")[2].strip() if line.startswith("[rank") else line for line in lines if "Error: " in line]
     return own[0] if own else f"training in several processes stopped: {(errors or lines or ['no output'])[0]}"
@@ -117,19 +122,24 @@ def _why(told: str) -> str:
 def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The training itself, in this process: alone, or as one of several."""
     from helpers.models import engines, loading
-    from helpers.training import grpo
+    from helpers.training import follow, grpo
 
     settings, folder = study.training(arm), study.path("train", arm, seed)
     questions = read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})")
     tokenizer = loading.load_tokenizer(study.model.id)
     dtype = "float32" if settings.method == "full" else study.model.dtype
     model = loading.load_model(study.model.id, dtype, method=settings.method)
-    data = grpo.to_dataset(questions, study.prompt, tokenizer)
+    data = grpo.to_dataset(questions, study.prompt, tokenizer, settings.rotate_options)
     engine = engines.choose(study.engine, settings.method)
-    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine)
+    held_out = follow.held_out_questions(study, settings.follow.questions) if settings.follow else None
+    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine, held_out)
     log, rollouts = grpo.run(trainer, mark)
     grpo.save_weights(trainer, folder / "adapter")
     if trainer.accelerator.is_main_process:
+        if settings.follow:
+            items = follow.table(folder / "checkpoints", int(log["step"].max()))
+            write_table(items, folder / FOLLOWING_ITEMS)
+            write_table(follow.curve(items), folder / FOLLOWING)
         write_table(log, folder / "checkpoints" / LOG)
     return log, rollouts
 

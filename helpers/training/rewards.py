@@ -1,4 +1,4 @@
-"""The paper's three rewards: pure functions, lists in, lists out, in the form that TRL calls.
+"""The paper's three rewards, and a random one: pure functions, lists in, lists out, in the form that TRL calls.
 
 Values as in the authors' released code: accuracy 2 or 1, format 1 soft and 1 strict, XML count a
 quarter for each tag. A column `prefill`, if the data has one, is what the prompt already wrote of
@@ -8,9 +8,14 @@ the completion; it counts as part of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from helpers.questions.prompts import TAGS, own_words, read_answer, soft_format, strict_format
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Train
 
 
 def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:
@@ -58,3 +63,31 @@ def xml_count(completions: list[str], prefill: list[str] | None = None, **_: Any
 
 
 ALL: dict[str, Callable[..., list[float]]] = {"accuracy": accuracy, "format": format, "xml_count": xml_count}
+RANDOM = "random"
+
+
+def random_reward(seed: int, process: int = 0, processes: int = 1) -> Callable[..., list[float]]:
+    """A reward that looks at nothing: 2 or 0 with equal probability, drawn from the run's seed and the step.
+
+    It is the negative control of a study (arXiv 2506.10947): whatever a model learns from it, the choice of questions did not teach.
+    Several processes get the parts of one draw.
+    """
+
+    def random(completions: list[str], trainer_state: Any = None, **_: Any) -> list[float]:
+        step = trainer_state.global_step if trainer_state else 0
+        draw = np.random.default_rng([seed, step]).integers(0, 2, len(completions) * processes)
+        return (2.0 * draw[process * len(completions) :][: len(completions)]).tolist()
+
+    return random
+
+
+def functions(train: Train, seed: int, process: int = 0, processes: int = 1) -> list[Callable[..., list[float]]]:
+    """The rewards that TRL computes and logs: the paper's three, and the random one if the run is trained on it."""
+    return list(ALL.values()) + ([random_reward(seed, process, processes)] if train.reward == RANDOM else [])
+
+
+def weights(train: Train) -> list[float]:
+    """How much each of `functions` counts. With the random reward the others are logged and count nothing."""
+    if train.reward == RANDOM:
+        return [0.0] * len(ALL) + [1.0]
+    return [train.reward_weights.get(name, 1.0) for name in ALL]

@@ -1,9 +1,6 @@
 """Engines: which one a study gets, and that a cache of fixed size changes nothing but the speed. vLLM itself: `make test-vllm`."""
 
 import contextlib
-import os
-import socket
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -11,11 +8,8 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
-from helpers.analysis import checks
 from helpers.models import engines, generate, loading, shape
 from helpers.study.files import StudyError
-from helpers.study.schema import Prompt, Train
-from helpers.training import grpo
 
 WORDS = ["What", "is a vitamin?", "Which organ makes bile, and what is bile for?", "Name it.", "No"]
 
@@ -62,27 +56,6 @@ def test_the_harness_fills_its_batches_up(tiny, fixed):
     alone = plain(**context, max_new_tokens=5, do_sample=False, pad_token_id=tokenizer.pad_token_id)
     assert len(made) == 3
     assert torch.equal(made[:, : alone.shape[1]], alone)
-
-
-def trainer(folder: Path, **options):
-    tokenizer = loading.load_tokenizer("tiny/llama")
-    rows = [
-        {"prompt": text, "question_id": str(i), "answer": "A", "options": ["x", "y"], "prefill": ""}
-        for i, text in enumerate(WORDS)
-    ]
-    train = Train(max_steps=1, max_completion_tokens=6)
-    data = grpo.Dataset.from_list(rows)
-    return grpo.make_trainer(
-        loading.load_model("tiny/llama", "float32"), tokenizer, data, train, Prompt(style="plain"), 0, folder, **options
-    )
-
-
-def test_rollouts_have_a_cache_that_holds_the_longest_prompt(tiny, fixed, tmp_path):
-    made = trainer(tmp_path)
-    longest = max(len(loading.load_tokenizer("tiny/llama")(text)["input_ids"]) for text in WORDS)
-    assert made.generation_config.cache_implementation == "static"
-    assert made.generation_config.disable_compile is False
-    assert made.model.get_base_model()._previous_max_cache_length == loading.rounded(longest + 6)
 
 
 def test_attention_is_not_cudnns(tiny):
@@ -288,61 +261,6 @@ def test_how_vllm_divides_a_gpu(tiny, gpu, monkeypatch, dtype):
     monkeypatch.setenv("GPU_SHARE", "0.04")
     with pytest.raises(StudyError, match="4% of this GPU is too little for vLLM; a smaller runs_per_gpu"):
         engines._division(reading)
-
-
-def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_two_steps(tiny, gpu, monkeypatch):
-    import trl.generation.vllm_generation as module
-
-    monkeypatch.setattr(module, "LLM", lambda **options: options, raising=False)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    for name in ("MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "0")
-    train, ports = Train(max_completion_tokens=100), []
-    for model in ("tiny/llama", "someone/of-unknown-shape"):
-        with grpo.vllm_inside(model, train, 300), socket.socket() as taken:
-            made = module.LLM(seed=0)
-            ports.append(int(os.environ["MASTER_PORT"]))
-            taken.bind(("127.0.0.1", ports[-1]))
-            known = shape.shape_of(model)
-            cache = {"kv_cache_memory_bytes": 2 * 2 * 2 * known.layers * known.keys * 12 * 400} if known else {}
-            assert made == {"seed": 0} | cache
-    assert 29500 not in ports
-    assert len(set(ports)) == 2
-    assert module.LLM() == {}
-
-
-def test_a_step_whose_gradient_is_no_number_is_left_out(tiny, tmp_path):
-    made = trainer(tmp_path)
-    before = {name: value.detach().clone() for name, value in made.model.named_parameters()}
-    plain = made.compute_loss
-    made.compute_loss = lambda *args, **options: plain(*args, **options) * float("nan")
-    made.train()
-    log = grpo.log_table(made.state.log_history)
-    assert log["skipped"].tolist() == [1.0]
-    assert all(torch.equal(value, before[name]) for name, value in made.model.named_parameters())
-    assert checks.training(log.assign(clipped_share=0.0, frac_reward_zero_std=0.0), "self")[0].value == "1 of 1"
-
-
-def test_the_log_tells_generation_from_the_rest_of_a_step(tiny, tmp_path):
-    made = trainer(tmp_path)
-    made.train()
-    log = grpo.log_table(made.state.log_history)
-    assert (log["seconds_generation"] > 0).all()
-    assert (log["seconds_generation"] < log["seconds"]).all()
-
-
-def test_rollouts_by_vllm_are_options_of_trl(monkeypatch, tmp_path):
-    monkeypatch.setenv("GPU_SHARE", "0.5")
-    inside = grpo.config(
-        Train(max_completion_tokens=100), 0, tmp_path, **grpo.vllm_options(Train(max_completion_tokens=100), 300, [5, 9])
-    )
-    assert (inside.use_vllm, inside.vllm_mode, inside.vllm_max_model_length) == (True, "colocate", 400)
-    assert inside.vllm_gpu_memory_utilization == pytest.approx(0.15)
-    assert inside.generation_kwargs == {"stop_token_ids": [5, 9]}
-    served = Train(vllm_server="http://node7:8000")
-    outside = grpo.config(served, 0, tmp_path, **grpo.vllm_options(served, 300, [5]))
-    assert (outside.vllm_mode, outside.vllm_server_base_url) == ("server", "http://node7:8000")
-    assert grpo.config(Train(), 0, tmp_path).use_vllm is False
 
 
 def test_which_engine(monkeypatch):

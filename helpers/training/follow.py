@@ -1,0 +1,169 @@
+"""Held-out questions asked during training, in reasoning mode, by the engine that writes the rollouts.
+
+They show what the reward cannot: whether a rising reward is knowledge, format or one letter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from accelerate.utils import gather_object
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+from helpers.questions import pools, prompts
+from helpers.selection import draws
+from helpers.study.errors import StudyError
+from helpers.study.files import write_table
+from helpers.training.sampling import noise
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Follow, Prompt
+    from helpers.study.study import Study
+
+SHARE = 0.1  # of a run's completions that following may add: an answer costs no more than a completion's sampling
+FOLDER = "following"
+ITEMS = ["step", "question_id", "completion", "predicted", "answer", "correct", "valid", "seconds"]
+
+
+def held_out_questions(study: Study, count: int) -> pd.DataFrame:
+    """The first `count` held-out questions of a study (fewer if it holds out fewer): question_id, question, options, answer."""
+    if not study.split.held_out:
+        raise StudyError(f"train.follow: no question is held out; set split.held_out, for instance to {count}")
+    pool = pools.load_pool(study.pool, study.file)
+    return draws.held_out(pool, study.split.held_out, study.split.seed).head(count)
+
+
+def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]]:
+    """(questions per round, steps after which they are asked): before the first step, after the last, and between as far as SHARE allows.
+
+    >>> from helpers.study.schema import Follow
+    >>> rounds(Follow(questions=200, every=20), 100, 192)
+    (200, [0, 20, 40, 60, 80, 100])
+    >>> rounds(Follow(questions=200, every=20), 40, 48)
+    (96, [0, 40])
+    """
+    answers = SHARE * steps * completions
+    questions = max(1, min(follow.questions, int(answers / 2)))
+    every = max(follow.every, -(-steps // max(1, int(answers / questions) - 1)))
+    return questions, sorted({*range(0, steps, every), steps})
+
+
+class Following(TrainerCallback):
+    """Asks held-out questions after some steps; a round's answers go to `following/step_<k>.parquet` in the run's folder.
+
+    questions: as `held_out_questions` gives them. A resumed run does not ask again what it has on disk.
+    """
+
+    def __init__(
+        self, trainer: Any, questions: pd.DataFrame, follow: Follow, prompt: Prompt, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self.trainer, self.questions, self.follow = trainer, questions, follow
+        self.tokenizer, self.prefill = tokenizer, prompt.prefill
+        self.prompts = [
+            tokenizer(prompts.render(row.question, list(row.options), prompt, tokenizer))["input_ids"]
+            for row in questions.itertuples()
+        ]
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        completions = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+        count, self.at = rounds(self.follow, state.max_steps, completions)
+        self.questions, self.prompts = self.questions.head(count), self.prompts[:count]
+        self.on_step_end(args, state, control)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        file = Path(args.output_dir) / FOLDER / f"step_{state.global_step:05d}.parquet"
+        last = control.should_training_stop and state.global_step
+        if (state.global_step in self.at or last) and not file.exists():
+            items = self.ask(state.global_step)
+            if state.is_world_process_zero:
+                write_table(items, file)
+
+    def ask(self, step: int) -> pd.DataFrame:
+        """One row per question, with the columns ITEMS; each process asks its part of them."""
+        accelerator, begun = self.trainer.accelerator, time.perf_counter()
+        mine = range(accelerator.process_index, len(self.prompts), accelerator.num_processes)
+        if self.trainer.use_vllm and self.trainer.vllm_mode == "server":  # which the first process speaks to
+            mine = range(len(self.prompts) if accelerator.is_main_process else 0)
+        written = answers(self.trainer, [self.prompts[place] for place in mine])
+        texts = dict(zip(mine, self.tokenizer.batch_decode(written, skip_special_tokens=True), strict=True))
+        if accelerator.num_processes > 1:
+            texts = dict(gather_object(list(texts.items())))
+        items = []
+        for place, row in enumerate(self.questions.itertuples()):
+            text = self.prefill + prompts.own_words(texts[place])
+            reading = prompts.read_answer(text, list(row.options))
+            items.append(
+                (
+                    step,
+                    row.question_id,
+                    text,
+                    reading.predicted,
+                    row.answer,
+                    reading.predicted == row.answer,
+                    reading.format_valid,
+                )
+            )
+        return pd.DataFrame(items, columns=ITEMS[:-1]).assign(seconds=time.perf_counter() - begun)
+
+
+def answers(trainer: Any, asked: Sequence[list[int]]) -> list[list[int]]:
+    """Greedy completions (tokens) by the trainer's engine, with the weights as they are now."""
+    limit = trainer.max_completion_length
+    if trainer.use_vllm:
+        trainer.sync()
+        return trainer.vllm_generation.ask(list(asked), limit) if asked else []
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    order = sorted(range(len(asked)), key=lambda place: -len(asked[place]))
+    rows = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps
+    made: dict[int, list[int]] = {}
+    model.eval()
+    with torch.no_grad(), noise(0):
+        for some in (order[at : at + rows] for at in range(0, len(order), rows)):
+            made |= zip(some, _greedy(model, [asked[place] for place in some], limit, trainer), strict=True)
+    model.train()
+    return [made[place] for place in range(len(asked))]
+
+
+def _greedy(model: Any, asked: list[list[int]], limit: int, trainer: Any) -> list[list[int]]:
+    """Greedy completions of a batch, each up to and with its end token."""
+    pad, ends = trainer._tokenizer.pad_token_id, trainer.generation_config.eos_token_id
+    width = max(map(len, asked))
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in asked], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in asked], device=model.device)
+    output = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        max_new_tokens=limit,
+        do_sample=False,
+        pad_token_id=pad,
+        eos_token_id=ends,
+        repetition_penalty=1.0,
+    )
+    ends = set(ends) if isinstance(ends, list) else {ends}
+    made = []
+    for tokens in output[:, width:].tolist():
+        end = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
+        made.append(tokens[: end + 1])
+    return made
+
+
+def table(folder: Path, steps: int) -> pd.DataFrame:
+    """All answers of a run up to a step, from its folder; the columns are ITEMS. Empty if nothing was asked."""
+    parts = [pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("step_*.parquet"))]
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=ITEMS)
+    return whole[whole["step"] <= steps].reset_index(drop=True)
+
+
+def curve(items: pd.DataFrame) -> pd.DataFrame:
+    """One row per round: step, accuracy, valid (share in the right format), top_answer_share, n, seconds."""
+    rows = []
+    for step, part in items.groupby("step"):
+        given = part["predicted"].value_counts()
+        top = int(given.iloc[0]) / len(part) if len(given) else 0.0
+        rows.append((int(step), part["correct"].mean(), part["valid"].mean(), top, len(part), part["seconds"].iloc[0]))
+    return pd.DataFrame(rows, columns=["step", "accuracy", "valid", "top_answer_share", "n", "seconds"])

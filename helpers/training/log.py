@@ -1,0 +1,66 @@
+"""What a run leaves as tables: its log, one row per optimiser step, and its completions, one row per rollout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.study.errors import StudyError
+from helpers.training import rewards
+
+LOG_COLUMNS = {
+    "step": "step",
+    "epoch": "epoch",
+    "reward": "reward",
+    "rewards/accuracy/mean": "reward_accuracy",
+    "rewards/format/mean": "reward_format",
+    "rewards/xml_count/mean": "reward_xml_count",
+    "rewards/random/mean": "reward_random",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "frac_reward_zero_std",
+    "accuracy_zero_variance": "accuracy_zero_variance",
+    "top_answer_share": "top_answer_share",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "clipped_share",
+    "entropy": "entropy",
+    "kl": "kl",
+    "sampling_distance": "sampling_distance",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "skipped": "skipped",
+    "loss": "loss",
+    "step_time": "seconds",
+    "seconds_generation": "seconds_generation",
+    "seconds_sync": "seconds_sync",
+    "seconds_log_probabilities": "seconds_log_probabilities",
+}
+COMPLETIONS = "completions"
+
+
+def log_table(history: list[dict[str, Any]]) -> pd.DataFrame:
+    """TRL's log as a table, one row per optimiser step, under the study's column names.
+
+    top_answer_share: of the completions, how many give the step's most frequent answer. accuracy_zero_variance: of the groups, how many
+    have equal accuracy. sampling_distance: mean distance of vLLM's log-probabilities from those of the training. seconds_generation
+    includes seconds_sync; what is left of `seconds` beside it and seconds_log_probabilities (rewards, reference model) is the update.
+    """
+    rows = [row for row in history if "reward" in row]
+    table = pd.DataFrame(rows).reindex(columns=list(LOG_COLUMNS)).rename(columns=LOG_COLUMNS)
+    return table.drop_duplicates("step", keep="last").dropna(axis="columns", how="all").reset_index(drop=True)
+
+
+def completion_table(folder: Path, steps: int) -> pd.DataFrame:
+    """All rollouts of a run, from the file that TRL keeps for each step: step, question_id, completion, rewards, advantage.
+
+    With rotated options also `rotation`, the places by which the options were moved.
+    """
+    paths = [folder / COMPLETIONS / f"completions_{step:05d}.parquet" for step in range(1, steps + 1)]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise StudyError(f"{missing[0]}: the rollouts of this step are missing; delete {folder} and run 03_grpo_train again")
+    table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    names = {name: f"reward_{name}" for name in (*rewards.ALL, rewards.RANDOM) if name in table}
+    rotation = ["rotation"] if "rotation" in table else []
+    return table.rename(columns=names)[["step", "question_id", *rotation, "completion", *names.values(), "advantage"]]

@@ -1,0 +1,102 @@
+"""The study's trainer: its order of questions, and what it logs beside TRL's metrics."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+
+from helpers.questions.prompts import own_words, read_answer
+from helpers.training import collapse
+from helpers.training.rotation import RotatedSampler
+from helpers.training.shared_prompts import SharedPrompts
+
+
+class Trainer(SharedPrompts):
+    """TRL's trainer, quiet: completions go to files (TRL's own Parquet), not as rich tables into the log.
+
+    rotations: how many rows of the data in turn are one question with its options rotated.
+    """
+
+    epochs_done = 0  # set on resume
+    rotations = 1
+    notes: dict[str, Any] = {}
+
+    @staticmethod
+    def deepspeed() -> bool:
+        """Whether this process was started for DeepSpeed."""
+        return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() in ("1", "true")
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        import trl.trainer.grpo_trainer as module
+
+        module.is_rich_available = lambda: False
+        # A run resumed after its last step has no rollouts to log, and must not overwrite those of that step.
+        self.log_completions = bool(self._logs["prompt"])
+        super().log(logs, start_time)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """The order of questions; on resume, moved on by the epochs that are done (no checkpoint keeps its generator)."""
+        sampler = super()._get_train_sampler(dataset)
+        if self.rotations > 1:
+            sampler = RotatedSampler(sampler, self.rotations)
+        for _ in range(self.epochs_done):
+            torch.randperm(sampler.num_samples, generator=sampler.generator)
+        return sampler
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the seconds of a part of a step to the log, as `seconds_<phase>`."""
+        begun = self._clock()
+        yield
+        self._metrics["train"][f"seconds_{phase}"].append(self._clock() - begun)
+
+    def _clock(self) -> float:
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def sync(self) -> None:
+        """Give vLLM the weights of this step, if it does not have them; the seconds go into the log."""
+        if self.state.global_step != self._last_loaded_step:
+            self.vllm_generation.sync_weights()
+            self._last_loaded_step = self.state.global_step
+            self._metrics["train"]["seconds_sync"].append(self.vllm_generation.seconds)
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        """The rollouts of a step; the seconds they take are logged, those of the synchronisation with vLLM included."""
+        with self.timed("generation"):
+            if self.use_vllm:
+                self.sync()
+                self.vllm_generation.step = self.state.global_step
+            return super()._generate(prompts)
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: list[str], *args: Any) -> torch.Tensor:
+        """Rewards of all processes' completions, shape (completions, rewards); what tells a collapse is logged on the way."""
+        for column in ("question_id", *(["rotation"] if self.rotations > 1 else [])):
+            self._log_completion_extra(column, [row[column] for row in inputs])
+        given = [
+            read_answer(row["prefill"] + own_words(text), row["options"]).predicted
+            for row, text in zip(inputs, completions, strict=True)
+        ]
+        rewards = super()._calculate_rewards(inputs, prompts, completions, *args)
+        measured = collapse.of_step(self._gathered(given), rewards[:, 0], self.num_generations)
+        for name, value in measured.items():
+            self._metrics["train"][name].append(value)
+        return rewards
+
+    def _gathered(self, values: list[Any]) -> list[Any]:
+        return gather_object(values) if self.accelerator.num_processes > 1 else values
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        before = sum(self._metrics["train"]["seconds_generation"])
+        begun = self._clock()
+        made = super()._generate_and_score_completions(inputs)
+        passed = self._clock() - begun - (sum(self._metrics["train"]["seconds_generation"]) - before)
+        self._metrics["train"]["seconds_log_probabilities"].append(passed)
+        return made
