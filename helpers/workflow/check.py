@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sized
 
 from helpers.evaluation import names
 from helpers.questions.pools import study_pool
@@ -20,10 +21,15 @@ def check(study: Study, here: bool = True) -> str:
     names.check(study)
     training.check(study, here)
     size = f" ({len(study_pool(study))} questions)" if pool_file(study.pool, study.file) else ""
+    arms = f"{_count(study.arms, 'arm')} × {_count(study.seeds, 'seed')}"
     return (
-        f"{study.name}: {study.model.id}, pool {study.pool.source}{size}, {len(study.filters)} filters, "
-        f"{len(study.arms)} arms × {len(study.seeds)} seeds, {len(study.eval.tasks)} benchmarks"
+        f"{study.name}: {study.model.id}, pool {study.pool.source}{size}, {_count(study.filters, 'filter')}, {arms}, "
+        f"{_count(study.eval.tasks, 'benchmark')}"
     )
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def main() -> None:

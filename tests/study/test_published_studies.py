@@ -11,6 +11,7 @@ from helpers.evaluation import task_data
 from helpers.study.schema_eval import GROUPS
 from helpers.study.study import open_study
 from helpers.workflow import graph
+from helpers.workflow.check import check
 
 FOLDER = REPOSITORY / "parameters"
 STUDIES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -43,6 +44,11 @@ def test_the_graph_has_the_jobs_it_should(name, tmp_path, monkeypatch):
                 "eval_untrained": 1, "analysis": 1, "report": 1}  # fmt: skip
     assert {key: int(value) for key, value in counted.items() if key != "total"} == {key: n for key, n in expected.items() if n}
     assert int(counted["total"]) == sum(expected.values())
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_can_start_where_the_machine_fits(name):
+    assert check(open_study(name), here=False).startswith(f"{name}: ")
 
 
 def test_what_the_paper_states():
