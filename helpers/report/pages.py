@@ -138,7 +138,7 @@ def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str
     for row in frame.to_dict("records"):
         told = "".join(f"<br>{html.escape(key)}: <b>{html.escape(_plain(row[key]))}</b>" for key in facts if key in row)
         long = "".join(
-            f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere; word-break: normal">{html.escape(str(row[body]))}</pre>'
+            f'<p>{html.escape(body)}</p><pre style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(str(row[body]))}</pre>'
             for body in bodies
         )
         cells.append(f'<div class="text"><p>{told.removeprefix("<br>")}</p>{long}</div>')
