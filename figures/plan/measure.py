@@ -47,8 +47,6 @@ class Peak(threading.Thread):
 
 
 def main() -> None:
-    if os.environ.get("PLAIN"):  # without the recorded steps of a fixed cache
-        loading.fixed_cache = lambda model: False
     model_id, dtype, prompt_tokens, new = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     tokenizer = loading.load_tokenizer(model_id)
     word = " vitamin"

@@ -3,8 +3,8 @@
 PART is `filter` (answers to pool questions), `score` (benchmark items) or `train` (one GRPO run of the named arms side by side, each in a
 process of its own, on the GPU that is visible). SIDE=4 has four processes filter or score beside each other; BATCH is how many items are scored at once (four at 64 do not fit 80 GB). Rows go to FOLDER/<part>….csv. The study is `small_larger`, cut short; MODEL names another base.
 
-The naive way is one question at a time with plain `generate`, and one run after the other. Loading is not counted; the first batch, in
-which CUDA graphs are recorded, is counted apart, since a whole study pays it once a model.
+The naive way is one question at a time, and one run after the other. Loading is not counted; the first batch is counted apart. The tables of 25
+November 2026 also have rows of transformers with recorded CUDA graphs, which the project no longer uses.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def timed(call):
 
 
 def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
-    """Questions and tokens a second of a filter: the engine as the study uses it, plain `generate`, and one question at a time."""
+    """Questions and tokens a second of a filter: the engine as the study uses it, and one question at a time."""
     pool = pools.load_pool(s.pool, s.file)
     order = pool.sample(frac=1, random_state=0).head(QUESTIONS)
     tokenizer = loading.load_tokenizer(s.model.id)
@@ -100,10 +100,8 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, asked, 128)]
     rows = []
     if loaded.name == "transformers" and NAIVE:
-        ways += [("plain generate, 128 at once", asked.head(256), 128), ("naive: one question at a time", asked.head(NAIVE), 1)]
+        ways += [("naive: one question at a time", asked.head(NAIVE), 1)]
     for way, some, batch in ways:
-        if way.startswith(("plain", "naive")):
-            loading.fixed_cache = lambda model: False
         made, seconds = timed(
             lambda some=some, batch=batch: generate.complete(some, weights, tokenizer, **settings | {"batch_size": batch})
         )
@@ -120,8 +118,6 @@ def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     rows = []
     ways = [("warm-up", BATCH, (64, 64)), (f"as the study does, {BATCH} at once", BATCH, (None, 256))]
     for way, batch, limits in ways + ([("naive: one item at a time", 1, (64, NAIVE))] if NAIVE else []):
-        if batch == 1:
-            loading.fixed_cache = lambda model: False
         for task, limit in zip(s.eval.tasks, limits, strict=True):
             cut = s.model_copy(update={"eval": s.eval.model_copy(update={
                 "batch_size": batch, "generation_batch_size": None, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
@@ -213,8 +209,6 @@ def one(s, folder: Path, arm: str) -> None:
 
 
 def main() -> None:
-    if os.environ.get("PLAIN"):
-        loading.fixed_cache = lambda model: False
     part, folder, *rest = sys.argv[1:]
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)

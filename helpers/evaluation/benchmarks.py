@@ -1,39 +1,37 @@
 """Benchmarks: the tasks of lm-evaluation-harness that a study names, and their data.
 
 A study names the harness's own tasks or those of the project (YAML files in `helpers/evaluation/tasks/`, their
-functions in `helpers/evaluation/task_data.py`). A task may be a group (`mmlu`); its members are called benchmarks
+functions in the modules of this folder). A task may be a group (`mmlu`); its members are called benchmarks
 here. This file knows where their data come from and what decides a score; `helpers/evaluation/scoring.py` scores.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import datasets
 import pandas as pd
 import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
-from helpers.evaluation import task_data
+from helpers.evaluation.documents import question_text
+from helpers.evaluation.samples import read_sample
+from helpers.evaluation.sources import in_mirror, mirror
 from helpers.questions.pools import load_pool, load_starter, study_pool
 from helpers.selection import draws
 from helpers.study.errors import StudyError, nearest
-from helpers.study.files import cache_of, fingerprint, is_current, sha256, write_result
+from helpers.study.files import fingerprint, is_current, sha256, write_result
+from helpers.study.places import TASKS
 from helpers.study.schema import HELD_OUT
 
 if TYPE_CHECKING:
     from helpers.study.schema_eval import Task
     from helpers.study.study import Study
 
-TASKS = Path(__file__).parent / "tasks"
 REASONING = "reasoning"
 # Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
 # project's task for the other form, that form's data set).
@@ -43,31 +41,6 @@ STAND_INS = {
     "medmcqa": ("openlifescienceai/medmcqa/**/*train*", "medmcqa_mirror", "openlifescienceai/medmcqa"),
 }
 SCRIPTS = ("pubmedqa",)  # on the hub a loading script, which `datasets` no longer runs (lm-evaluation-harness#3645)
-
-
-def mirror() -> Path | None:
-    """The folder that OFFLINE_MIRROR names, made absolute; None if it is not set. Raises StudyError if it is no folder."""
-    named = os.environ.get("OFFLINE_MIRROR", "")
-    if named and not Path(named).is_dir():
-        raise StudyError(f"OFFLINE_MIRROR={named}: no such folder; it should hold hub repositories as <folder>/<id>")
-    return Path(named).resolve() if named else None
-
-
-@contextlib.contextmanager
-def in_mirror() -> Iterator[None]:
-    """Have `datasets` find the mirror's folders: the harness names data sets by hub id, which is a path from the mirror."""
-    folder = mirror()
-    if folder is None:
-        yield
-        return
-    os.environ["OFFLINE_MIRROR"] = str(folder)  # absolute, since the working folder changes
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = cache_of(folder)
-    try:
-        with contextlib.chdir(folder):
-            yield
-    finally:
-        datasets.config.HF_DATASETS_CACHE = before
 
 
 def stand_in(name: str) -> str:
@@ -152,7 +125,7 @@ def questions(study: Study) -> pd.DataFrame:
     names = [task.name for task in study.eval.tasks if task.name != HELD_OUT]
     for task in study.eval.tasks:
         if task.sample:
-            task_data.read_sample(study.beside(task.sample))
+            read_sample(study.beside(task.sample))
     if all(name.startswith("starter_") for name in names):
         return _starter_questions(names)
     mark = fingerprint(names, str(mirror()), [sha256(file) for file in sorted(TASKS.glob("*.yaml"))])
@@ -164,7 +137,7 @@ def questions(study: Study) -> pd.DataFrame:
             for name in tqdm(names, desc="benchmarks read", unit="task"):
                 for benchmark, task in members(found, name).items():
                     facts[benchmark] = data_facts(task)
-                    rows += [(name, benchmark, task_data.question_text(doc)) for doc in task.eval_docs]
+                    rows += [(name, benchmark, question_text(doc)) for doc in task.eval_docs]
             write_result(pd.DataFrame(rows, columns=["task", "benchmark", "question"]), path, mark, data=facts)
     return pd.read_parquet(path)
 

@@ -16,9 +16,10 @@ from unittest.mock import patch
 import pandas as pd
 from tqdm import tqdm
 
-from helpers.evaluation import task_data
-from helpers.evaluation.benchmarks import REASONING, data_facts, in_mirror, manager, members, settings
-from helpers.models import engines
+from helpers.evaluation.benchmarks import REASONING, data_facts, manager, members, settings
+from helpers.evaluation.documents import key, options_of, rotate
+from helpers.evaluation.samples import read_sample
+from helpers.evaluation.sources import in_mirror
 from helpers.questions import prompts
 from helpers.questions.text import LETTERS
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
@@ -93,8 +94,10 @@ class _Work:
             path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
             if not is_current(path, mark):
                 if self.harness is None:
+                    from helpers.models.harness_model import HarnessModel
+
                     how = self.study.eval
-                    self.harness = engines.harness(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
+                    self.harness = HarnessModel(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
                 turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
             parts.append(pd.read_parquet(path))
@@ -109,7 +112,7 @@ class _Work:
         if not task.sample:
             return {name: (one, _places(one, chosen["limit"], None)) for name, one in found.items()}
         path = self.study.beside(task.sample)
-        sample = task_data.read_sample(path)
+        sample = read_sample(path)
         if unknown := sorted(set(sample) - set(found)):
             raise StudyError(f"{path}: {unknown[0]!r} is no benchmark of {task.name}; it has {', '.join(found)}")
         return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
@@ -128,15 +131,15 @@ class _Asked(NamedTuple):
         held = task.eval_docs  # asked for once: some tasks filter their whole data set each time
         documents = [held[place] for place in places]
         lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
-        counts = [len(task_data.options_of(doc) or [""]) for doc in documents] if lettered else [1]
+        counts = [len(options_of(doc) or [""]) for doc in documents] if lettered else [1]
         return cls(task, documents, places, max(counts))
 
     def turned(self, by: int) -> _Asked:
         """The same with the options of each document rotated; documents that have no such rotation are left out."""
         if by == 0:
             return self
-        able = [number for number, doc in enumerate(self.documents) if by < len(task_data.options_of(doc))]
-        turned = [task_data.rotate(self.documents[number], by) for number in able]
+        able = [number for number, doc in enumerate(self.documents) if by < len(options_of(doc))]
+        turned = [rotate(self.documents[number], by) for number in able]
         return self._replace(documents=turned, places=[self.places[number] for number in able])
 
 
@@ -148,8 +151,8 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
     held = task.eval_docs
     if sample is None:
         return list(range(min(limit or len(held), len(held))))
-    drawn = [(int(place), key) for place, key in zip(sample["doc_id"], sample["question_id"], strict=True)]
-    kept = [place for place, key in drawn if place < len(held) and task_data.key(held[place]) == key]
+    drawn = [(int(place), identity) for place, identity in zip(sample["doc_id"], sample["question_id"], strict=True)]
+    kept = [place for place, identity in drawn if place < len(held) and key(held[place]) == identity]
     if len(kept) < 0.9 * len(drawn):
         raise StudyError(
             f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "

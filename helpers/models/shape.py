@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from helpers.study.files import StudyError
+from helpers.study.errors import StudyError
 
 MODELS = Path(__file__).with_name("models.yaml")
 GIB = 2**30

@@ -148,7 +148,7 @@ def generation_bytes(model: Shape, at: Precision, sequences: int, prompt: int, n
 
 
 def likelihood_bytes(model: Shape, at: Precision, sequences: int, length: int) -> float:
-    """Bytes of likelihood scoring: one layer's activations over a batch of prompts, or the logits of the answers (`engines.harness`)."""
+    """Bytes of likelihood scoring: one layer's activations over a batch of prompts, or the logits of the answers (`transformers_engine`)."""
     layer = min(sequences * length, max(READ_TOKENS, length)) * (3 * model.intermediate + 2 * model.hidden) * at.compute
     return max(layer, 2 * sequences * ANSWER * model.vocab * at.compute)
 

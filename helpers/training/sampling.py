@@ -170,7 +170,7 @@ def vllm_inside(model: str, train: Train, longest: int, seed: int) -> Iterator[N
     """Within it, TRL makes its vLLM backend as runs side by side need it, which TRL has no options for.
 
     The backend is `Sampler`. A colocated engine gets the run's seed, a port of its own (TRL tries 29500 first), prefix caching, and a
-    cache for twice the rollouts of one step: by default vLLM takes what it measures to be free (`engines._division`).
+    cache for twice the rollouts of one step: by default vLLM takes what it measures to be free (`vllm_engine.division`).
     """
     own = type("Sampler", (Sampler,), {"seed": seed, "merge": train.sync == "merge"})
     with patch.object(grpo_trainer, "VLLMGeneration", own):

@@ -16,8 +16,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY, run
 
-from helpers.evaluation import benchmarks, scoring, task_data
-from helpers.models import loading
+from helpers.evaluation import benchmarks, documents, scoring, sources
+from helpers.models import engines, loading
+from helpers.models.transformers_engine import Transformers
 from helpers.study import files
 from helpers.study.files import StudyError
 from helpers.study.schema_eval import Task
@@ -201,7 +202,7 @@ def scored(tiny, forms, tmp_path, tasks, only=(), ends=()):
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(values))
     study = open_study(str(tmp_path / "one.yaml"))
     calls = []
-    load = lambda: calls.append(1) or loading.load_model("tiny/llama", "float32")  # noqa: E731
+    load = lambda: calls.append(1) or Transformers(engines.Weights("tiny/llama", "float32"))  # noqa: E731
     table = scoring.score(load, loading.load_tokenizer("tiny/llama"), study, "w", tmp_path / "tasks", only, ends)
     return table, len(calls)
 
@@ -241,7 +242,7 @@ def test_a_study_in_which_no_model_writes(tiny, forms, tmp_path):
 
 
 def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
-    key = task_data.key
+    key = documents.key
     rows = [("mmlu_anatomy", i, key(choice(i, "anatomy"))) for i in (1, 4)]
     pd.DataFrame(rows, columns=["benchmark", "doc_id", "question_id"]).to_csv(tmp_path / "s.csv", index=False)
     table, _ = scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv", "rotate": False}])
@@ -327,7 +328,7 @@ def test_a_benchmark_that_is_broken_in_the_mirror_is_told_with_its_cause(tiny, f
 def test_a_mirror_that_is_no_folder_is_one_line(forms, monkeypatch):
     monkeypatch.setenv("OFFLINE_MIRROR", "/nowhere/at/all")
     with pytest.raises(StudyError, match="OFFLINE_MIRROR=/nowhere/at/all: no such folder"):
-        benchmarks.mirror()
+        sources.mirror()
 
 
 def test_stand_ins_where_a_mirror_has_another_form_only(tmp_path, monkeypatch):

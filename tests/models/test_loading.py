@@ -5,8 +5,9 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from helpers.models import generate, loading
-from helpers.study.files import StudyError
+from helpers.models import engines, generate, loading
+from helpers.models.effect import training_effect
+from helpers.study.errors import StudyError
 
 
 def test_a_model_that_is_nowhere_is_one_line(tiny):
@@ -52,10 +53,10 @@ def adapted(tiny, scale):
 
 def test_effect_of_an_adapter(tiny):
     tokenizer = loading.load_tokenizer("tiny/llama")
-    effect = loading.training_effect(adapted(tiny, 0.1), tokenizer, pytest.fail)
+    effect = training_effect(adapted(tiny, 0.1), tokenizer, pytest.fail)
     assert effect["largest_weight"] == pytest.approx(0.1)
     assert effect["largest_logit_change"] > 0
-    assert loading.training_effect(adapted(tiny, 0.0), tokenizer, pytest.fail) == {
+    assert training_effect(adapted(tiny, 0.0), tokenizer, pytest.fail) == {
         "largest_weight": 0.0,
         "largest_logit_change": 0.0,
     }
@@ -76,7 +77,7 @@ def test_effect_of_training_all_parameters(tiny, tmp_path):
         model.lm_head.weight[5] += 0.5
     model.save_pretrained(tmp_path)
     trained = loading.load_model("tiny/llama", "float32", tmp_path, "full")
-    effect = loading.training_effect(trained, tokenizer, lambda: loading.load_model("tiny/llama", "float32"))
+    effect = training_effect(trained, tokenizer, lambda: loading.load_model("tiny/llama", "float32"))
     assert effect["largest_weight"] == pytest.approx(0.5)
     assert effect["largest_logit_change"] > 0
 
@@ -91,47 +92,50 @@ def test_an_adapter_that_is_not_used_is_an_error(tiny):
     model = adapted(tiny, 0.1)
     model.base_model.disable_adapter_layers()
     with pytest.raises(StudyError, match="the logits are the same: they are not used"):
-        loading.training_effect(model, loading.load_tokenizer("tiny/llama"), pytest.fail)
+        training_effect(model, loading.load_tokenizer("tiny/llama"), pytest.fail)
 
 
-def completions(tiny, prompts, **settings):
-    table = pd.DataFrame({"question_id": [str(i) for i in range(len(prompts))], "prompt": prompts})
-    calls = []
+@pytest.fixture
+def completions(monkeypatch):
+    """Complete prompts with the tiny model: the completions, and how often the engine was loaded for them."""
+    calls, load = [], engines.load
+    monkeypatch.setattr(engines, "load", lambda *given: calls.append(1) or load(*given))
 
-    def model():
-        calls.append(1)
-        return loading.load_model("tiny/llama", "float32")
+    def complete(prompts, **settings):
+        calls.clear()
+        table = pd.DataFrame({"question_id": [str(i) for i in range(len(prompts))], "prompt": prompts})
+        weights = engines.Weights("tiny/llama", "float32")
+        return generate.complete(table, weights, loading.load_tokenizer("tiny/llama"), max_new_tokens=6, **settings), len(calls)
 
-    made = generate.complete(table, model, loading.load_tokenizer("tiny/llama"), max_new_tokens=6, **settings)
-    return made, len(calls)
+    return complete
 
 
 PROMPTS = ["User: a", "A much longer question than the others, which comes first", "User: b", "c?"]
 
 
-def test_batches_give_what_single_prompts_give_in_the_order_asked(tiny):
-    batched, _ = completions(tiny, PROMPTS, batch_size=4)
-    single, _ = completions(tiny, PROMPTS, batch_size=1)
+def test_batches_give_what_single_prompts_give_in_the_order_of_the_prompts(completions):
+    batched, _ = completions(PROMPTS, batch_size=4)
+    single, _ = completions(PROMPTS, batch_size=1)
     pd.testing.assert_frame_equal(batched, single)
     assert batched["question_id"].tolist() == ["0", "1", "2", "3"]
     assert set(batched["finish_reason"]) <= {"stop", "length"}
 
 
-def test_finished_batches_are_read_back(tiny, tmp_path):
-    first, loaded = completions(tiny, PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
+def test_finished_batches_are_read_back(completions, tmp_path):
+    first, loaded = completions(PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
     assert loaded == 1
     assert len(first) == 8
-    again, loaded = completions(tiny, PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
+    again, loaded = completions(PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
     assert loaded == 0
     pd.testing.assert_frame_equal(first, again)
     next(tmp_path.glob("*.parquet")).unlink()
-    resumed, loaded = completions(tiny, PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
+    resumed, loaded = completions(PROMPTS, batch_size=2, parts=tmp_path, temperature=1.0, samples=2)
     assert loaded == 1
     pd.testing.assert_frame_equal(first, resumed)
 
 
-def test_an_end_token_ends_a_completion(tiny):
+def test_an_end_token_ends_a_completion(completions):
     inputs = loading.load_tokenizer("tiny/llama")(["User: a"], return_tensors="pt")
     first = loading.load_model("tiny/llama", "float32").generate(**inputs, max_new_tokens=1, do_sample=False)[0, -1].item()
-    ended, _ = completions(tiny, ["User: a"], end_tokens=[first])
+    ended, _ = completions(["User: a"], end_tokens=[first])
     assert (ended["finish_reason"][0], ended["n_tokens"][0]) == ("stop", 1)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from helpers.evaluation import task_data
+from helpers.evaluation import samples
 from helpers.study.schema_eval import GROUPS
 from helpers.study.study import open_study
 from helpers.workflow import graph
@@ -119,7 +119,7 @@ def test_models_of_the_small_studies_can_be_had_without_a_hub():
 
 
 def test_the_fixed_sample():
-    sample = task_data.read_sample(FOLDER / "samples" / "mmlu_pro_560.csv")
+    sample = samples.read_sample(FOLDER / "samples" / "mmlu_pro_560.csv")
     assert len(sample) == 14
     assert sum(map(len, sample.values())) == 560
 

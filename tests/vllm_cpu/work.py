@@ -1,6 +1,6 @@
 """What the tests of the two engines have done in processes of their own: vLLM binds a process's threads to cores.
 
-`python tests/vllm_cpu/work.py answer|score ENGINE FOLDER [adapter]`, `… train FOLDER`, `… colocate FOLDER`.
+`python tests/vllm_cpu/work.py answer|score ENGINE FOLDER [adapter]`, `… gaps FOLDER [adapter]`, `… train FOLDER`, `… colocate FOLDER`.
 """
 
 import json
@@ -46,7 +46,7 @@ def asked(tokenizer) -> pd.DataFrame:
 
 
 def answer(engine: str, folder: Path, adapter: Path | None) -> None:
-    """Greedy answers, with the two best tokens at each place, and the seconds they took."""
+    """Greedy answers and the seconds they took."""
     from helpers.models import engines, generate, loading
 
     weights = engines.Weights(MODEL, DTYPE, adapter, length=1024)
@@ -54,14 +54,31 @@ def answer(engine: str, folder: Path, adapter: Path | None) -> None:
     prompts = asked(tokenizer)
     loaded = engines.load(weights, engine)
     started = time.perf_counter()
-    made = generate.complete(prompts, weights, tokenizer, max_new_tokens=TOKENS, batch_size=32, engine=engine, likely=2)
+    made = generate.complete(prompts, weights, tokenizer, max_new_tokens=TOKENS, batch_size=32, engine=engine)
     seconds = time.perf_counter() - started
-    assert engines.load(weights, engine) is loaded  # one model for all that is asked
-    effect = {}
-    if adapter:
-        effect = loaded.effect(tokenizer)
+    assert engines.load(weights, engine) is loaded  # one model for everything
+    effect = loaded.effect(tokenizer) if adapter else {}
     made.to_pickle(folder / "answers.pkl")
     (folder / "answers.json").write_text(json.dumps({"tokens": int(made["n_tokens"].sum()), "seconds": seconds, **effect}))
+
+
+def gaps(folder: Path, adapter: Path | None) -> None:
+    """Where two engines' answers part: transformers' log-probabilities of the two tokens, and how far they are from each other."""
+    from helpers.models import engines, loading
+
+    tokenizer = loading.load_tokenizer(MODEL)
+    reader = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=1024), "transformers")
+    prompt_of = asked(tokenizer).set_index("question_id")["prompt"]
+    found = []
+    for identity, *texts in json.loads((folder / "different.json").read_text()):
+        prompt, one, other = (
+            tokenizer(text, add_special_tokens=bool(n == 0))["input_ids"] for n, text in enumerate([prompt_of[identity], *texts])
+        )
+        place = next(i for i, (a, b) in enumerate(zip([*one, None], [*other, None], strict=False)) if a != b)
+        ends = [tokens[place] if place < len(tokens) else tokenizer.eos_token_id for tokens in (one, other)]
+        (a, _), (b, _) = reader.read([([*prompt, *one[:place]], [token]) for token in ends], 2)
+        found.append(abs(a - b))
+    (folder / "gaps.json").write_text(json.dumps(found))
 
 
 def score(engine: str, folder: Path, adapter: Path | None) -> None:
@@ -109,6 +126,8 @@ def main() -> None:
         made = trainer(Path(rest[0]), 2, "vllm")
         made.train()
         print("steps made:", made.state.global_step)
+    elif what == "gaps":
+        gaps(Path(rest[0]), Path(rest[1]) if rest[1:] else None)
     else:
         engine, folder, *adapter = rest
         {"answer": answer, "score": score}[what](engine, Path(folder), Path(adapter[0]) if adapter else None)

@@ -9,81 +9,12 @@ import datasets
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY
+from layouts import ABCD, DOCUMENTS, TEN
 
-from helpers.evaluation import task_data
+from helpers.evaluation import documents, judging, reasoning, sources
 from helpers.questions.pools import load_starter
-from helpers.questions.text import question_id
-from helpers.study.files import StudyError
-
-ABCD = {"A": "aspirin", "B": "biotin", "C": "codeine", "D": "digoxin"}
-TEN = {letter: f"option {letter.lower()}" for letter in "ABCDEFGHIJ"}
-DOCUMENTS = {  # every layout, right answer: the third option
-    "mmlu": {"question": "Which?", "subject": "anatomy", "choices": list(ABCD.values()), "answer": 2},
-    "cmmlu": {"Question": "哪个？", **ABCD, "Answer": "C"},
-    "medmcqa": {"question": "Which?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 2},
-    "medqa": {"sent1": "Which?", "sent2": "", "ending0": "a", "ending1": "b", "ending2": "c", "ending3": "d", "label": 2},
-    "gbaker": {"question": "Which?", "answer": "codeine", "options": ABCD, "answer_idx": "C"},
-    "mmlu_pro": {"question": "Which?", "options": list(TEN.values()), "answer": "C", "answer_index": 2},
-    "medxpertqa": {"question": "Which?\nAnswer Choices: (A) option a (B) option b", "options": TEN, "label": "C"},
-    "medbullets": {"question": "Which?", "options": {**ABCD, "E": None}, "answer": "codeine", "answer_idx": "C"},
-    "starter": {"question": "Which?", "options": ["a", "b", "c", "d"], "answer": "C", "target": 2},
-}
-PUBMEDQA = {"QUESTION": "Does it?", "CONTEXTS": ["One.", "Two."], "final_decision": "yes"}
-GSM8K = {"question": "2 + 2?", "options": [], "answer": "4"}
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_rotation_moves_the_right_answer_along_and_comes_full_circle(name):
-    doc = DOCUMENTS[name]
-    options, right = task_data.options_of(doc), task_data.options_of(doc)[2]
-    assert task_data.answer_of(doc) == 2
-    assert task_data.rotate(doc, 0) == doc
-    turned = doc
-    for turn in range(1, len(options) + 1):
-        turned = task_data.rotate(turned, 1)
-        assert turned == task_data.rotate(doc, turn)
-        assert task_data.answer_of(turned) == (2 + turn) % len(options)
-        assert task_data.options_of(turned)[task_data.answer_of(turned)] == right
-        assert task_data.question_text(turned) == task_data.question_text(doc)
-    assert turned == doc
-    assert task_data.rotate(doc, 1) != doc
-
-
-def test_a_rotation_keeps_every_name_of_the_answer_in_step():
-    turned = task_data.rotate(DOCUMENTS["mmlu_pro"], 9)
-    assert (turned["answer"], turned["answer_index"], turned["options"][0]) == ("B", 1, "option b")
-    assert task_data.rotate(DOCUMENTS["starter"], 1)["target"] == 3
-    assert task_data.rotate(DOCUMENTS["medbullets"], 1)["options"] == {
-        "A": "digoxin", "B": "aspirin", "C": "biotin", "D": "codeine", "E": None}  # fmt: skip
-
-
-@pytest.mark.parametrize("doc", [PUBMEDQA, GSM8K])
-def test_what_is_no_lettered_choice_has_no_options_and_is_not_rotated(doc):
-    assert task_data.options_of(doc) is None
-    assert task_data.answer_of(doc) is None
-    with pytest.raises(StudyError, match="no choice between lettered options"):
-        task_data.rotate(doc, 1)
-
-
-def test_a_filled_in_prompt_is_not_rotated():
-    with pytest.raises(StudyError, match="reasoning mode"):
-        task_data.rotate(DOCUMENTS["starter"] | {"prompt": "Which?\nA. a"}, 1)
-
-
-@pytest.mark.parametrize("change", [{"answer_idx": "E"}, {"answer_idx": ""}, {"answer_idx": None}, {"answer_idx": "AB"}])
-def test_an_answer_that_names_no_option_is_told(change):
-    with pytest.raises(StudyError, match="names none of its 4 options"):
-        task_data.answer_of(DOCUMENTS["medbullets"] | change)
-
-
-def test_the_bare_question_of_every_layout():
-    texts = {name: task_data.question_text(doc) for name, doc in DOCUMENTS.items()}
-    assert set(texts.values()) == {"Which?", "哪个？"}
-    assert task_data.question_text(PUBMEDQA) == "Does it?"
-    with pytest.raises(StudyError, match="without a question; its columns are text"):
-        task_data.question_text({"text": "?"})
-
+from helpers.study.errors import StudyError
+from helpers.study.places import TASKS
 
 # Loading, through the harness, from a mirror of a few rows
 
@@ -127,7 +58,7 @@ def manager():
 
     def make(**metadata):
         metadata = {"prompt": prompt, "model": "any"} | metadata
-        return TaskManager(include_path=str(task_data.TASKS), include_defaults=False, metadata=metadata)
+        return TaskManager(include_path=str(TASKS), include_defaults=False, metadata=metadata)
 
     return make
 
@@ -147,7 +78,7 @@ def request(task, position=0, shots=0):
 def test_every_task_file_names_functions_that_exist_and_a_version(manager):
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    files = sorted(task_data.TASKS.glob("[!_]*.yaml"))
+    files = sorted(TASKS.glob("[!_]*.yaml"))
     names = {load_yaml(path).get("task", "") if "group" not in load_yaml(path) else load_yaml(path)["group"] for path in files}
     assert names == {path.stem for path in files}
     assert names <= set(manager().all_tasks)
@@ -184,7 +115,7 @@ def test_the_group_of_mmlu_pro_likelihood_holds_the_subjects_of_mmlu_pro():
     from lm_eval.tasks._yaml_loader import load_yaml
 
     theirs = load_yaml(f"{tasks.__path__[0]}/mmlu_pro/_mmlu_pro.yaml")["task"]
-    ours = load_yaml(task_data.TASKS / "mmlu_pro_likelihood.yaml")["task"]
+    ours = load_yaml(TASKS / "mmlu_pro_likelihood.yaml")["task"]
     assert ours == [name.replace("mmlu_pro_", "mmlu_pro_likelihood_") for name in theirs]
 
 
@@ -214,19 +145,19 @@ def test_medbullets_without_a_mirror_is_its_authors_file(mirror, monkeypatch):
         "op5": f"link,question,opa,opb,opc,opd,ope,answer_idx,answer,explanation\n{row},ether,E,ether,So.\n{row},,D,digoxin,So.\n",
     }.items():
         (mirror / f"{name}.csv").write_text(text)
-    monkeypatch.setattr(task_data, "MEDBULLETS", f"{mirror}/{{config}}.csv")
-    (four,) = task_data.medbullets("op4")["test"].to_list()
+    monkeypatch.setattr(sources, "MEDBULLETS", f"{mirror}/{{config}}.csv")
+    (four,) = sources.medbullets("op4")["test"].to_list()
     options = {"A": "None", "B": "biotin", "C": "codeine", "D": "digoxin"}
     assert four == {"question": "Which?", "options": options, "answer": "None", "answer_idx": "A"}
-    five = task_data.medbullets("op5")["test"].to_list()
-    assert [task_data.options_of(doc) for doc in five] == [[*options.values(), "ether"], [*options.values()]]
-    assert [task_data.answer_of(doc) for doc in five] == [4, 3]
+    five = sources.medbullets("op5")["test"].to_list()
+    assert [documents.options_of(doc) for doc in five] == [[*options.values(), "ether"], [*options.values()]]
+    assert [documents.answer_of(doc) for doc in five] == [4, 3]
 
 
 def test_medbullets_that_cannot_be_had_is_one_line(mirror, monkeypatch):
-    monkeypatch.setattr(task_data, "MEDBULLETS", f"{mirror}/nowhere_{{config}}.csv")
+    monkeypatch.setattr(sources, "MEDBULLETS", f"{mirror}/nowhere_{{config}}.csv")
     with pytest.raises(StudyError, match="medbullets: not in OFFLINE_MIRROR=.*nowhere_op4.csv cannot be had.*leave out medbullets_op4") as raised:  # fmt: skip
-        task_data.medbullets("op4")
+        sources.medbullets("op4")
     assert "\n" not in str(raised.value)
 
 
@@ -248,7 +179,7 @@ def test_the_stand_ins_print_what_the_harness_prints(mirror, manager):
 
 
 def test_pubmedqa_is_the_official_test_and_nothing_else(mirror, manager):
-    ids = pd.read_csv(task_data.TASKS / "pubmedqa_test_ids.csv")["pubid"].tolist()
+    ids = pd.read_csv(TASKS / "pubmedqa_test_ids.csv")["pubid"].tolist()
     assert len(set(ids)) == 500
     row = {"question": "Does it?", "context": {"contexts": ["One.", "Two."]}, "final_decision": "maybe"}
     write(mirror / "qiaojin/PubMedQA", "pqa_labeled", "train", [row | {"pubid": n} for n in [1, *ids[::-1]]])
@@ -287,7 +218,7 @@ def test_reasoning_mode_on_medqa_and_a_held_out_part_of_the_pool(mirror, manager
 
 
 def test_reasoning_mode_takes_the_medical_subjects_of_mmlu_in_turn(mirror, manager):
-    for number, subject in enumerate(task_data.MEDICAL_SUBJECTS):
+    for number, subject in enumerate(reasoning.MEDICAL_SUBJECTS):
         rows = [
             {"question": f"{subject} {n}?", "subject": "", "choices": ["a", "b", "c", "d"], "answer": n}
             for n in range(1 + number % 3)
@@ -295,8 +226,8 @@ def test_reasoning_mode_takes_the_medical_subjects_of_mmlu_in_turn(mirror, manag
         write(mirror / "cais/mmlu", subject, "test", rows)
     task = one(manager(), "mmlu_medical_reasoning")
     subjects = [doc["subject"] for doc in task.eval_docs]
-    assert tuple(subjects[:9]) == task_data.MEDICAL_SUBJECTS
-    assert Counter(subjects) == {subject: 1 + n % 3 for n, subject in enumerate(task_data.MEDICAL_SUBJECTS)}
+    assert tuple(subjects[:9]) == reasoning.MEDICAL_SUBJECTS
+    assert Counter(subjects) == {subject: 1 + n % 3 for n, subject in enumerate(reasoning.MEDICAL_SUBJECTS)}
     assert len({doc["item_id"] for doc in task.eval_docs}) == len(subjects) == 18
     assert {(doc["item_id"].split("-")[1], doc["answer"]) for doc in task.eval_docs} == {("0", "A"), ("1", "B"), ("2", "C")}
     check_reasoning(task, "anatomy 0?\nA. a\nB. b\nC. c\nD. d", "A", ["a", "b", "c", "d"])
@@ -315,94 +246,32 @@ def test_reasoning_mode_on_gsm8k_compares_numbers(mirror, manager):
 def test_rows_are_those_of_the_file_as_it_is_now_and_of_this_mirror(mirror, monkeypatch):
     def written(place, count):
         write(place / "openai/gsm8k", "main", "test", [{"question": str(n), "answer": "#### 1"} for n in range(count)])
-        return len(task_data.load("openai/gsm8k", "main", "test"))
+        return len(sources.load("openai/gsm8k", "main", "test"))
 
     assert written(mirror, 1) == 1
     (mirror / "openai/gsm8k/README.md").unlink()
     assert written(mirror, 2) == 2
     monkeypatch.setenv("OFFLINE_MIRROR", str(mirror.parent / "other"))
     assert written(mirror.parent / "other", 3) == 3
-    assert len(task_data.load("openai/gsm8k", "main", "test")) == 3
+    assert len(sources.load("openai/gsm8k", "main", "test")) == 3
 
 
 def test_a_mirror_whose_data_set_is_broken_is_told_in_one_line(mirror):
     write(mirror / "openai/gsm8k", "main", "test", [{"question": "?", "answer": "#### 1"}])
     (mirror / "openai/gsm8k/main/test.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(StudyError, match="openai/gsm8k: split 'test' of 'main' not had from") as told:
-        task_data.load("openai/gsm8k", "main", "test")
+        sources.load("openai/gsm8k", "main", "test")
     assert "\n" not in str(told.value)
 
 
 def test_starter_set_keeps_its_subjects_apart():
-    chinese = task_data.starter_set("chinese", "medical")["test"]
+    chinese = sources.starter_set("chinese", "medical")["test"]
     assert len(chinese) == (load_starter("chinese")["subject_group"] == "medical").sum()
     doc = chinese[0]
-    assert task_data.options_of(doc)[doc["target"]] == task_data.options_of(doc)[task_data.answer_of(doc)]
+    assert documents.options_of(doc)[doc["target"]] == documents.options_of(doc)[documents.answer_of(doc)]
 
 
 def test_same_number():
-    assert task_data.same_number({"answer": "1200"}, ["$1,200."]) == {"exact_match": 1.0}
-    assert task_data.same_number({"answer": "1200"}, ["12"]) == {"exact_match": 0.0}
-    assert task_data.same_number({"answer": "1200"}, ["[invalid]"]) == {"exact_match": 0.0}
-
-
-# A fixed sample
-
-
-def benchmarks(**sizes):
-    return {name: [{"question": f"{name} {n}?"} for n in range(size)] for name, size in sizes.items()}
-
-
-def test_a_sample_is_proportional_and_leaves_no_benchmark_out():
-    documents = benchmarks(large=600, middle=300, small=99, tiny=1)
-    sample = task_data.draw_sample(documents, 10, seed=0)
-    assert sample["benchmark"].value_counts().to_dict() == {"large": 5, "middle": 3, "small": 1, "tiny": 1}
-    assert not sample.duplicated(["benchmark", "doc_id"]).any()
-    assert all(question_id(documents[row.benchmark][row.doc_id]["question"]) == row.question_id for row in sample.itertuples())
-    assert sample.equals(task_data.draw_sample(dict(reversed(documents.items())), 10, seed=0))
-    assert not sample.equals(task_data.draw_sample(documents, 10, seed=1))
-    assert len(task_data.draw_sample(documents, 1000, seed=0)) == 1000
-    for items in (3, 1001):
-        with pytest.raises(StudyError, match="it should be 4"):
-            task_data.draw_sample(documents, items, seed=0)
-
-
-def test_a_sample_is_read_back_sorted_and_knows_its_questions(tmp_path):
-    documents = benchmarks(one=30, two=20)
-    drawn = task_data.draw_sample(documents, 10, seed=0)
-    drawn.sample(frac=1, random_state=0).to_csv(tmp_path / "sample.csv", index=False)
-    sample = task_data.read_sample(tmp_path / "sample.csv")
-    assert list(sample) == ["one", "two"]
-    for name, part in drawn.groupby("benchmark"):
-        assert sample[name].equals(part[["doc_id", "question_id"]].reset_index(drop=True))
-    place, drawn_id = sample["one"].iloc[0]
-    assert task_data.key(documents["one"][place]) == drawn_id
-    assert task_data.key({"question": "corrected?"}) != drawn_id
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("benchmark,question_id\na,1\n", "column 'doc_id' is missing"),
-        ("benchmark,doc_id,question_id\n", "the sample is empty"),
-        ("", "cannot be read as CSV"),
-        ("benchmark,doc_id,question_id\na,1,x\na,1,y\n", "a doc_id 1 stands twice"),
-        ("benchmark,doc_id,question_id\na,1,x\na,-1,y\n", "line 3: doc_id '-1' should be a position"),
-        ("benchmark,doc_id,question_id\na,1.5,x\n", "line 2: doc_id '1.5' should be a position"),
-    ],
-)
-def test_a_broken_sample_is_told_in_one_line(tmp_path, text, told):
-    (tmp_path / "sample.csv").write_text(text)
-    with pytest.raises(StudyError, match=told) as error:
-        task_data.read_sample(tmp_path / "sample.csv")
-    assert "\n" not in str(error.value)
-    with pytest.raises(StudyError, match="no such sample"):
-        task_data.read_sample(tmp_path / "none.csv")
-
-
-def test_the_stored_sample_of_mmlu_pro():
-    sample = task_data.read_sample(REPOSITORY / "parameters" / "samples" / "mmlu_pro_560.csv")
-    assert sum(map(len, sample.values())) == 560
-    assert len(sample) == 14
-    assert all(name.startswith("mmlu_pro_") for name in sample)
-    assert (len(sample["mmlu_pro_math"]), len(sample["mmlu_pro_history"])) == (63, 18)
+    assert judging.same_number({"answer": "1200"}, ["$1,200."]) == {"exact_match": 1.0}
+    assert judging.same_number({"answer": "1200"}, ["12"]) == {"exact_match": 0.0}
+    assert judging.same_number({"answer": "1200"}, ["[invalid]"]) == {"exact_match": 0.0}

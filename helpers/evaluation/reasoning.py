@@ -1,0 +1,86 @@
+"""Reasoning mode: the study's training prompt, filled in while a task loads, and the reading of what the model writes.
+
+The prompt's settings and the model come with the task manager's metadata.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+import datasets
+
+from helpers.evaluation.documents import Document, answer_of, options_of, question_text
+from helpers.evaluation.sources import load, starter_documents
+from helpers.questions import prompts
+from helpers.questions.text import LETTERS
+from helpers.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MEDICAL_SUBJECTS = (
+    "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine",
+    "high_school_biology", "nutrition", "virology")  # fmt: skip
+
+
+def reasoning_set(name: str, prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """Starter questions with the study's training prompt, rendered for `model`'s tokenizer."""
+    return _rendered(starter_documents(name, None), prompt, model)
+
+
+def medqa_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """MedQA test, item_id as in `medqa_4options`: the position."""
+    rows = enumerate(load("GBaker/MedQA-USMLE-4-options", None, "test"))
+    return _rendered([_plain(str(n), row, str(row["meta_info"] or "")) for n, row in rows], prompt, model)
+
+
+def mmlu_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """The nine medical subjects of MMLU in turn (a question of each, then the next of each), so that a limit takes from all."""
+    parts = [
+        [_plain(f"{subject}-{n}", row, subject) for n, row in enumerate(load("cais/mmlu", subject, "test"))]
+        for subject in MEDICAL_SUBJECTS
+    ]
+    return _rendered([row for row in chain.from_iterable(zip_longest(*parts)) if row is not None], prompt, model)
+
+
+def gsm8k_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """GSM8K test; the answer is the number after ####."""
+    rows = [
+        {"item_id": str(n), "question": row["question"], "options": [], "answer": prompts.number(row["answer"].split("####")[-1]),
+         "subject": ""}
+        for n, row in enumerate(load("openai/gsm8k", "main", "test"))
+    ]  # fmt: skip
+    return _rendered(rows, prompt, model)
+
+
+def held_out_set(
+    prompt: dict[str, Any], model: str | None, held_out: Iterable[Document] | None = None, **_: Any
+) -> dict[str, datasets.Dataset]:
+    """Questions of the pool that no arm trains on. held_out: question_id, question, options, answer and topic of each."""
+    rows = [
+        {"item_id": row["question_id"], "question": row["question"], "options": list(row["options"]), "answer": row["answer"],
+         "subject": str(row.get("topic") or "")}
+        for row in held_out or []
+    ]  # fmt: skip
+    if not rows:
+        raise StudyError("pool_held_out: no question is held out; set split.held_out to how many, or leave the task out")
+    return _rendered(rows, prompt, model)
+
+
+def _plain(item_id: str, doc: Document, subject: str) -> Document:
+    return {"item_id": item_id, "question": question_text(doc), "options": options_of(doc), "answer": LETTERS[answer_of(doc)],
+            "subject": subject}  # fmt: skip
+
+
+def _rendered(documents: list[Document], prompt: dict[str, Any], model: str | None) -> dict[str, datasets.Dataset]:
+    """The documents with their prompts; without a model, for one who only reads the questions, the prompts are left empty."""
+    from helpers.models.loading import load_tokenizer
+    from helpers.study.schema import Prompt
+
+    settings = Prompt.model_validate(prompt)
+    tokenizer = load_tokenizer(model) if model else None
+    for row in documents:
+        row["prompt"] = prompts.render(row["question"], row["options"], settings, tokenizer) if model else ""
+        row["prefill"] = settings.prefill
+    return {"test": datasets.Dataset.from_list(documents)}

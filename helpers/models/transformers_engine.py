@@ -1,0 +1,115 @@
+"""The engine that runs a model in transformers: greedy or sampled completions, and log-likelihoods of given answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from helpers.models import loading, shape
+from helpers.models.effect import training_effect
+from helpers.models.engines import Pair, Sampling, Weights, end_of_text
+
+
+class Transformers:
+    """A transformers model: one named by its weights, which is loaded, or one that is there (`model`)."""
+
+    name = reads = "transformers"
+
+    def __init__(self, weights: Weights | None = None, model: Any = None) -> None:
+        self.weights = weights
+        self.model = loading.load_model(weights.model, weights.dtype, weights.trained, weights.method) if model is None else model
+
+    @property
+    def room(self) -> int:
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", 2048)
+
+    def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+        return end_of_text(self.model.generation_config, tokenizer)
+
+    @torch.inference_mode()
+    def write(
+        self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    ) -> list[list[int]]:
+        """Complete a batch, padded on the left. One generator, seeded with the first seed, draws for the whole batch."""
+        torch.manual_seed(seeds[0])
+        width, pad, device = max(map(len, prompts)), tokenizer.pad_token_id, self.model.device
+        drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
+        stops = {"stop_strings": list(sampling.stops), "tokenizer": tokenizer} if sampling.stops else {}
+        written = self.model.generate(
+            input_ids=torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=device),
+            attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device),
+            max_new_tokens=sampling.limit,
+            do_sample=bool(sampling.temperature),
+            repetition_penalty=1.0,  # some models have another default, which rollouts do not use
+            pad_token_id=pad,
+            eos_token_id=list(sampling.ends),
+            **drawn,
+            **stops,
+        )
+        return [_to_the_end(row, sampling.ends) for row in written[:, width:].tolist()]
+
+    @torch.inference_mode()
+    def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
+        """Log-likelihoods as lm-evaluation-harness computes them; `batch_size` texts at once, or fewer if they are long.
+
+        Answers that differ in their last token only share a reading, so the letters of an item cost one. Prompts that are too long are
+        truncated on the left.
+        """
+        sharing: dict[tuple[int, ...], list[int]] = {}
+        for place, (prompt, answer) in enumerate(pairs):
+            sharing.setdefault((*prompt, *answer[:-1])[-self.room :], []).append(place)
+        longest = max((len(answer) for _, answer in pairs), default=0)
+        found: dict[int, tuple[float, bool]] = {}
+        for texts in _batches(sorted(sharing, key=lambda text: (-len(text), text)), batch_size):
+            logits = self._last_logits(texts, longest).log_softmax(-1)
+            places = [place for text in texts for place in sharing[text]]
+            rows = torch.tensor([row for row, text in enumerate(texts) for _ in sharing[text]])
+            answers = torch.tensor([[-1] * (longest - len(pairs[place][1])) + pairs[place][1] for place in places])
+            rows, answers = rows.to(logits.device), answers.to(logits.device)
+            given = answers >= 0
+            values = logits[rows[:, None], torch.arange(longest, device=rows.device), answers.clamp(min=0)] * given
+            greedy = ((logits.argmax(-1)[rows] == answers) | ~given).all(-1)
+            found |= dict(zip(places, zip(values.sum(-1).tolist(), greedy.tolist(), strict=True), strict=True))
+        return [found[place] for place in range(len(pairs))]
+
+    def _last_logits(self, texts: list[tuple[int, ...]], longest: int) -> torch.Tensor:
+        """Logits of shape (texts, longest, vocabulary) at each text's last `longest` places.
+
+        The output layer computes no others: those of 64 whole prompts of 460 tokens take 17 GB with 152,000 words (figures/DIARY.md).
+        """
+        width, device = max(map(len, texts)), self.model.device
+        ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=device)
+        ends = torch.tensor([len(text) for text in texts], device=device)
+        places = (ends[:, None] - longest + torch.arange(longest, device=device)).clamp(min=0)
+        rows = torch.arange(len(texts), device=device)[:, None]
+        layer = self.model.get_output_embeddings()
+        hook = layer.register_forward_pre_hook(lambda _, given: (given[0][rows, places],))
+        try:
+            return self.model(input_ids=ids, use_cache=False).logits
+        finally:
+            hook.remove()
+
+    def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
+        """What training changed (`effect.training_effect`). Raises StudyError if the trained weights are not used."""
+        return training_effect(self.model, tokenizer, lambda: loading.load_model(self.weights.model, self.weights.dtype))
+
+
+def _to_the_end(tokens: list[int], ends: tuple[int, ...]) -> list[int]:
+    """The tokens up to the first one that ends a completion, that one included.
+
+    >>> _to_the_end([5, 6, 0, 0], (0,))
+    [5, 6, 0]
+    """
+    return next((tokens[: place + 1] for place, token in enumerate(tokens) if token in ends), tokens)
+
+
+def _batches(texts: list[tuple[int, ...]], batch_size: int) -> Iterator[list[tuple[int, ...]]]:
+    """Texts in batches, the longest first. A batch of long ones is smaller: no more than `shape.READ_TOKENS` tokens, with padding."""
+    start = 0
+    while start < len(texts):
+        rows = max(1, min(batch_size, shape.READ_TOKENS // len(texts[start])))
+        yield texts[start : start + rows]
+        start += rows
