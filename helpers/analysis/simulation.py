@@ -1,25 +1,20 @@
-"""Scores whose truth is known, and how intervals and tests do on them: `python -m helpers.analysis.simulation` makes the published table.
+"""Scores whose truth is known, and what intervals and tests say of them; `helpers/analysis/validation.py` makes a table of it.
 
 A simulated arm changes some answers of the untrained model: a gain where it was wrong, a loss where it was right, so
-many that `discordant` of the items differ and the true mean difference is `effect`, moved in each run by the run's own
-luck (a normal draw with `seed_sd`). Whether an item changes is partly the item's own: with `alike` of 1 every run changes the same
+many that `discordant` of the items differ and the true mean difference is `effect`, moved in each run by the noise of that run
+(a normal draw with `seed_sd`). Whether an item changes is partly a property of the item: with `alike` of 1 every run changes the same
 items. Items may also come in subjects that gain or lose together, the same for all runs (`subject_sd`).
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from helpers.analysis import intervals, power
-from helpers.study.files import write_table
 
-RESULT = Path(__file__).resolve().parents[2] / "figures" / "validation" / "validation.csv"
 RIGHT = 0.6  # accuracy of the simulated untrained model
 SUBJECTS = 20
 FAMILY = 10  # comparisons in one table, for Holm's correction
@@ -114,12 +109,6 @@ def plane(world: World, rng: np.random.Generator, resamples: int) -> tuple[bool,
     return intervals.inside(truth, (x.centre, y.centre), shape), _covers(intervals.interval(x), float(truth[0]))
 
 
-METHODS = {
-    1: {"test": "McNemar's exact test", "interval": "Agresti and Min", "bootstrap": "paired bootstrap"},
-    3: {"test": "test over items and seeds", "interval": "interval over items and seeds", "bootstrap": "hierarchical bootstrap"},
-}
-
-
 def promised(world: World) -> float:
     """The power function's promise for the comparison with the untrained model."""
     if world.seeds == 1:
@@ -131,103 +120,53 @@ def promised(world: World) -> float:
     return power.seeds_power(world.effect, world.items, world.seeds, parts)
 
 
-def check(world: World, rng: np.random.Generator, sims: int, resamples: int) -> list[dict[str, object]]:
-    """How each method did on `sims` simulated comparisons: rows of the published table."""
-    runs = pd.DataFrame([one(world, rng, resamples) for _ in range(sims)]).mean()
-    names = METHODS[min(world.seeds, 3)]
-    alike = (
-        "none" if not world.subject_sd else "within the benchmark's subjects" if world.subjects_fixed else "within drawn subjects"
+class Draws(NamedTuple):
+    """What is true of two simulated arms that are trained with several seeds.
+
+    effect: of the second minus the first. draw_sd: of what the draw of questions does to a run. correlation: of that between the arms of
+    one seed, which share the draw's order of the pool. fixed: all seeds of an arm are trained on one draw. Others as in `World`.
+    """
+
+    items: int = 1273
+    seeds: int = 3
+    effect: float = 0.0
+    draw_sd: float = 0.01
+    correlation: float = 0.0
+    fixed: bool = False
+    seed_sd: float = 0.005
+    alike: float = 0.3
+    discordant: float = 0.12
+
+
+def two_arms(world: Draws, rng: np.random.Generator) -> tuple[intervals.Runs, intervals.Runs]:
+    """Scores of two arms of one study, each of shape (seeds, items), run k of both with seed k."""
+    right = rng.random(world.items) < RIGHT
+    first, other = rng.standard_normal((2, 1 if world.fixed else world.seeds))
+    draws = np.stack([first, world.correlation * first + np.sqrt(1 - world.correlation**2) * other])
+    runs = world.draw_sd * draws + world.seed_sd * rng.standard_normal((2, world.seeds)) + [[0.0], [world.effect]]
+    moved = np.clip(runs, -world.discordant, world.discordant)
+    loses, gains = (
+        special.ndtri((world.discordant - moved) / 2 / RIGHT),
+        special.ndtri((world.discordant + moved) / 2 / (1 - RIGHT)),
     )
-    about = {"seeds": world.seeds, "items": world.items, "effect": world.effect, "seed_sd": world.seed_sd, "correlated": alike}
-    fits = world.subjects_fixed
-
-    def row(method: str, what: str, value: float, want: str, low: float, high: float, promise: bool = True) -> dict[str, object]:
-        return about | {"method": method, "measured": what, "value": value, "wanted": want,
-                        "kept": ("yes" if low <= value <= high else "no") if promise and fits else "not promised"}  # fmt: skip
-
-    several = world.seeds > 1
-    wide = ("at least 93 %", 0.93, 1.0) if several else ("93 to 97 %", 0.93, 0.97)  # over seeds the method is careful by design
-    rows = [row(names["interval"], "coverage", runs["interval"], *wide)]
-    rows.append(row(names["bootstrap"], "coverage", runs["bootstrap"], *wide, not several))
-    tests = [("test", names["test"])]
-    if several:
-        tests.append(("arm test", "test over items and seeds, arm against arm"))
-        rows.append(row("interval over items and seeds, arm against arm", "coverage", runs["arm interval"], *wide))
-    else:
-        rows.append(row("Wilson, untrained model", "coverage", runs["wilson"], *wide))
-    if not several and world.seed_sd:
-        rows.append(
-            row("Agresti and Min, read as if it held for other seeds", "coverage", runs["interval for other seeds"], *wide, False)
-        )
-    for key, name in tests if world.effect == 0 and (world.seeds > 1 or not world.seed_sd) else []:
-        rows.append(row(name, "false positives", runs[key], "at most 7 %", 0, 0.07))
-    if world.effect and not world.subject_sd and (world.seeds > 1 or not world.seed_sd):
-        want = promised(world)
-        rows.append(row(names["test"], "power", runs["test"], f"{100 * want:.0f} ± 5 %", want - 0.05, want + 0.05))
-    if world.effect == MARGIN and (world.seeds > 1 or not world.seed_sd):
-        rows.append(row(f"equivalence, margin {100 * MARGIN:.0f} points, truth on it", "false positives", runs["equivalence"],
-                        "at most 7 %", 0, 0.07))  # fmt: skip
-    return rows
+    limit = np.where(right, loses[..., None], gains[..., None])  # shape (arms, seeds, items)
+    own, each = rng.standard_normal((2, 1, world.items)), rng.standard_normal((2, world.seeds, world.items))
+    changed = np.sqrt(world.alike) * own + np.sqrt(1 - world.alike) * each < limit
+    return tuple(np.where(changed, ~right, right).astype(float))
 
 
-def validation(sims: int, resamples: int = 500, seed: int = 0) -> pd.DataFrame:
-    """The published table: every method at 1, 3 and 5 seeds, effects of 0, 1, 2 and 5 points, items independent and correlated."""
-    rng, rows = np.random.default_rng(seed), []
-    for seeds in (1, 3, 5):
-        luck = (
-            {0: (0.0, 0.005, 0.01), 0.01: (0.005,), 0.02: (0.0, 0.005, 0.01), 0.05: (0.005,)}
-            if seeds > 1
-            else {effect: (0.0, 0.01) for effect in (0, 0.01, 0.02, 0.05)}
-        )
-        worlds = [World(seeds=seeds, effect=effect, seed_sd=sd) for effect, spreads in luck.items() for sd in spreads]
-        for effect in (0, 0.02):
-            worlds += [World(seeds=seeds, effect=effect, seed_sd=0.0 if seeds == 1 else 0.005, subject_sd=0.03, subjects_fixed=fixed)
-                       for fixed in (True, False)]  # fmt: skip
-        for world in worlds:
-            rows += check(world, rng, sims, resamples)
-        world = World(seeds=seeds, seed_sd=0.0 if seeds == 1 else 0.005)
-        about = {"seeds": seeds, "items": world.items, "effect": 0.0, "seed_sd": world.seed_sd, "correlated": "none"}
-        error = float(np.mean([family(world, rng) for _ in range(sims)]))
-        rows.append(about | {"method": f"Holm, {FAMILY} comparisons", "measured": "any false positive", "value": error,
-                             "wanted": "at most 7 %", "kept": "yes" if error <= 0.07 else "no"})  # fmt: skip
-        for sd in (0.0, 0.01):
-            joint = np.mean([plane(world._replace(seed_sd=sd), rng, resamples) for _ in range(sims)], axis=0)
-            for name, value in zip(("joint region of two indices", "interval of a macro index"), joint, strict=True):
-                kept = "yes" if 0.93 <= value <= (0.97 if seeds == 1 else 1) else "no"
-                rows.append(about | {"seed_sd": sd, "method": name, "measured": "coverage", "value": float(value),
-                                     "wanted": "93 to 97 %" if seeds == 1 else "at least 93 %", "kept": kept})  # fmt: skip
-    return pd.concat([pd.DataFrame(rows), luck_dominates(sims, resamples, seed + 1)], ignore_index=True)
+def paired(world: Draws, rng: np.random.Generator) -> dict[str, float]:
+    """One comparison of two arms: whether each interval covers the truth, or its test finds something (0 or 1)."""
+    first, second = two_arms(world, rng)
+    e = intervals.estimate([first], [second], paired=not world.fixed)
+    return {"interval": _covers(intervals.interval(e), world.effect), "test": intervals.p_value(e) < 0.05,
+            "equivalence": intervals.p_equivalence(e, MARGIN) < 0.05}  # fmt: skip
 
 
-def luck_dominates(sims: int, resamples: int, seed: int) -> pd.DataFrame:
-    """The part of the table where items are so many that the seeds' luck is nearly all of the error."""
-    rng = np.random.default_rng(seed)
-    worlds = [World(seeds=seeds, items=10_000, seed_sd=0.02) for seeds in (3, 5)]
-    return pd.DataFrame([row for world in worlds for row in check(world, rng, sims, resamples)])
-
-
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """The published table in short: one row a method, number of seeds and kind of world, with the lowest and highest value."""
-    by = ["seeds", "method", "measured", "correlated"]
-    rows = table[table["measured"] != "power"].groupby(by, sort=False).agg(
-        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), wanted=("wanted", "first"),
-        kept=("kept", lambda kept: "no" if "no" in set(kept) else kept.iloc[0]))  # fmt: skip
-    power_rows = table[table["measured"] == "power"]
-    away = power_rows.assign(value=power_rows["value"] - power_rows["wanted"].str.split().str[0].astype(float) / 100)
-    told = away.groupby(by, sort=False).agg(
-        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), kept=("kept", "min"))  # fmt: skip
-    told = told.reset_index().assign(measured="power, minus what was foretold", wanted="within 5 %")
-    return pd.concat([rows.reset_index(), told], ignore_index=True).sort_values("seeds", kind="stable", ignore_index=True)
-
-
-def main() -> None:
-    """`python -m helpers.analysis.simulation [SIMULATIONS]`: write figures/validation/validation.csv and say what did not keep its promise."""
-    sims = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    table = validation(sims).assign(simulations=sims)
-    write_table(table.round(4), RESULT)
-    print(f"{len(table)} checks, {sims} simulations each: {table['kept'].value_counts().to_dict()}; {RESULT}")
-    print(table[table["kept"] == "no"].to_string(index=False))
-
-
-if __name__ == "__main__":
-    main()
+def paired_promise(world: Draws) -> float:
+    """The promise of the power function for the comparison of two arms within seeds."""
+    many = world._replace(items=20_000, seeds=20, draw_sd=0.0, seed_sd=0.0)
+    first, second = two_arms(many, np.random.default_rng(0))
+    spread = np.sqrt(2 * world.draw_sd**2 * (1 - world.correlation) + 2 * world.seed_sd**2)
+    parts = power.components(np.zeros((1, many.items)), second - first)._replace(seed_sd=float(spread))
+    return power.seeds_power(world.effect, world.items, world.seeds, parts)
