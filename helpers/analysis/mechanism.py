@@ -1,6 +1,6 @@
-"""The paper's three explanations made measurable: learning signal, agreement of filters, re-examination ("aha").
+"""The paper's three explanations as measurements: learning signal, agreement of filters, re-examination ("aha").
 
-Pure functions on the tables that steps 01 to 03 leave. Shares, not points.
+Pure functions on the tables of steps 01 to 03. Shares, not points.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from helpers.analysis.intervals import wilson
 from helpers.selection.difficulty import by_question
 
 BEFORE = '\n.!?…:;>(*"“—–-'  # what may stand, spaces apart, before the first word of a sentence
-# Words with which a writer takes up again what was already said. Ours, English only; a list, so that a reader can judge it, and
-# with the plain "however", "actually" and "but" left out, which mostly contrast two options and re-examine nothing.
+# Words with which a writer takes up again what was already said. Ours, English only. The plain "however", "actually" and "but" are
+# left out, since they mostly contrast two options and re-examine nothing.
 MARKERS = (
     # "Wait" at the start of a sentence, and something after it that says it was none: "they wait 20 minutes." is arithmetic
     rf"(?:^|[{re.escape(BEFORE)}])\s*(?:(?:oh|but|no|hmm+|actually),? )?wait\b"
@@ -39,9 +39,9 @@ BANDS = 5  # of length, for the standardised rate
 
 
 def signal(labels: pd.DataFrame, rollouts: int) -> pd.DataFrame:
-    """What a question can be expected to teach, from the trained model's own pass rate before training; one row a question.
+    """What a question can be expected to teach, from the trained model's own pass rate before training; one row per question.
 
-    labels: one row an answer of the trained model, several samples a question, drawn at the training's temperature. Columns
+    labels: one row per answer of the trained model, several samples a question, drawn at the training's temperature. Columns
     question_id, samples, pass_rate, variance (of a right-or-wrong reward within a group: p (1 − p), unbiased), flat (chance that
     all `rollouts` score the same, unbiased: of all choices of so many of the samples, the share that agree; NaN with fewer samples).
     """
@@ -57,7 +57,7 @@ def signal(labels: pd.DataFrame, rollouts: int) -> pd.DataFrame:
 
 
 def arm_signal(signals: pd.DataFrame, chosen: dict[str, pd.DataFrame], spread: pd.DataFrame) -> pd.DataFrame:
-    """Expected learning signal of each arm's questions beside what training saw; one row an arm.
+    """Expected learning signal of each arm's questions, and the signal in training; one row per arm.
 
     signals: `signal`; chosen: an arm's questions; spread: `group_spread` of all runs. Columns arm, questions (with a pass rate),
     pass_rate, variance, flat_expected, flat_accuracy_first (share of the first tenth's groups whose accuracy rewards
@@ -75,9 +75,9 @@ def arm_signal(signals: pd.DataFrame, chosen: dict[str, pd.DataFrame], spread: p
 
 
 def group_spread(completions: pd.DataFrame) -> pd.DataFrame:
-    """Groups without a spread and what was learned, told apart; one row an arm, seed and step.
+    """Zero-variance groups and what was learned; one row per arm, seed and step.
 
-    completions: one row a rollout, columns arm, seed, step, question_id, reward_accuracy, reward_format, reward_xml_count. Columns
+    completions: one row per rollout, columns arm, seed, step, question_id, reward_accuracy, reward_format, reward_xml_count. Columns
     flat_reward, flat_accuracy, flat_format (share of groups whose rollouts all have the same reward, or the same part of it),
     valid (share in the right format, strictly or not), right, right_if_valid.
     """
@@ -86,16 +86,16 @@ def group_spread(completions: pd.DataFrame) -> pd.DataFrame:
     groups = frame.groupby(["arm", "seed", "step", "question_id"], sort=False)[["reward", *parts]]
     flat = (groups.max() == groups.min()).groupby(["arm", "seed", "step"], sort=False).mean()
     valid, right = frame["reward_format"] > 0, frame["reward_accuracy"] > 0
-    told = frame.assign(valid=valid, right=right, right_if_valid=right.where(valid).astype(float))
-    means = told.groupby(["arm", "seed", "step"], sort=False)[["valid", "right", "right_if_valid"]].mean()
+    shares = frame.assign(valid=valid, right=right, right_if_valid=right.where(valid).astype(float))
+    means = shares.groupby(["arm", "seed", "step"], sort=False)[["valid", "right", "right_if_valid"]].mean()
     flat = flat.rename(columns={"reward": "flat_reward", "reward_accuracy": "flat_accuracy", "reward_format": "flat_format"})
     return flat.drop(columns="reward_xml_count").join(means).reset_index()
 
 
 def predicts(labels: dict[str, pd.DataFrame], passes: pd.DataFrame) -> pd.DataFrame:
-    """How a filter's one label predicts the pass rate of the trained model; one row a filter.
+    """How a filter's one label predicts the pass rate of the trained model; one row per filter.
 
-    labels: one row an answer, by filter; passes: question_id and pass_rate of the trained model over several samples. Of
+    labels: one row per answer, by filter; passes: question_id and pass_rate of the trained model over several samples. Of
     a filter that answered several times the first answer counts. Columns filter, questions, easy, rate_easy and rate_hard (mean
     pass rate of what the filter calls so), useful_hard (share of its hard questions that the model gets right sometimes but not
     always: they can teach), auc (chance that an easy question has the higher pass rate than a hard one; 0.5: the label says nothing).
@@ -128,20 +128,20 @@ def reflections(completions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _standardised(part: pd.DataFrame, weights: np.ndarray) -> float:
-    """Rate of re-examination as if lengths were distributed as `weights` says; bands that `part` has none of are left out."""
+    """Rate of re-examination as if lengths were distributed as `weights` says; bands without completions in `part` are left out."""
     rates = part.groupby("band")["reflects"].mean().reindex(range(len(weights)))
     known = rates.notna().to_numpy()
     return float(np.average(rates[known], weights=weights[known])) if weights[known].sum() else float("nan")
 
 
-def reflection(told: pd.DataFrame) -> pd.DataFrame:
-    """Rate of re-examination over training; one row an arm, seed and third of the steps.
+def reflection(marked: pd.DataFrame) -> pd.DataFrame:
+    """Rate of re-examination over training; one row per arm, seed and third of the steps.
 
-    told: `reflections`. Longer texts have more room for any word, so beside the plain rate stands the rate with length held
+    marked: `reflections`. Longer texts have more room for any word, so there is also the rate with length held
     constant: directly standardised to the lengths of all completions together, in five bands. Columns arm, seed, phase,
     completions, words (mean), rate, per_1000_words (completions with a marker, over all words), standardised.
     """
-    banded, weights = _banded(told)
+    banded, weights = _banded(marked)
     rows = []
     for (arm, seed, phase), part in banded.groupby(["arm", "seed", "phase"], sort=False):
         rows.append({"arm": arm, "seed": seed, "phase": phase, "completions": len(part), "words": part["words"].mean(),
@@ -150,13 +150,15 @@ def reflection(told: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _banded(told: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+def _banded(marked: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """The rollouts with their band of length, and each band's share of all of them."""
-    band = pd.cut(told["words"].rank(method="average", pct=True), np.linspace(0, 1, BANDS + 1), labels=False, include_lowest=True)
-    return told.assign(band=band), np.bincount(band, minlength=BANDS) / len(band)
+    band = pd.cut(
+        marked["words"].rank(method="average", pct=True), np.linspace(0, 1, BANDS + 1), labels=False, include_lowest=True
+    )
+    return marked.assign(band=band), np.bincount(band, minlength=BANDS) / len(band)
 
 
-def reflection_change(told: pd.DataFrame, rng: np.random.Generator, resamples: int, confidence: float = 0.95) -> pd.DataFrame:
+def reflection_change(marked: pd.DataFrame, rng: np.random.Generator, resamples: int, confidence: float = 0.95) -> pd.DataFrame:
     """Change of the standardised rate from the first to the last third of training; one row per arm.
 
     Several seeds: Student's interval over the changes of the runs. One seed: a bootstrap over questions, conditional on that seed. Where
@@ -164,7 +166,7 @@ def reflection_change(told: pd.DataFrame, rng: np.random.Generator, resamples: i
     Columns arm, questions, seeds, completions (of both thirds and all seeds), room (share of them with ROOM words or more), first, last,
     change, low, high, p.
     """
-    banded, weights = _banded(told)
+    banded, weights = _banded(marked)
     rows = []
     for arm, mine in banded.groupby("arm", sort=False):
         rates = {(seed, phase): _standardised(part, weights) for (seed, phase), part in mine.groupby(["seed", "phase"])}
@@ -209,9 +211,9 @@ def _question_draws(mine: pd.DataFrame, weights: np.ndarray, rng: np.random.Gene
     return ends[1] - ends[0]
 
 
-def examples(told: pd.DataFrame, count: int, around: int = 160) -> pd.DataFrame:
+def examples(marked: pd.DataFrame, count: int, around: int = 160) -> pd.DataFrame:
     """Places where a marker occurs, spread over arms and phases, so that a reader can judge the measure: arm, seed, step, marker, text."""
-    hits = told[told["reflects"]]
+    hits = marked[marked["reflects"]]
     if hits.empty:
         return pd.DataFrame(columns=["arm", "seed", "step", "marker", "text"])
     first = hits.groupby(["arm", "phase"], sort=False).cumcount()

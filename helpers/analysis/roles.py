@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from helpers.study.study import Arm, Study
+    from helpers.study.choices import Arm
+    from helpers.study.study import Study
 
 SIZED = re.compile(r"[-_](\d+(?:\.\d+)?)([bm])(?=[-_]|$)", re.IGNORECASE)
 
@@ -70,9 +71,9 @@ def _kind(study: Study, arm: Arm) -> str:
     if arm.hard is not None:
         return relation(study.filters[arm.filter].model, study.model.id)
     if arm.pass_rate is not None:
-        nearest = getattr(arm.pass_rate, "nearest", arm.pass_rate)
+        nearest = arm.pass_rate.nearest
         return "half" if nearest is not None and abs(nearest - 0.5) <= NEAR_HALF else "other"
-    return "random" if arm.filter is None and not getattr(arm, "longest", None) else "other"
+    return "random" if arm.filter is None and not arm.longest else "other"
 
 
 def _method(study: Study, arm: str) -> str:
