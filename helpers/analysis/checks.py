@@ -7,7 +7,7 @@ others (huggingface/trl#5697, #6263, #3708; open-r1#235; lm-evaluation-harness#2
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,10 @@ GUESSES = "A filter's answers are not shown to be right more often than guesses,
 LEFT_OUT = "A benchmark is left out of the indices, since the untrained model nearly always answers it with one letter"
 HEAVY = "One benchmark brings more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them is hardly one of the choice"
+ONE_STREAM = (
+    "Rollouts of all runs were sampled from one stream of random numbers, whatever their seed (huggingface/trl#7040), so runs of different "
+    "arms with one seed began alike"
+)
 CUT_OFF = 1 / 3  # share of completions cut off above which their rewards and labels say little
 BELOW_CHANCE = 4.0  # standard errors
 SAME = 0.9  # share of their questions from which on two arms are nearly the same
@@ -81,7 +85,7 @@ def contamination(dropped: int, pool: int) -> list[Notice]:
 def arms(common: pd.DataFrame) -> list[Notice]:
     """Of the questions that every two arms have in common (`split.common`): arms that are nearly the same."""
     near = common[(common["both"] >= SAME * common["larger"]) & (common["larger"] > 0)]
-    return [Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both} of {row.larger}") for row in near.itertuples()]
+    return [Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both:.0f} of {row.larger:.0f}") for row in near.itertuples()]
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:
@@ -98,6 +102,13 @@ def training(log: pd.DataFrame, run: str) -> list[Notice]:
     found = ([Notice(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Notice(same, run)] if flat else [])
     found += [Notice(dead, run, f"{late:.0%} of the groups had none")] if late >= FLAT and not flat else []
     return found + ([Notice(left, run, f"{lost} of {len(log)}")] if lost else [])
+
+
+def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:
+    """Of the notes beside the logs of trainings: runs with vLLM that do not say that their seed reached its sampling (key sampling)."""
+    notes = list(notes)
+    shared = [note for note in notes if note.get("engine") == "vllm" and "sampling" not in note]
+    return [Notice(ONE_STREAM, f"{len(shared)} of {len(notes)} runs")] if len(shared) > 1 else []
 
 
 def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:

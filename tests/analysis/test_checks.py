@@ -133,3 +133,9 @@ def test_whether_a_filter_knows_more_than_chance():
     assert not checks.knows(labels, 0.33)
     assert checks.knows(labels.assign(correct=[True] + [False] * 99), 0.0)  # nothing to guess: one right answer is knowledge
     assert not checks.knows(labels.assign(correct=False), 0.0)
+
+
+def test_runs_whose_seed_did_not_reach_the_sampling_of_rollouts():
+    old, new, local = {"engine": "vllm"}, {"engine": "vllm", "sampling": "run seed and step"}, {"engine": "transformers"}
+    assert checks.sampling([old, old, new, local]) == [(checks.ONE_STREAM, "2 of 4 runs", "")]
+    assert checks.sampling([old, new, local]) == []  # one run shares with nobody
