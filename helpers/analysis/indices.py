@@ -43,15 +43,8 @@ def one_letter(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_apart(scores: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Scores with some tasks in the group `apart`, which is shown but enters no index.
-
-    These are `tasks` (`analysis.apart`), a generated sample of a benchmark that is also scored whole, and tasks to which the
-    untrained model answers nearly always the same letter (`one_letter`).
-    """
-    scored = set(scores["task"])
-    sampled = {sample for sample, whole in SAMPLES.items() if whole in scored}
-    away = {*tasks, *sampled, *one_letter(scores)["task"]}
-    return scores.assign(group=scores["group"].where(~scores["task"].isin(away), "apart"))
+    """Scores with these tasks (`analysis.apart`) in the group `apart`, which is shown but enters no index."""
+    return scores.assign(group=scores["group"].where(~scores["task"].isin(tasks), "apart"))
 
 
 def strict_beside_flexible(table: pd.DataFrame) -> pd.Series:
@@ -63,10 +56,14 @@ def strict_beside_flexible(table: pd.DataFrame) -> pd.Series:
 def item_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores that make up the indices: one row per group, benchmark, arm, seed and item.
 
+    Left out are tasks that are set apart, a generated sample of a benchmark that is also scored whole (SAMPLES), and tasks that the
+    untrained model nearly always answers with one letter (`one_letter`).
+
     scores: one row per answer, from `set_apart`, rotations included. Returns columns group, benchmark (`mmlu` for all tasks that ask
     MMLU's items), arm, seed, item_id, score (between 0 and 1).
     """
-    used = scores[scores["group"].isin(INDICES)]
+    sampled = {sample for sample, whole in SAMPLES.items() if whole in set(scores["task"])}
+    used = scores[scores["group"].isin(INDICES) & ~scores["task"].isin({*sampled, *one_letter(scores)["task"]})]
     used = used[~strict_beside_flexible(used)]
     members = used.groupby("task")["benchmark"].nunique()
     prefix = {

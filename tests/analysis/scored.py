@@ -8,7 +8,7 @@ def scores():
     rows = [("a", "untrained", [1, 0, 0, 0]), ("a", "x", [1, 1, 0, 0]), ("b", "untrained", [1, 1]), ("b", "x", [0, 1])]
     return pd.DataFrame([
         {"benchmark": b, "arm": arm, "seed": 0, "group": "specialisation", "filter": "none", "item_id": str(i), "correct": bool(c),
-         "chance": 0.25, "mode": "likelihood", "setting": "0-shot", "task": b, "rotation": 0} for b, arm, items in rows for i, c in enumerate(items)])  # fmt: skip
+         "chance": 0.25, "mode": "likelihood", "setting": "0-shot", "task": b, "rotation": 0, "predicted": "", "target": ""} for b, arm, items in rows for i, c in enumerate(items)])  # fmt: skip
 
 
 def suite():

@@ -43,26 +43,27 @@ def test_what_is_set_apart_enters_no_index():
     assert indices.set_apart(suite(), [])["group"].equals(suite()["group"])
 
 
-def test_a_sample_of_a_benchmark_that_is_scored_whole_is_set_apart():
-    sampled = suite().assign(task="mmlu_pro")
-    assert set(indices.set_apart(sampled, [])["group"]) == {"specialisation", "robustness"}
-    whole = pd.concat([sampled, suite().assign(task="mmlu_pro_likelihood")], ignore_index=True)
-    assert indices.set_apart(whole, []).groupby("task")["group"].unique().map(set).to_dict() == {
-        "mmlu_pro": {"apart"}, "mmlu_pro_likelihood": {"specialisation", "robustness"}}  # fmt: skip
+def test_a_sample_of_a_benchmark_that_is_scored_whole_enters_no_index():
+    sampled = suite().assign(task="mmlu_pro", correct=False)
+    assert set(indices.item_scores(sampled)["score"]) == {0.0}
+    whole = pd.concat([sampled, suite().assign(task="mmlu_pro_likelihood", correct=True)], ignore_index=True)
+    items = indices.item_scores(whole)
+    assert (set(items["benchmark"]), set(items["score"])) == ({"mmlu_pro"}, {1.0})
 
 
-def test_a_benchmark_answered_with_one_letter_is_set_apart():
+def test_a_benchmark_answered_with_one_letter_enters_no_index():
     def answered(arm, letters):
-        return pd.DataFrame({"task": "pubmedqa", "benchmark": "pubmedqa", "arm": arm, "seed": 0, "group": "shift", "rotation": 0,
-                             "item_id": list("0123"), "predicted": list(letters), "target": list("ABAB")})  # fmt: skip
+        return pd.DataFrame({"task": "pubmedqa", "benchmark": "pubmedqa", "arm": arm, "seed": 0, "group": "shift", "rotation": 0, "filter": "none",
+                             "item_id": list("0123"), "correct": True, "predicted": list(letters), "target": list("ABAB")})  # fmt: skip
 
     table = pd.concat([answered("untrained", "AAAA"), answered("x", "ABAB")])
     assert indices.one_letter(table).to_numpy().tolist() == [["pubmedqa", "A", 1.0]]
-    assert set(indices.set_apart(table, [])["group"]) == {"apart"}
+    assert indices.item_scores(table).empty
+    assert indices.by_group(indices.item_scores(table)) == {}
     at_limit = pd.concat([answered("untrained", "AAAB"), answered("x", "AAAA")])  # three of four are not more than 75 %
-    assert set(indices.set_apart(at_limit, [])["group"]) == {"shift"}
+    assert len(indices.item_scores(at_limit)) == 8
     turned = pd.concat([table, table.assign(rotation=1)])
-    assert set(indices.set_apart(turned, [])["group"]) == {"shift"}
+    assert len(indices.item_scores(turned)) == 8
 
 
 def test_a_benchmark_counts_once_however_often_it_is_scored():
@@ -70,7 +71,7 @@ def test_a_benchmark_counts_once_however_often_it_is_scored():
     rows = [("medqa_4options", 0, "0", 1), ("medqa_4options", 1, "0", 0), ("medqa_4options", 0, "1", 1), ("medqa_4options", 1, "1", 1),
             ("medqa_reasoning", 0, "0", 1), ("medqa_reasoning", 0, "1", 0), ("mmlu", 0, "0", 1), ("mmlu_medical_reasoning", 0, "anatomy-0", 0)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["task", "rotation", "item_id", "correct"]).assign(
-        arm="untrained", seed=-1, group="specialisation", filter="none"
+        arm="untrained", seed=-1, group="specialisation", filter="none", predicted="", target=""
     )
     table["benchmark"] = table["task"].replace("mmlu", "mmlu_anatomy")
     other = table[table["task"] == "mmlu"].assign(benchmark="mmlu_virology")
