@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,10 +100,11 @@ def luck_dominates(sims: int, resamples: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame([row for world in worlds for row in check(world, rng, sims, resamples)])
 
 
-def pairs_of_arms(sims: int, seed: int) -> pd.DataFrame:
-    """The part of the table on two arms with one draw per seed, and on what a fixed draw leaves out."""
-    rng, rows = np.random.default_rng(seed), []
-    for seeds in (3, 5, 8, 10):
+def pairs_of_arms(sims: int, seed: int, counts: Sequence[int] = (3, 5, 8, 10)) -> pd.DataFrame:
+    """The part of the table on two arms with one draw per seed, and on what a fixed draw leaves out. counts: of seeds."""
+    rows = []
+    for seeds in counts:
+        rng = np.random.default_rng([seed, seeds])
         worlds = [
             Draws(seeds=seeds, draw_sd=sd, correlation=r)
             for sd in (0.0, 0.01, 0.02)
