@@ -82,10 +82,17 @@ def contamination(dropped: int, pool: int) -> list[Notice]:
     return [Notice(what, f"{dropped} of {pool}")] if dropped else []
 
 
+def alike(common: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `draws.common` whose two arms train on nearly the same questions."""
+    return common[(common["both"] >= SAME * common["larger"]) & (common["larger"] > 0)]
+
+
 def arms(common: pd.DataFrame) -> list[Notice]:
-    """Of the questions that every two arms have in common (`split.common`): arms that are nearly the same."""
-    near = common[(common["both"] >= SAME * common["larger"]) & (common["larger"] > 0)]
-    return [Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both:.0f} of {row.larger:.0f}") for row in near.itertuples()]
+    """Of the questions that every two arms share (`draws.common`): arms that are nearly the same."""
+    return [
+        Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both:.0f} of {row.larger:.0f}")
+        for row in alike(common).itertuples()
+    ]
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:

@@ -35,6 +35,15 @@ UNPROVEN = "Training was not shown to work in the positive control, so nothing f
 NO_MARKER = "No completion of the first and the last third has a marker, so there is no rate to compare."
 
 
+class Arms(NamedTuple):
+    """The arms of a study: their roles, filters shown to be right more often than guesses (`checks.knows`), and pairs of arms that
+    train on nearly the same questions (`checks.alike`)."""
+
+    roles: dict[str, Role]
+    knowing: Collection[str] = ()
+    alike: Collection[frozenset[str]] = ()
+
+
 class Claim(NamedTuple):
     """One claim and what the study says of it."""
 
@@ -49,26 +58,23 @@ def _arms(arms: dict[str, Role], *kinds: str) -> list[str]:
     return [arm for arm, role in arms.items() if role.kind in kinds and role.method == "lora" and arm in mixed]
 
 
-def _one_way(claim: str, rows: pd.DataFrame, effect: str, note: str = "", claimed: str = "better") -> Claim:
-    """A claim that every difference goes one way (`evidence.one_way`). note: a sentence to add to the evidence."""
+def _one_way(claim: str, rows: pd.DataFrame, effect: str, claimed: str = "better") -> Claim:
+    """A claim that every difference goes one way (`evidence.one_way`)."""
     outcome = one_way(rows, claimed, "worse" if claimed == "better" else "better")
-    return Claim(claim, outcome, f"{in_words(outcome, rows, effect, claimed)} {in_figures(rows)}{note}")
+    return Claim(claim, outcome, f"{in_words(outcome, rows, effect, claimed)} {in_figures(rows)}")
 
 
-def _against_random(
-    claim: str,
-    effect: str,
-    group: str,
-    pairs: pd.DataFrame,
-    arms: dict[str, Role],
-    kinds: Collection[str],
-    knowing: Collection[str],
-) -> Claim:
-    """Arms of some kinds against the random arm of their size on one index; arms whose filter may only guess are left out."""
-    if "random" not in arms:
+def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, arms: Arms, kinds: Collection[str]) -> Claim:
+    """Arms of some kinds against the random arm of their size on one index; arms whose filter may only guess are left out.
+
+    That all are equal contradicts the claim only if they could have differed: an arm must share less than nearly all
+    questions with the random one and, for robustness, one must have learned something.
+    """
+    if "random" not in arms.roles:
         return Claim(claim, "not tested", "This study has no random arm.")
-    sized = [arm for arm in _arms(arms, *kinds) if arms[arm].size == arms["random"].size]
-    chosen, left_out = ([arm for arm in sized if (arms[arm].filter in knowing) == known] for known in (True, False))
+    roles = arms.roles
+    sized = [arm for arm in _arms(roles, *kinds) if roles[arm].size == roles["random"].size]
+    chosen, left_out = ([arm for arm in sized if (roles[arm].filter in arms.knowing) == known] for known in (True, False))
     note = (
         f" Left out, since their filters are not shown to be right more often than guesses: {', '.join(left_out)}."
         if left_out
@@ -77,21 +83,29 @@ def _against_random(
     rows = corrected(difference(pairs, "random", arm, group) for arm in chosen)
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
-    return _one_way(claim, rows, effect, note)
+    found = _one_way(claim, rows, effect)
+    if found.outcome == "contradicts" and not rows["worse"].any():
+        learned = corrected(difference(pairs, "untrained", arm, "specialisation") for arm in ["random", *chosen])
+        same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
+        why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
+        if same or (group == "robustness" and (learned.empty or not learned["better"].any())):
+            small = f"Inconclusive: every difference is shown to be smaller than the margin, but {why}."
+            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows)}")
+    return found._replace(evidence=found.evidence + note)
 
 
-def filter_teaches(pairs: pd.DataFrame, arms: dict[str, Role], knowing: Collection[str]) -> Claim:
+def filter_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if an arm that chose as the paper did is better than the random arm of its size on specialisation and none is worse;
     contradicted if one is worse and none is better, or if all are shown to be equal to it. Arms: a filter of the paper's kinds that is
     shown to be right more often than guesses, and four hard questions to one easy one."""
     claim = "Questions chosen by a filter teach more than questions chosen at random"
-    return _against_random(claim, "benefit of filtering", "specialisation", pairs, arms, PAPER_FILTERS, knowing)
+    return _against_random(claim, "benefit of filtering", "specialisation", pairs, arms, PAPER_FILTERS)
 
 
-def filter_keeps(pairs: pd.DataFrame, arms: dict[str, Role], knowing: Collection[str]) -> Claim:
-    """As `filter_teaches`, on robustness."""
+def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
+    """As `filter_teaches`, on robustness. That models which learned nothing are equally robust speaks for neither."""
     claim = "Training on questions chosen by a filter keeps more robustness than training on random ones"
-    return _against_random(claim, "benefit of filtering for robustness", "robustness", pairs, arms, PAPER_FILTERS, knowing)
+    return _against_random(claim, "benefit of filtering for robustness", "robustness", pairs, arms, PAPER_FILTERS)
 
 
 def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
@@ -202,22 +216,25 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
                  f"{'; '.join(parts)} (Holm; intervals {over}; margin {margin:.0%} of the rate in the first third).")  # fmt: skip
 
 
-def half_teaches(pairs: pd.DataFrame, arms: dict[str, Role], knowing: Collection[str]) -> Claim:
+def half_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. As `filter_teaches`, for arms of questions whose pass rate is near one half, where a group of rollouts differs most."""
     claim = "Ours: questions with a pass rate near one half teach more than questions chosen at random"
-    return _against_random(claim, "benefit of a pass rate near one half", "specialisation", pairs, arms, ("half",), knowing)
+    return _against_random(claim, "benefit of a pass rate near one half", "specialisation", pairs, arms, ("half",))
 
 
-def hard_teaches(pairs: pd.DataFrame, arms: dict[str, Role], knowing: Collection[str]) -> Claim:
+def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. Of each filter and size the arm with the most hard questions against that with the fewest, if their shares differ by
     half or more. Supported if one is better on specialisation and none worse; contradicted if the reverse, or if all are equal."""
     claim = "Ours: hard questions teach more than easy ones"
     kinds: dict[tuple, list[str]] = {}
-    for arm, role in arms.items():
-        if role.hard is not None and role.method == "lora" and role.filter in knowing:
+    for arm, role in arms.roles.items():
+        if role.hard is not None and role.method == "lora" and role.filter in arms.knowing:
             kinds.setdefault((role.filter, role.size), []).append(arm)
-    ends = [(min(found, key=lambda arm: arms[arm].hard), max(found, key=lambda arm: arms[arm].hard)) for found in kinds.values()]
-    apart = [(easy, hard) for easy, hard in ends if arms[hard].hard - arms[easy].hard >= CONTRAST]
+    ends = [
+        (min(found, key=lambda arm: arms.roles[arm].hard), max(found, key=lambda arm: arms.roles[arm].hard))
+        for found in kinds.values()
+    ]
+    apart = [(easy, hard) for easy, hard in ends if arms.roles[hard].hard - arms.roles[easy].hard >= CONTRAST]
     rows = corrected(difference(pairs, easy, hard, "specialisation") for easy, hard in apart)
     if rows.empty:
         return Claim(
@@ -232,21 +249,20 @@ def verdict(
     pairs: pd.DataFrame,
     comparison: pd.DataFrame,
     reflection: pd.DataFrame,
-    arms: dict[str, Role],
-    knowing: Collection[str],
+    arms: Arms,
     reflection_margin: float,
     control: Control | None = None,
 ) -> pd.DataFrame:
     """All claims; one row each with claim, outcome, evidence.
 
-    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`; knowing: filters
-    that are shown to be right more often than guesses (`checks.knows`). Where a positive control did not show that training works, every
+    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. Where a positive control did not show that training works, every
     outcome is `cannot tell`. The control itself tests no claim: its pool is not medicine.
     """
+    roles = arms.roles
     claims = [
-        filter_teaches(pairs, arms, knowing), filter_keeps(pairs, arms, knowing), self_specialises(pairs, arms),
-        larger_most_robust(pairs, arms), other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms),
-        no_aha(reflection, reflection_margin), half_teaches(pairs, arms, knowing), hard_teaches(pairs, arms, knowing),
+        filter_teaches(pairs, arms), filter_keeps(pairs, arms), self_specialises(pairs, roles), larger_most_robust(pairs, roles),
+        other_family_between(pairs, roles), qlora_worse(pairs, roles), chinese_costs(comparison, roles),
+        no_aha(reflection, reflection_margin), half_teaches(pairs, arms), hard_teaches(pairs, arms),
     ]  # fmt: skip
     if control and control.own:
         own = "This study is the positive control: it tests whether training works."

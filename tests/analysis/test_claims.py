@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from helpers.analysis import claims
+from helpers.analysis.claims import Arms
 from helpers.analysis.control import judge, no_control
 from helpers.analysis.roles import Role
 from helpers.study.schema import HELD_OUT
@@ -21,6 +22,7 @@ ARMS = {
     "self-4bit": labelled("self", "self", method="qlora", twin="self"),
 }
 KNOWING = {"self", "larger", "phi"}
+STUDY = Arms(ARMS, KNOWING)
 BETTER, WORSE, EQUAL, UNSURE = (0.05, 0.001, 0.9), (-0.05, 0.001, 0.9), (0.0, 0.9, 0.001), (0.02, 0.2, 0.3)
 
 
@@ -42,39 +44,54 @@ def test_filtered_against_random(judge, group):
     other = "robustness" if group == "specialisation" else "specialisation"
 
     def outcome(*rows, **more):
-        return judge(table(*rows, **more), ARMS, KNOWING).outcome
+        return judge(table(*rows, **more), STUDY).outcome
 
     assert outcome(("random", "self", group, BETTER)) == "supports"
     assert outcome(("random", "self", group, WORSE)) == "contradicts"
     assert outcome(("random", "self", group, BETTER), ("random", "phi", group, WORSE)) == "cannot tell"
     assert outcome(("random", "self", other, BETTER)) == "cannot tell"  # another claim's
-    assert outcome(other=EQUAL) == "contradicts"
+    learned = ("untrained", "self", "specialisation", BETTER)
+    assert outcome(learned, other=EQUAL) == "contradicts"
+    assert outcome(other=EQUAL) == (
+        "contradicts" if group == "specialisation" else "cannot tell"
+    )  # who learned nothing need not lose
     assert outcome() == "cannot tell"
+
+
+def test_that_arms_of_nearly_the_same_questions_are_equal_says_nothing():
+    near = {frozenset(("random", arm)) for arm in ("self", "larger", "phi")}
+    found = claims.filter_teaches(table(other=EQUAL), Arms(ARMS, KNOWING, near))
+    assert (found.outcome, "but the arms train on nearly the same questions" in found.evidence) == ("cannot tell", True)
+    assert claims.filter_teaches(table(other=EQUAL), Arms(ARMS, KNOWING, list(near)[:2])).outcome == "contradicts"
+    worse = table(("random", "self", "specialisation", WORSE), other=EQUAL)
+    assert claims.filter_teaches(worse, Arms(ARMS, KNOWING, near)).outcome == "contradicts"
 
 
 def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_evidence():
     pairs = table(("random", "self", "specialisation", BETTER))
-    left = claims.filter_teaches(pairs, ARMS, {"larger", "phi"})
+    left = claims.filter_teaches(pairs, Arms(ARMS, {"larger", "phi"}))
     assert left.outcome == "cannot tell"
     assert "Left out, since their filters are not shown to be right more often than guesses: self." in left.evidence
-    assert claims.filter_teaches(pairs, ARMS, set()).outcome == "not tested"
-    assert claims.filter_teaches(pairs, ARMS | {"self": labelled("smaller", "self")}, KNOWING).outcome == "cannot tell"
-    assert claims.filter_teaches(pairs, ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING).outcome == "cannot tell"
+    assert claims.filter_teaches(pairs, Arms(ARMS)).outcome == "not tested"
+    assert claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("smaller", "self")}, KNOWING)).outcome == "cannot tell"
+    assert (
+        claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING)).outcome == "cannot tell"
+    )
 
 
 def test_equivalence_is_corrected_for_the_number_of_comparisons():
     # 0.02 alone would be shown to be equal; of three comparisons it is not
-    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), ARMS, KNOWING).outcome == "cannot tell"
+    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), STUDY).outcome == "cannot tell"
     alone = {"random": Role("random"), "self": ARMS["self"]}
-    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), alone, KNOWING).outcome == "contradicts"
+    assert claims.filter_teaches(table(other=(0.0, 0.9, 0.02)), Arms(alone, KNOWING)).outcome == "contradicts"
 
 
 def test_a_pass_rate_near_one_half():
     arms = {"random": Role("random"), "self": Role("half", filter="self"), "larger": Role("other", filter="larger")}
     pairs = table(("random", "self", "specialisation", BETTER), ("random", "larger", "specialisation", WORSE))
-    assert claims.half_teaches(pairs, arms, KNOWING).outcome == "supports"
-    assert claims.half_teaches(pairs, arms, {"larger"}).outcome == "not tested"
-    assert claims.half_teaches(pairs, ARMS, KNOWING).outcome == "not tested"
+    assert claims.half_teaches(pairs, Arms(arms, KNOWING)).outcome == "supports"
+    assert claims.half_teaches(pairs, Arms(arms, {"larger"})).outcome == "not tested"
+    assert claims.half_teaches(pairs, STUDY).outcome == "not tested"
 
 
 @pytest.mark.parametrize(
@@ -87,11 +104,11 @@ def test_hard_against_easy(kind, outcome):
         "phi": labelled("larger", "larger", hard=0.5),
     }
     pairs = table(("self", "larger", "specialisation", kind))
-    assert claims.hard_teaches(pairs, arms, KNOWING).outcome == outcome
-    assert claims.hard_teaches(pairs, arms, {"self"}).outcome == "not tested"
+    assert claims.hard_teaches(pairs, Arms(arms, KNOWING)).outcome == outcome
+    assert claims.hard_teaches(pairs, Arms(arms, {"self"})).outcome == "not tested"
     assert (
         claims.hard_teaches(
-            pairs, {"self": labelled("self", "self", hard=0.4), "larger": labelled("self", "self")}, KNOWING
+            pairs, Arms({"self": labelled("self", "self", hard=0.4), "larger": labelled("self", "self")}, KNOWING)
         ).outcome
         == "not tested"
     )
@@ -206,23 +223,23 @@ def test_aha(changed, outcome, said):
 def test_correction_for_the_number_of_comparisons():
     # 0.02 alone would be significant; of three comparisons it is not
     pairs = table(("random", "self", "specialisation", (0.05, 0.02, 0.9)), other=(0.0, 0.9, 0.9))
-    assert claims.filter_teaches(pairs, ARMS, KNOWING).outcome == "cannot tell"
+    assert claims.filter_teaches(pairs, STUDY).outcome == "cannot tell"
 
 
 def test_evidence_has_a_sentence_and_figure_interval_and_test():
-    found = claims.filter_teaches(table(("random", "self", "specialisation", BETTER)), ARMS, KNOWING).evidence
+    found = claims.filter_teaches(table(("random", "self", "specialisation", BETTER)), STUDY).evidence
     assert found.startswith(
         "We found a benefit of filtering. self against random, specialisation: +5.0 points [+2.0, +8.0], p = 0.003"
     )
     assert "3 comparisons, Holm; intervals over items and 3 seeds, for one draw of questions" in found
-    assert "each with its own draw" in claims.filter_teaches(table().assign(draws=3), ARMS, KNOWING).evidence
-    assert "for the one seed that was run" in claims.filter_teaches(table(seeds=1), ARMS, KNOWING).evidence
-    open_ended = claims.filter_teaches(table(), ARMS, KNOWING).evidence
+    assert "each with its own draw" in claims.filter_teaches(table().assign(draws=3), STUDY).evidence
+    assert "for the one seed that was run" in claims.filter_teaches(table(seeds=1), STUDY).evidence
+    open_ended = claims.filter_teaches(table(), STUDY).evidence
     assert open_ended.startswith("Inconclusive: we found no benefit of filtering and cannot rule out about 5 points either way.")
 
 
 def test_the_paragraph_says_what_the_table_says():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, KNOWING, 0.5)
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5)
     words = claims.paragraph(found, "a model", 1, 0.01)
     assert "tests 7 of 10 claims" in words
     assert "cannot tell about 7" in words
@@ -243,7 +260,7 @@ def test_arms_of_another_size_or_rule_are_not_compared():
     small = labelled("self", "self", size=100)
     arms = {"random": Role("random"), "self": small, "larger": ARMS["larger"], "half": Role("half")}
     pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
-    assert claims.filter_teaches(pairs, {"random": Role("random"), "self": small}, KNOWING).outcome == "not tested"
+    assert claims.filter_teaches(pairs, Arms({"random": Role("random"), "self": small}, KNOWING)).outcome == "not tested"
     found = claims.larger_most_robust(pairs, arms).evidence
     assert "larger against random" in found
     assert "self" not in found
@@ -271,7 +288,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
     control = judge("control", *control_tables(change, p, held_out))
     assert control.works is works
     pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
-    found = claims.verdict(pairs, chinese(EQUAL, EQUAL), pd.DataFrame(), ARMS, KNOWING, 0.5, control)
+    found = claims.verdict(pairs, chinese(EQUAL, EQUAL), pd.DataFrame(), STUDY, 0.5, control)
     asked = found[found["outcome"] != "not tested"]
     assert set(asked["outcome"]) == ({"supports", "contradicts", "cannot tell"} if works else {"cannot tell"})
     assert asked["evidence"].str.startswith(claims.UNPROVEN).all() == (not works)
@@ -293,8 +310,7 @@ def test_the_control_itself_asks_no_claim(p, said):
         table(("random", "self", "specialisation", BETTER), other=UNSURE),
         chinese(EQUAL, EQUAL),
         pd.DataFrame(),
-        ARMS,
-        KNOWING,
+        STUDY,
         0.5,
         own,
     )
@@ -308,7 +324,7 @@ def test_the_control_itself_asks_no_claim(p, said):
 
 
 def test_no_control_is_a_limit_that_is_told():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), ARMS, KNOWING, 0.5, no_control(None))
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, no_control(None))
     words = claims.paragraph(found, "a model", 3, 0.01, no_control(None))
     assert "This study has no positive control (analysis.control names none)" in words
     assert "control has not been run" in no_control("control").sentence
