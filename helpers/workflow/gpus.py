@@ -1,7 +1,7 @@
-"""The GPUs of a machine, lent to jobs: each job sees its own, or its share of one.
+"""The GPUs of a machine, lent to jobs: each job sees its own GPUs, or its share of one.
 
-A GPU is lent in twelfths, so that 1, 2, 3, 4, 6 or 12 jobs fit on it exactly. A twelfth is a file lock, which the
-system frees when a job ends however it ends; the locks are the machine's, so two studies side by side share as well.
+A GPU is lent in twelfths, so that 1, 2, 3, 4, 6 or 12 jobs fit on it exactly. Each twelfth is a file lock, which the operating
+system releases when the job ends for any reason. The locks belong to the machine, so two studies that run at once share it too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PARTS = 12
 
 
 def parts(runs_per_gpu: int) -> int:
-    """Twelfths of a GPU that one of `runs_per_gpu` jobs takes.
+    """Twelfths of a GPU for each of `runs_per_gpu` jobs.
 
     >>> [parts(runs) for runs in (1, 2, 3, 4, 5, 8, 12)]
     [12, 6, 4, 3, 2, 1, 1]
@@ -32,11 +32,11 @@ def parts(runs_per_gpu: int) -> int:
 
 @contextlib.contextmanager
 def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[str]]:
-    """Lend `taken` twelfths of each of `count` GPUs, the emptiest first, and wait until they are free.
+    """Lend `taken` twelfths of each of `count` GPUs, the emptiest first, after waiting until they are free.
 
-    Yields their names, and sets CUDA_VISIBLE_DEVICES to them and GPU_SHARE to the part of each that is lent (an engine
-    that takes all the memory it finds reads it). Yields none, and sets nothing, where there is no GPU, where none is
-    asked for, and in a job of Slurm, which has done the same already.
+    Yields their names, and sets CUDA_VISIBLE_DEVICES to them and GPU_SHARE to the lent part of each (for engines that would
+    otherwise take all memory). Yields an empty list and sets nothing if there is no GPU, if count is 0, and inside a Slurm job,
+    where Slurm has assigned the GPUs.
     """
     names = visible()
     if not names or not count or "SLURM_JOB_ID" in os.environ:
@@ -48,7 +48,7 @@ def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[st
         time.sleep(1)
     lent, locks = got
     before = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_SHARE")}
-    # The driver counts GPUs by their place on the bus, CUDA by their speed unless told otherwise.
+    # The driver numbers GPUs by their place on the bus; CUDA by speed, unless CUDA_DEVICE_ORDER is set.
     os.environ |= {"CUDA_VISIBLE_DEVICES": ",".join(lent), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GPU_SHARE": f"{taken / PARTS:.3f}"}
     try:
         yield lent
@@ -60,7 +60,7 @@ def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[st
 
 
 def _take(folder: Path, names: list[str], count: int, taken: int) -> tuple[list[str], list[FileLock]] | None:
-    """(GPUs, their locks), all that is asked for or None: so no two jobs wait for what the other holds."""
+    """(GPUs, their locks): all that the job needs, or None, so that no two jobs wait for each other."""
     with FileLock(folder / "lending.lock"):
         free = {name: _free(folder, name) for name in names}
         fitting = sorted((name for name in names if len(free[name]) >= taken), key=lambda name: -len(free[name]))
@@ -73,7 +73,7 @@ def _take(folder: Path, names: list[str], count: int, taken: int) -> tuple[list[
 
 
 def _free(folder: Path, name: str) -> list[FileLock]:
-    """The twelfths of a GPU that no job holds, held now."""
+    """Locks of the twelfths of a GPU that no job had; this process holds them now."""
     held = []
     for part in range(PARTS):
         lock = FileLock(folder / f"{name.replace('/', '_')}-{part}.lock")

