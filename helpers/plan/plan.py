@@ -1,6 +1,6 @@
-"""What a study needs, before anything is downloaded: `python -m helpers.plan.plan STUDY [--gpu 24GB|H100] [--rate 2000]`, or `make plan`.
+"""The plan of a study: `python -m helpers.plan.plan STUDY [--gpu 24GB|H100] [--rate 2000]`, or `make plan`.
 
-Jobs, models, data sets, memory of each step, disk and hours, from the study's parameters alone: no torch, no network.
+Jobs, models, data sets, memory, disk, hours and the smallest detectable effects, from the parameters alone: no torch, no network.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import textwrap
 
 from helpers.plan.cost import WRITTEN, disk, hours
+from helpers.plan.detectable import Effect, effects
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
@@ -50,7 +51,7 @@ def report(study: Study, on: Machine, rate: float | None = None) -> str:
     agreements = [f"To accept first, on the model's page on the hub: {', '.join(signed)}", ""] if signed else []
     short = f", of which only {free:,.0f} GB are free here" if space is not None and space > free else ""
     end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk{short}."
-    blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines]
+    blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines, _detectable(study)]
     return "\n".join([*(line for block in blocks for line in [*block, ""]), *agreements, end])
 
 
@@ -138,6 +139,43 @@ def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
         "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
         "Results that another study under runs/ already has are reused and cost nothing.",
     ]))  # fmt: skip
+
+
+def _detectable(study: Study) -> list[str]:
+    """A line for each outcome, and a warning if the effect that the study is about is too small for its seeds."""
+    if len(study.seeds) < 2:
+        return _wrap("Smallest detectable effects: none, because one seed allows no test over seeds.", "")
+    found = effects(study)
+    rows = [("Smallest detectable effect (points)", "items", "arm − untrained", "arm − random", "corrected", "deviations of")]
+    rows += [
+        (
+            effect.task,
+            _number(effect.items, "", 0),
+            *(f"{100 * value:.1f}" if effect.source else "–" for value in (effect.untrained, effect.arms, effect.corrected)),
+            effect.source or "no published study",
+        )
+        for effect in found
+    ]
+    explained = (
+        f"With {len(study.seeds)} seeds, found with probability {study.analysis.power:g} at a confidence of "
+        f"{study.analysis.confidence:g}; corrected: for all arms that are compared with random."
+    )
+    if fixed := ", ".join(dict.fromkeys(effect.source for effect in found if effect.draws == 1)):
+        explained += f" All seeds of {fixed} trained on one draw, so the true values are larger than these."
+    return [*_table(rows, (1, 2, 3, 4)), *_wrap(explained), *_warning(study, found)]
+
+
+def _warning(study: Study, found: list[Effect]) -> list[str]:
+    wanted = study.analysis.effect
+    if wanted is None:
+        return []
+    missed = [effect.task for effect in found if effect.side == "specialisation" and effect.arms > wanted]
+    if not missed:
+        return []
+    return _wrap(
+        f"Warning: the study is about a difference of {100 * wanted:g} points between arms (analysis.effect), which is smaller than "
+        f"it can detect on {', '.join(missed)}; more seeds or a steadier training would help, more items hardly do."
+    )
 
 
 def main() -> None:

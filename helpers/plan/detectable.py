@@ -1,0 +1,98 @@
+"""The smallest effects that a study can detect, from deviations between seeds in published studies.
+
+Each training seed of a study has its own draw, and arms are compared within a seed, so the test is Student's over seeds
+(`power.minimum_detectable_effect`). Its standard deviation is taken from a study that was run: `figures/<study>/components.csv`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers.analysis.indices import FLEXIBLE
+from helpers.analysis.power import minimum_detectable_effect
+from helpers.plan.sizes import item_count
+from helpers.study.places import REPOSITORY
+from helpers.study.schema import HELD_OUT
+from helpers.study.study import UNTRAINED, Study
+
+FIGURES = REPOSITORY / "figures"
+
+
+class Effect(NamedTuple):
+    """One outcome of a study: the smallest difference of an arm from the untrained model, and of two arms, that its seeds detect.
+
+    Shares, not points. corrected: of two arms with a significance level divided by the number of arms compared with random (Bonferroni,
+    the worst case of Holm). source: the published study whose deviations were used, "" if none has this outcome (values are NaN);
+    draws: the number of draws in its deviations, 1 if all its seeds trained on one.
+    """
+
+    task: str
+    side: str
+    items: int | None
+    source: str
+    draws: int
+    untrained: float
+    arms: float
+    corrected: float
+
+
+def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
+    """One `Effect` per task of the study."""
+    published = list(_published(study, figures))
+    alpha, seeds = 1 - study.analysis.confidence, len(study.seeds)
+    compared = max(1, sum(arm != "random" for arm in study.arms))
+    found = []
+    for task in study.eval.tasks:
+        items, side = item_count(study, task), study.eval.side(task, task.name)
+        row = next((row for rows in published if (row := rows.get(task.name)) is not None), None)
+        if row is None:
+            found.append(Effect(task.name, side, items, "", 0, *(float("nan"),) * 3))
+            continue
+        # The items' part of a variance shrinks with their number; what seeds and draws add does not.
+        extra = row["sd_items"] ** 2 * (row["items"] / (items or row["items"]) - 1)
+        one, two = np.sqrt(row["sd_seed"] ** 2 + extra), np.sqrt(max(0.0, row["sd_difference"] ** 2 + 2 * extra))
+        smallest = [
+            minimum_detectable_effect(sd, seeds, level, study.analysis.power)
+            for sd, level in ((one, alpha), (two, alpha), (two, alpha / compared))
+        ]
+        found.append(Effect(task.name, side, items, row["study"], int(row["draws"]), *smallest))
+    return found
+
+
+def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
+    """Task → deviations, of each published study with several seeds; those of the same pool and model first, then of more seeds."""
+    tables = []
+    for folder in sorted(path.parent for path in figures.glob("*/study.csv")):
+        about = pd.read_csv(folder / "study.csv").iloc[0]
+        table = pd.read_csv(folder / "components.csv") if (folder / "components.csv").exists() else _from_scores(folder)
+        if len(table):
+            near = (about["pool"] == study.pool.source, about["model"] == study.model.id, int(about["seeds"]))
+            tables.append((near, table.assign(study=folder.name)))
+    for (same_pool, *_), table in sorted(tables, key=lambda pair: pair[0], reverse=True):
+        table = table.sort_values("filter", key=lambda names: names == FLEXIBLE)  # of two answer filters the flexible one is kept
+        names = table["benchmark"].str.removesuffix("_mirror").str.partition(":")[0]
+        rows = {name: row for name, (_, row) in zip(names, table.iterrows(), strict=True) if not np.isnan(row["sd_difference"])}
+        yield {name: row for name, row in rows.items() if name != HELD_OUT or same_pool}
+
+
+def _from_scores(folder: Path) -> pd.DataFrame:
+    """The same columns from the scores of a study that was published before components.csv; its draw was fixed."""
+    parts = [
+        pd.read_parquet(path, columns=["task", "filter", "rotation", "correct"]).assign(arm=path.parts[-3], seed=path.parts[-2])
+        for path in folder.glob("data/eval/*/*/scores.parquet")
+    ]
+    scores = pd.concat(parts) if parts else pd.DataFrame(columns=["task", "filter", "rotation", "correct", "arm", "seed"])
+    plain = scores[(scores["rotation"] == 0) & (scores["arm"] != UNTRAINED)]
+    runs = plain.groupby(["task", "filter", "arm", "seed"])["correct"].agg(["mean", "size"]).reset_index()
+    rows = []
+    for (task, name), part in runs.groupby(["task", "filter"]):
+        variance, items, share = part.groupby("arm")["mean"].var().mean(), part["size"].max(), part["mean"].mean()
+        if not np.isnan(variance):
+            binomial = min(variance, share * (1 - share) / items)  # an upper bound of the items' part
+            rows.append((task, name, items, 1, np.sqrt(variance), np.sqrt(binomial), np.sqrt(2 * variance)))
+    return pd.DataFrame(rows, columns=["benchmark", "filter", "items", "draws", "sd_seed", "sd_items", "sd_difference"])
