@@ -7,6 +7,7 @@ Each training seed of a study has its own draw, and arms are compared within a s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +81,7 @@ def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
         yield {name: row for name, row in rows.items() if name != HELD_OUT or same_pool}
 
 
+@cache
 def _from_scores(folder: Path) -> pd.DataFrame:
     """The same columns from the scores of a study that was published before components.csv; its draw was fixed."""
     parts = [

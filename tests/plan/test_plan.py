@@ -144,11 +144,11 @@ def test_small_on_80_gb_fits():
     assert "3 filters, 4 splits, 12 trainings, 13 evaluations, 1 analysis, 1 report: 34 in all" in text
 
 
-def test_the_hardware_that_the_readme_asks_for():
+def test_the_hardware_that_the_table_of_studies_states():
     """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for the one that trains all parameters."""
     assert (
         "one GPU of 80 GB; of 24 GB with `engine: transformers`, and `runs_per_gpu: 1` in `train` and `eval` (`full`: 48 GB)"
-        in (REPOSITORY / "README.md").read_text()
+        in (REPOSITORY / "parameters" / "README.md").read_text()
     )
 
     def fits(study, gpu) -> bool:
