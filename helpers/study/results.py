@@ -32,15 +32,6 @@ def result(
     files of `beside` are written by it as well. inputs: the parameters of the step (`Study.inputs`). made_from: whatever else decides
     the result, such as prompts and weights. beside: names of files and folders next to the table that belong to it. facts: for the
     note, besides versions, machine and time. Another study's result is looked for at the same depth under the same first folder.
-
-    >>> import tempfile, pandas as pd
-    >>> folder = Path(tempfile.mkdtemp()) / "mine"
-    >>> def labels(threshold):
-    ...     return result(folder, "filter/self/labels.csv", inputs={"threshold": threshold}, make=lambda mark: made.append(mark) or
-    ...                   pd.DataFrame({"easy": [threshold]}))
-    >>> made = []
-    >>> [labels(threshold)["easy"].item() for threshold in (1, 1, 2)], len(made)
-    ([1, 1, 2], 2)
     """
     path = folder / name
     first, *middle, last = path.relative_to(folder).parts
