@@ -14,25 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 from filelock import FileLock
 from tqdm import tqdm
 
+from helpers.evaluation import task_files
 from helpers.evaluation.documents import question_text
+from helpers.evaluation.mirror import in_mirror, mirror
 from helpers.evaluation.samples import read_sample
-from helpers.evaluation.sources import in_mirror, mirror
 from helpers.questions.pools import load_pool, load_starter, study_pool
 from helpers.selection import draws
 from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
-from helpers.study.schema import HELD_OUT
+from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
 if TYPE_CHECKING:
     from helpers.study.schema_eval import Task
     from helpers.study.study import Study
 
-REASONING = "reasoning"
 # Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
 # project's task for the other form, that form's data set).
 STAND_INS = {
@@ -113,7 +112,7 @@ def members(manager: Any, name: str) -> dict[str, Any]:
         tried = f"OFFLINE_MIRROR={folder}" if folder else "the hub (OFFLINE_MIRROR is not set)"
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         reason = " ".join(f"{error}{cause}".split())[:300] or type(error).__name__
-        raise StudyError(f"eval.tasks: {name}: {data} cannot be had from {tried}: {reason}") from error
+        raise StudyError(f"eval.tasks: {name}: {data} is not available from {tried}: {reason}") from error
 
 
 def questions(study: Study) -> pd.DataFrame:
@@ -146,18 +145,11 @@ def _starter_questions(names: list[str]) -> pd.DataFrame:
     """Questions of the starter tasks, read from their files without the harness."""
     rows = []
     for name in names:
-        kept = yaml.load((TASKS / f"{name}.yaml").read_text("utf-8"), Loader=_Plain)["dataset_kwargs"]["name"]
+        kept = task_files.read(name)["dataset_kwargs"]["name"]
         rows += [(name, kept, text) for text in load_starter(kept)["question"]]
     return pd.DataFrame(rows, columns=["task", "benchmark", "question"]).drop_duplicates(
         ["benchmark", "question"], ignore_index=True
     )
-
-
-class _Plain(yaml.SafeLoader):
-    """Reads a task file without importing the functions it names."""
-
-
-_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
 def data_facts(task: Any) -> dict[str, Any]:
@@ -175,7 +167,7 @@ def data_facts(task: Any) -> dict[str, Any]:
 
 def settings(study: Study, task: Task) -> dict[str, Any]:
     """All that decides the scores of one task besides the weights."""
-    common, reasoning = study.eval, REASONING in task.name or task.name == HELD_OUT
+    common, reasoning = study.eval, in_reasoning_mode(task.name)
     chosen = {
         "task": stand_in(task.name),
         "limit": None if task.sample else task.limit or common.limit,
@@ -187,6 +179,8 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     }
     if reasoning:
         chosen |= {"shots": None, "prompt": study.prompt.model_dump(), "rotate": False}
+    if changed := task_files.source(chosen["task"]):
+        chosen["source"] = changed
     if task.name == HELD_OUT:
         chosen["items"] = held_out(study)["question_id"].tolist()
     if task.name.startswith("starter_"):

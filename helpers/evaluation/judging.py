@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 
 from helpers.evaluation.documents import Document
-from helpers.questions import prompts
+from helpers.questions.prompts import read_answer
 
 
 def reasoning_result(doc: Document, results: list[str]) -> dict[str, float]:
-    """Right if the letter (or number) in `<answer>` is."""
-    reading = prompts.read_answer(doc["prefill"] + results[0], doc["options"])
-    return {"acc": float(reading.predicted == doc["answer"])}
+    """Right if the letter or number in `<answer>` is."""
+    reading = read_answer(doc["prefill"] + results[0], doc["options"])
+    return {"acc": float(is_right(doc, reading.predicted))}
+
+
+def is_right(doc: Document, predicted: str | None) -> bool:
+    """Whether a letter or number, as read from an answer, is right: a number that has limits may lie anywhere between them."""
+    if "low" in doc:
+        return predicted is not None and doc["low"] <= float(predicted) <= doc["high"]
+    return predicted == doc["answer"]
 
 
 def same_number(doc: Document, results: list[str]) -> dict[str, float]:

@@ -5,15 +5,17 @@ The prompt's settings and the model come with the task manager's metadata.
 
 from __future__ import annotations
 
+import ast
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import datasets
 
 from helpers.evaluation.documents import Document, answer_of, options_of, question_text
-from helpers.evaluation.sources import load, starter_documents
+from helpers.evaluation.mirror import load
+from helpers.evaluation.sources import starter_documents
 from helpers.questions import prompts
-from helpers.questions.text import LETTERS
+from helpers.questions.text import LETTERS, number
 from helpers.study.errors import StudyError
 
 if TYPE_CHECKING:
@@ -47,11 +49,46 @@ def mmlu_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[
 def gsm8k_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
     """GSM8K test; the answer is the number after ####."""
     rows = [
-        {"item_id": str(n), "question": row["question"], "options": [], "answer": prompts.number(row["answer"].split("####")[-1]),
+        {"item_id": str(n), "question": row["question"], "options": [], "answer": number(row["answer"].split("####")[-1]),
          "subject": ""}
         for n, row in enumerate(load("openai/gsm8k", "main", "test"))
     ]  # fmt: skip
     return _rendered(rows, prompt, model)
+
+
+def medcalc_bench(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """The numeric part of MedCalc-Bench v1.0's test (arXiv 2406.12036): the values from the patient's note, then the question.
+
+    `low` and `high` are the limits of a right answer. Dates and weeks with days are left out.
+    """
+    rows = [
+        {"item_id": row["Row Number"], "question": f"{_entities(row['Relevant Entities'])}\n\n{row['Question']}", "options": [],
+         "answer": answer, "low": float(row["Lower Limit"]), "high": float(row["Upper Limit"]), "subject": row["Calculator Name"]}
+        for row in load("ncbi/MedCalc-Bench-v1.0", None, "test")
+        if (answer := number(row["Ground Truth Answer"])) is not None
+    ]  # fmt: skip
+    return _rendered(rows, prompt, model)
+
+
+def _entities(text: str) -> str:
+    """The values of a patient, one a line.
+
+    >>> print(_entities("{'sex': 'Male', 'age': [87, 'years'], 'Stroke history.': False}"))
+    Patient:
+    - sex: Male
+    - age: 87 years
+    - Stroke history: no
+    """
+    words = {True: "yes", False: "no"}
+    values = {
+        name: " ".join(map(str, value))
+        if isinstance(value, list | tuple)
+        else words.get(value, value)
+        if isinstance(value, bool)
+        else value
+        for name, value in ast.literal_eval(text).items()
+    }
+    return "\n".join(["Patient:", *(f"- {name.rstrip('.')}: {value}" for name, value in values.items())])
 
 
 def held_out_set(

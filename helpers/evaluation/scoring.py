@@ -16,14 +16,14 @@ from unittest.mock import patch
 import pandas as pd
 from tqdm import tqdm
 
-from helpers.evaluation.benchmarks import REASONING, data_facts, manager, members, settings
+from helpers.evaluation.benchmarks import data_facts, manager, members, settings
 from helpers.evaluation.documents import key, options_of, rotate
+from helpers.evaluation.mirror import in_mirror
 from helpers.evaluation.samples import read_sample
-from helpers.evaluation.sources import in_mirror
 from helpers.questions import prompts
 from helpers.questions.text import LETTERS
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
-from helpers.study.schema import HELD_OUT
+from helpers.study.schema import REASONING, in_reasoning_mode
 
 if TYPE_CHECKING:
     from helpers.study.schema_eval import Task
@@ -206,7 +206,7 @@ def _setting(task: Any, chosen: dict[str, Any]) -> str:
 
 def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:
     """One item as a row, from the harness's log of it."""
-    doc, reasoning = sample["doc"], REASONING in task.task_name or task.task_name == HELD_OUT
+    doc, reasoning = sample["doc"], in_reasoning_mode(task.task_name)
     row = {
         "benchmark": task.task_name,
         "subject": str(doc.get("subject") or doc.get("category") or doc.get("subject_name") or ""),

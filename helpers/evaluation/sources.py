@@ -1,24 +1,17 @@
-"""Where benchmarks' data come from: a folder of `OFFLINE_MIRROR` that has the data set's hub id, else the hub.
-
-The task files name the functions that load a data set (`custom_dataset`) or rename its columns (`process_docs`).
-"""
+"""Data sets of benchmarks, loaded in the columns that their tasks expect: `custom_dataset` and `process_docs` of the task files."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import datasets
 import pandas as pd
 
 from helpers.evaluation.documents import Document
+from helpers.evaluation.mirror import first_line, load, mirrored, tried
 from helpers.questions.pools import load_starter
 from helpers.questions.text import LETTERS
 from helpers.study.errors import StudyError
-from helpers.study.files import cache_of
 from helpers.study.places import TASKS
 
 # Medbullets (arXiv 2402.18060) is not on the hub. Its authors' repository, at one commit:
@@ -26,60 +19,6 @@ MEDBULLETS = (
     "https://raw.githubusercontent.com/HanjieChen/ChallengeClinicalQA/d20bfca3cff061460fc216e85899a86e52da4934/"
     "medbullets/medbullets_{config}.csv"
 )
-
-
-def mirror() -> Path | None:
-    """The folder that OFFLINE_MIRROR names, made absolute; None if it is not set. Raises StudyError if it is no folder."""
-    named = os.environ.get("OFFLINE_MIRROR", "")
-    if named and not Path(named).is_dir():
-        raise StudyError(f"OFFLINE_MIRROR={named}: no such folder; it should hold hub repositories as <folder>/<id>")
-    return Path(named).resolve() if named else None
-
-
-@contextlib.contextmanager
-def in_mirror() -> Iterator[None]:
-    """Have `datasets` find the mirror's folders: the harness names data sets by hub id, which is a path from the mirror."""
-    folder = mirror()
-    if folder is None:
-        yield
-        return
-    os.environ["OFFLINE_MIRROR"] = str(folder)  # absolute, since the working folder changes
-    before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = cache_of(folder)
-    try:
-        with contextlib.chdir(folder):
-            yield
-    finally:
-        datasets.config.HF_DATASETS_CACHE = before
-
-
-def load(dataset: str, config: str | None, split: str) -> datasets.Dataset:
-    """One split of a data set: from OFFLINE_MIRROR if it is there, else from the hub.
-
-    Raises StudyError in one line if it cannot be had.
-    """
-    folder = _mirrored(dataset)
-    try:
-        source, cache = (str(folder), cache_of(folder)) if folder else (dataset, None)
-        return datasets.load_dataset(source, config, split=split, cache_dir=cache)
-    except Exception as error:
-        part = f"split {split!r}" + (f" of {config!r}" if config else "")
-        raise StudyError(f"{dataset}: {part} not had from {folder or f'{_tried()} or the hub'}: {_first_line(error)}") from None
-
-
-def _mirrored(dataset: str) -> Path | None:
-    """The folder of a data set in OFFLINE_MIRROR; None if it is not there."""
-    folder = mirror()
-    return folder / dataset if folder and (folder / dataset).is_dir() else None
-
-
-def _tried() -> str:
-    mirror = os.environ.get("OFFLINE_MIRROR", "")
-    return f"OFFLINE_MIRROR={mirror}" if mirror else "OFFLINE_MIRROR (which is not set)"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def starter_set(name: str, subject_group: str | None = None, **_: Any) -> dict[str, datasets.Dataset]:
@@ -103,14 +42,14 @@ def starter_documents(name: str, subject_group: str | None) -> list[Document]:
 
 def medbullets(config: str, **_: Any) -> dict[str, datasets.Dataset]:
     """Medbullets with four or five options (`op4`, `op5`): from the mirror, else, since the hub has it not, from its authors."""
-    if _mirrored("medbullets"):
+    if mirrored("medbullets"):
         return {"test": load("medbullets", config, "test")}
     file = MEDBULLETS.format(config=config)
     try:
         rows = datasets.load_dataset("csv", data_files=file, split="train", na_filter=False)  # "None" may be an option
     except Exception as error:
         raise StudyError(
-            f"medbullets: not in {_tried()}, and {file} cannot be had: {_first_line(error)}; connect, or leave out medbullets_{config}"
+            f"medbullets: not in {tried()}, and {file} is not available: {first_line(error)}; connect, or leave out medbullets_{config}"
         ) from None
     return {"test": datasets.Dataset.from_list([_medbullets_row(row) for row in rows])}
 

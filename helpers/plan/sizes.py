@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from helpers.evaluation import task_files
 from helpers.models.shape import folder_of, known_models, shape_of
 from helpers.questions import pools, prompts
-from helpers.study.places import TASKS, pool_file
-from helpers.study.schema import HELD_OUT
+from helpers.study.places import pool_file
+from helpers.study.schema import HELD_OUT, in_reasoning_mode
 from helpers.study.schema_eval import Task
 from helpers.study.study import Study
 
@@ -121,17 +122,10 @@ def _task(name: str) -> dict[str, Any]:
     return {}
 
 
-class _Plain(yaml.SafeLoader):
-    """Reads a task file without importing the functions it names."""
-
-
-_Plain.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
-
-
 @cache
 def _starter(name: str) -> pd.DataFrame:
     """Questions of a starter task."""
-    source = yaml.load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Plain)["dataset_kwargs"]
+    source = task_files.read(name)["dataset_kwargs"]
     table = pools.load_starter(source["name"])
     return table[table["subject_group"] == source["subject_group"]] if "subject_group" in source else table
 
@@ -164,7 +158,7 @@ def workload(study: Study, task: Task) -> Workload | None:
     items = item_count(study, task)
     if items is None:
         return None
-    if "reasoning" in task.name or task.name == HELD_OUT:
+    if in_reasoning_mode(task.name):
         if task.name == HELD_OUT:
             _, mean, longest = pool_facts(study)
         elif task.name.startswith("starter_"):

@@ -14,6 +14,7 @@ from helpers.study.places import NAME
 
 REWARDS = ("accuracy", "format", "xml_count")
 HELD_OUT = "pool_held_out"  # the task over the held-out questions of the pool
+REASONING = "reasoning"  # in the names of tasks with the training prompt; two have it without the word
 ROTATIONS = 4  # options of a question that is trained on in all rotations
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -23,6 +24,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Modules = Annotated[str, Field(min_length=1)]  # names or a regular expression of modules, as PEFT reads them
 Sharing = Annotated[int, Field(ge=1, le=12)]  # how many jobs of a kind share one GPU
+
+
+def in_reasoning_mode(task: str) -> bool:
+    """Whether the model answers a task with the training prompt.
+
+    >>> [in_reasoning_mode(name) for name in ("medqa_reasoning", "medcalc_bench", "gsm8k")]
+    [True, True, False]
+    """
+    return REASONING in task or task in (HELD_OUT, "medcalc_bench")
 
 
 class Strict(BaseModel):

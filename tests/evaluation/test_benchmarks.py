@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, run
 
-from helpers.evaluation import benchmarks, documents, scoring, sources
+from helpers.evaluation import benchmarks, documents, mirror, scoring
 from helpers.models import engines, loading
 from helpers.models.transformers_engine import Transformers
 from helpers.study import files
@@ -271,8 +271,8 @@ def refused(study: Path, monkeypatch) -> str:
     ("name", "expected"),
     [
         ("mmlu_anatomi", "lm-evaluation-harness has no task 'mmlu_anatomi'; did you mean 'mmlu_anatomy'?"),
-        ("cmmlu_anatomy", "cmmlu_anatomy: haonan-li/cmmlu cannot be had from OFFLINE_MIRROR="),
-        ("mmlu_virology", "mmlu_virology: cais/mmlu cannot be had from OFFLINE_MIRROR="),
+        ("cmmlu_anatomy", "cmmlu_anatomy: haonan-li/cmmlu is not available from OFFLINE_MIRROR="),
+        ("mmlu_virology", "mmlu_virology: cais/mmlu is not available from OFFLINE_MIRROR="),
         ("medbullets_op4", "medbullets: not in OFFLINE_MIRROR="),
     ],
 )
@@ -321,14 +321,14 @@ def test_a_benchmark_that_is_broken_in_the_mirror_is_told_with_its_cause(tiny, f
     (mirror / "cais/mmlu/anatomy/test.parquet").write_bytes(b"PAR1 no")
     monkeypatch.setenv("OFFLINE_MIRROR", str(mirror))
     study = open_study(str(forms))
-    with pytest.raises(StudyError, match="mmlu_anatomy: cais/mmlu cannot be had from OFFLINE_MIRROR=.*Parquet"):
+    with pytest.raises(StudyError, match="mmlu_anatomy: cais/mmlu is not available from OFFLINE_MIRROR=.*Parquet"):
         benchmarks.members(benchmarks.manager(study, rendered=False), "mmlu_anatomy")
 
 
 def test_a_mirror_that_is_no_folder_is_one_line(forms, monkeypatch):
     monkeypatch.setenv("OFFLINE_MIRROR", "/nowhere/at/all")
     with pytest.raises(StudyError, match="OFFLINE_MIRROR=/nowhere/at/all: no such folder"):
-        sources.mirror()
+        mirror.mirror()
 
 
 def test_stand_ins_where_a_mirror_has_another_form_only(tmp_path, monkeypatch):

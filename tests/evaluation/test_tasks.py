@@ -12,6 +12,7 @@ import yaml
 from layouts import ABCD, DOCUMENTS, TEN
 
 from helpers.evaluation import documents, judging, reasoning, sources
+from helpers.evaluation.mirror import load
 from helpers.questions.pools import load_starter
 from helpers.study.errors import StudyError
 from helpers.study.places import TASKS
@@ -156,7 +157,7 @@ def test_medbullets_without_a_mirror_is_its_authors_file(mirror, monkeypatch):
 
 def test_medbullets_that_cannot_be_had_is_one_line(mirror, monkeypatch):
     monkeypatch.setattr(sources, "MEDBULLETS", f"{mirror}/nowhere_{{config}}.csv")
-    with pytest.raises(StudyError, match="medbullets: not in OFFLINE_MIRROR=.*nowhere_op4.csv cannot be had.*leave out medbullets_op4") as raised:  # fmt: skip
+    with pytest.raises(StudyError, match="medbullets: not in OFFLINE_MIRROR=.*nowhere_op4.csv is not available.*leave out medbullets_op4") as raised:  # fmt: skip
         sources.medbullets("op4")
     assert "\n" not in str(raised.value)
 
@@ -243,24 +244,46 @@ def test_reasoning_mode_on_gsm8k_compares_numbers(mirror, manager):
     assert task.process_results(task.eval_docs[0], ["</think><answer>120</answer>"]) == {"acc": 0.0}
 
 
+def test_clinical_calculation_counts_numbers_within_the_limits(mirror, manager):
+    row = {"Row Number": "1", "Calculator Name": "Clearance", "Question": "What is it in mL/min?", "Ground Truth Answer": "25.238",
+           "Lower Limit": "23.9761", "Upper Limit": "26.4999", "Patient Note": "An old man.",
+           "Relevant Entities": "{'sex': 'Male', 'age': [87, 'years'], 'Stroke history.': False}"}  # fmt: skip
+    others = [
+        {"Row Number": "2", "Ground Truth Answer": "-1", "Lower Limit": "-1", "Upper Limit": "-1"},
+        {"Row Number": "3", "Ground Truth Answer": "09/23/2014", "Lower Limit": "09/23/2014", "Upper Limit": "09/23/2014"},
+        {"Row Number": "4", **dict.fromkeys(["Ground Truth Answer", "Lower Limit", "Upper Limit"], "('0 weeks', '6 days')")},
+    ]
+    write(mirror / "ncbi/MedCalc-Bench-v1.0", None, "test", [row, *(row | other for other in others)])
+    task = one(manager(), "medcalc_bench")
+    assert [doc["item_id"] for doc in task.eval_docs] == ["1", "2"]  # dates, and weeks with days, are left out
+    first, second = task.eval_docs
+    assert first["question"] == "Patient:\n- sex: Male\n- age: 87 years\n- Stroke history: no\n\nWhat is it in mL/min?"
+    assert "An old man." not in first["prompt"]
+    assert (first["answer"], first["subject"], second["answer"]) == ("25.238", "Clearance", "-1")
+    right = lambda doc, text: task.process_results(doc, [f"hm</think><answer>{text}</answer>"])["acc"]  # noqa: E731
+    assert [right(first, text) for text in ("25.238", "24", "26.4999", "26.5 mL/min", "23.9", "about 25 or 26", "")] == [
+        1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]  # fmt: skip
+    assert [right(second, text) for text in ("-1", "1", "-1.0")] == [1.0, 0.0, 1.0]
+
+
 def test_rows_are_those_of_the_file_as_it_is_now_and_of_this_mirror(mirror, monkeypatch):
     def written(place, count):
         write(place / "openai/gsm8k", "main", "test", [{"question": str(n), "answer": "#### 1"} for n in range(count)])
-        return len(sources.load("openai/gsm8k", "main", "test"))
+        return len(load("openai/gsm8k", "main", "test"))
 
     assert written(mirror, 1) == 1
     (mirror / "openai/gsm8k/README.md").unlink()
     assert written(mirror, 2) == 2
     monkeypatch.setenv("OFFLINE_MIRROR", str(mirror.parent / "other"))
     assert written(mirror.parent / "other", 3) == 3
-    assert len(sources.load("openai/gsm8k", "main", "test")) == 3
+    assert len(load("openai/gsm8k", "main", "test")) == 3
 
 
 def test_a_mirror_whose_data_set_is_broken_is_told_in_one_line(mirror):
     write(mirror / "openai/gsm8k", "main", "test", [{"question": "?", "answer": "#### 1"}])
     (mirror / "openai/gsm8k/main/test.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(StudyError, match="openai/gsm8k: split 'test' of 'main' not had from") as told:
-        sources.load("openai/gsm8k", "main", "test")
+    with pytest.raises(StudyError, match="openai/gsm8k: split 'test' of 'main' is not available from") as told:
+        load("openai/gsm8k", "main", "test")
     assert "\n" not in str(told.value)
 
 
