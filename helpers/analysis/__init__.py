@@ -1,1 +1,3 @@
-"""Analysis: intervals and tests, comparison of arms, power, mechanism, claims, checks and plots."""
+"""Analysis: statistics of one comparison (intervals, power), tables of a study (compare, indices, components, answers, mechanism), what
+follows from them (claims with evidence, roles and control; checks), and plots. The methods are tried on simulated scores (validation).
+"""

@@ -116,11 +116,15 @@ def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: 
     if max(len(before), len(after)) == 1:
         return power.smallest_detectable(items, float((after != before).mean()), alpha, wanted)
     if paired:
-        within = power.components(np.zeros((1, items)), after - before)
+        within = power.change_components(np.zeros((1, items)), after - before)
         return power.seeds_detectable(items, len(after), within, alpha, wanted)
     trained = [model for model in (before, after) if len(model) > 1]
-    parts = power.components(before.mean(axis=0, keepdims=True), after) if len(after) > 1 else power.components(after, before)
-    spread = np.sqrt(np.mean([power.components(before[:1], model).seed_sd ** 2 for model in trained]))
+    parts = (
+        power.change_components(before.mean(axis=0, keepdims=True), after)
+        if len(after) > 1
+        else power.change_components(after, before)
+    )
+    spread = np.sqrt(np.mean([power.change_components(before[:1], model).seed_sd ** 2 for model in trained]))
     parts = parts._replace(seed_sd=float(spread))
     return power.seeds_detectable(items, min(map(len, trained)), parts, alpha, wanted, len(trained))
 

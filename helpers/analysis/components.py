@@ -69,7 +69,7 @@ def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
     for models in runs_by_benchmark(used, ("benchmark", "filter"), "correct").values():
         for arm, runs in models.items():
             if arm != UNTRAINED and UNTRAINED in models:
-                parts = power.components(models[UNTRAINED], runs)
+                parts = power.change_components(models[UNTRAINED], runs)
                 variance = runs.mean(axis=1).var(ddof=1) - parts.single / runs.shape[1] if len(runs) > 1 else np.nan
                 found.append(
                     {"discordant": float((runs != models[UNTRAINED]).mean()), "variance": variance, "items": runs.shape[1]}

@@ -32,7 +32,7 @@ class Components(NamedTuple):
     seed_sd: float
 
 
-def components(before: Runs, after: Runs) -> Components:
+def change_components(before: Runs, after: Runs) -> Components:
     """The variance components of a model's change on one benchmark, from its runs. before: one run; after: shape (runs, items).
 
     One run cannot tell them apart: all of the items' variance counts as `single`, and seed_sd is NaN.
@@ -120,7 +120,7 @@ def seeds_needed(
 def minimum_detectable_effect(sd: float, seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
     """Smallest true difference of two arms that the paired test over seeds finds with probability `power`, in the unit of `sd`.
 
-    sd: standard deviation of the differences within a seed (second arm minus first, or arm minus untrained), as `components` measures
+    sd: standard deviation of the differences within a seed (second arm minus first, or arm minus untrained), as `components.components` measures
     it in a study with one draw per seed; it holds draws, training noise and items. The test is Student's for one sample with
     `seeds` − 1 degrees of freedom at level `alpha`, two-sided; its power is that of the noncentral t distribution. Infinite with fewer
     than two seeds, which allow no test.

@@ -116,7 +116,7 @@ def promised(world: World) -> float:
     rng = np.random.default_rng(0)
     many = world._replace(items=20_000, seeds=20, seed_sd=0.0)
     before = untrained(many, rng)
-    parts = power.components(before, arm(before, many, rng)[0])._replace(seed_sd=world.seed_sd)
+    parts = power.change_components(before, arm(before, many, rng)[0])._replace(seed_sd=world.seed_sd)
     return power.seeds_power(world.effect, world.items, world.seeds, parts)
 
 
@@ -168,5 +168,5 @@ def paired_promise(world: Draws) -> float:
     many = world._replace(items=20_000, seeds=20, draw_sd=0.0, seed_sd=0.0)
     first, second = two_arms(many, np.random.default_rng(0))
     spread = np.sqrt(2 * world.draw_sd**2 * (1 - world.correlation) + 2 * world.seed_sd**2)
-    parts = power.components(np.zeros((1, many.items)), second - first)._replace(seed_sd=float(spread))
+    parts = power.change_components(np.zeros((1, many.items)), second - first)._replace(seed_sd=float(spread))
     return power.seeds_power(world.effect, world.items, world.seeds, parts)

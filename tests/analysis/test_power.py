@@ -79,7 +79,7 @@ def test_variance_components_are_those_of_two_crossed_factors():
     before = np.zeros((1, 300))
     grand, runs, items = after.mean(), after.mean(axis=1), after.mean(axis=0)
     residual = ((after - runs[:, None] - items + grand) ** 2).sum() / (3 * 299)
-    parts = power.components(before, after)
+    parts = power.change_components(before, after)
     assert parts.single == pytest.approx(residual)
     assert parts.shared == pytest.approx(items.var(ddof=1) - residual / 4)  # (MS items − MS rest) / runs
     assert parts.seed_sd**2 == pytest.approx(max(0, runs.var(ddof=1) - residual / 300))  # (MS runs − MS rest) / items
