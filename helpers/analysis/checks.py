@@ -21,15 +21,15 @@ from helpers.study.study import UNTRAINED
 GUESSES = "A filter's answers are not shown to be right more often than guesses, so its labels are mostly noise"
 LEFT_OUT = "A benchmark is left out of the indices, since the untrained model nearly always answers it with one letter"
 HEAVY = "One benchmark brings more than half of the item variance of an index"
-ALIKE = "Two arms train on nearly the same questions, so a difference between them is hardly one of the choice"
+ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice"
 ONE_STREAM = (
     "Rollouts of all runs were sampled from one stream of random numbers, whatever their seed (huggingface/trl#7040), so runs of different "
     "arms with one seed began alike"
 )
-CUT_OFF = 1 / 3  # share of completions cut off above which their rewards and labels say little
+TRUNCATED = 1 / 3  # share of truncated completions above which their rewards and labels say little
 BELOW_CHANCE = 4.0  # standard errors
-SAME = 0.9  # share of their questions from which on two arms are nearly the same
-FLAT = 0.9  # share of groups without a spread from which on a part of a training teaches next to nothing
+SAME = 0.9  # share of common questions from which on two arms are nearly the same
+ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a training teaches almost nothing
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
@@ -55,12 +55,12 @@ def lines(fired: Iterable[Notice], models: int = 0) -> list[str]:
 
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
-    """Of a filter's answers (columns finish_reason, predicted, correct): too many cut off, too many without a readable answer, no more
-    of them right than guessing would give. chance: what that is, 0 where nothing can be guessed."""
+    """Of a filter's answers (columns finish_reason, predicted, correct): too many truncated, too many without a readable answer, no
+    more right than by guessing. chance: the share that guessing gets right, 0 where nothing can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
-    long = "More than a third of a filter's answers were cut off; raise its max_new_tokens"
+    long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
-    found = [Notice(long, filter, f"{cut:.0%}")] if cut > CUT_OFF else []
+    found = [Notice(long, filter, f"{cut:.0%}")] if cut > TRUNCATED else []
     found += [Notice(bare, filter, f"{unread:.0%}")] if unread > unparsed else []
     if chance and not knows(labels, chance):
         found.append(Notice(GUESSES, filter, f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"))
@@ -77,7 +77,7 @@ def knows(labels: pd.DataFrame, chance: float) -> bool:
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:
-    """Of the contamination check: pool questions that a benchmark has."""
+    """Of the contamination check: pool questions that are in a benchmark."""
     what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
     return [Notice(what, f"{dropped} of {pool}")] if dropped else []
 
@@ -96,19 +96,20 @@ def arms(common: pd.DataFrame) -> list[Notice]:
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:
-    """Of a training's log (columns clipped_share, frac_reward_zero_std, skipped): completions cut off, no group with a spread of
-    rewards, next to none in its last third, steps left out."""
-    cut = log["clipped_share"].mean()
-    flat = bool((log["frac_reward_zero_std"] >= 1).all())
-    long = "More than a third of a training's completions were cut off; raise train.max_completion_tokens"
-    same = "In every step of a training all rollouts of every group had the same reward, so nothing was learned"
-    lost = int(log["skipped"].sum()) if "skipped" in log else 0
-    left = "Optimiser steps were left out, since their gradient was not a finite number"
-    late = log["frac_reward_zero_std"].tail(max(1, len(log) // 3)).mean()
-    dead = "In the last third of a training hardly a group had different rewards, so it had stopped learning"
-    found = ([Notice(long, run, f"{cut:.0%}")] if cut > CUT_OFF else []) + ([Notice(same, run)] if flat else [])
-    found += [Notice(dead, run, f"{late:.0%} of the groups had none")] if late >= FLAT and not flat else []
-    return found + ([Notice(left, run, f"{lost} of {len(log)}")] if lost else [])
+    """Of a training's log (columns clipped_share, frac_reward_zero_std, skipped): truncated completions, zero-variance groups
+    in every step, or nearly all in its last third, skipped steps."""
+    truncated, flat = log["clipped_share"].mean(), log["frac_reward_zero_std"]
+    never, late = bool((flat >= 1).all()), flat.tail(max(1, len(log) // 3)).mean()
+    skipped = int(log["skipped"].sum()) if "skipped" in log else 0
+    found = [
+        (truncated > TRUNCATED, "More than a third of a training's completions were truncated; raise train.max_completion_tokens",
+         f"{truncated:.0%}"),
+        (never, "In every step of a training all groups had zero variance, so nothing was learned", ""),
+        (late >= ZERO_VARIANCE and not never,
+         "In the last third of a training almost all groups had zero variance, so it had stopped learning", f"{late:.0%} of the groups"),
+        (skipped, "Optimiser steps were skipped, since their gradient was not finite", f"{skipped} of {len(log)}"),
+    ]  # fmt: skip
+    return [Notice(what, run, value) for applies, what, value in found if applies]
 
 
 def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:
@@ -153,7 +154,7 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
         chance, share = part["chance"].mean(), part["correct"].mean()
         error = np.sqrt(chance * (1 - chance) / len(part))
         if chance and share < chance - BELOW_CHANCE * error:
-            what = f"{name} is more than four standard errors below chance ({chance:.1%}); reading its answers is probably broken"
+            what = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably read wrongly"
             found.append(Notice(what, model, f"{share:.1%} of {len(part)}"))
         letter = part["predicted"].where(part["predicted"].isin(list(LETTERS))).value_counts()
         if len(letter) and letter.iloc[0] > ONE_LETTER * len(part) and part["target"].nunique() > 1:

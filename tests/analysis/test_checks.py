@@ -15,7 +15,7 @@ def answers(cut, unread):
 def test_answers_of_a_filter():
     assert checks.filter_answers(answers(3, 2), "self", 0.2) == []
     (line,) = checks.filter_answers(answers(4, 0), "self", 0.2)
-    assert line == ("More than a third of a filter's answers were cut off; raise its max_new_tokens", "self", "40%")
+    assert line == ("More than a third of a filter's answers were truncated; raise its max_new_tokens", "self", "40%")
     (line,) = checks.filter_answers(answers(0, 3), "self", 0.2)
     assert line.what.startswith("No answer could be read from more than 20% of a filter's completions")
     assert (line.where, line.value) == ("self", "30%")
@@ -59,13 +59,13 @@ def test_training():
     log = pd.DataFrame({"clipped_share": [0.2, 0.2], "frac_reward_zero_std": [1.0, 0.5]})
     assert checks.training(log, "random") == []
     (cut,) = checks.training(log.assign(clipped_share=0.5), "random")
-    assert "completions were cut off" in cut.what
+    assert "completions were truncated" in cut.what
     assert (cut.where, cut.value) == ("random", "50%")
     assert "nothing was learned" in checks.training(log.assign(frac_reward_zero_std=1.0), "random")[0].what
     late = pd.DataFrame({"clipped_share": 0.0, "frac_reward_zero_std": [0.0] * 6 + [1.0, 0.9, 0.8]})
     (dead,) = checks.training(late, "random")
-    assert dead.what.startswith("In the last third of a training hardly a group had different rewards")
-    assert dead.value == "90% of the groups had none"
+    assert dead.what.startswith("In the last third of a training almost all groups had zero variance")
+    assert dead.value == "90% of the groups"
     assert checks.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
 
 
