@@ -331,7 +331,7 @@ def test_a_full_disk_is_one_line(tmp_path):
         ("SafetensorError", "I/O error: No space left on device (os error 28)",
          "no space left on the disk; free some and run the same command again$"),
         ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 1.79 GiB.\nGPU 0 has",
-         r"the GPU is out of memory; a smaller batch_size or runs_per_gpu of train needs less .*, what is finished is kept \(see .*page.log\)$"),
+         r"the GPU is out of memory; a smaller batch_size or runs_per_gpu of train needs less .*; finished results are kept \(see .*page.log\)$"),
         ("ValueError", "3 is no name", r"ValueError: 3 is no name \(see .*page.failed.ipynb and .*page.log\)$"),
     ],
 )  # fmt: skip
