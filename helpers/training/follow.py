@@ -16,7 +16,6 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from helpers.questions import pools, prompts
-from helpers.selection import draws
 from helpers.study.errors import StudyError
 from helpers.study.files import write_table
 from helpers.training.sampling import noise
@@ -32,6 +31,8 @@ ITEMS = ["step", "question_id", "completion", "predicted", "answer", "correct", 
 
 def held_out_questions(study: Study, count: int) -> pd.DataFrame:
     """The first `count` held-out questions of a study (fewer if it holds out fewer): question_id, question, options, answer."""
+    from helpers.selection import draws
+
     if not study.split.held_out:
         raise StudyError(f"train.follow: no question is held out; set split.held_out, for instance to {count}")
     pool = pools.load_pool(study.pool, study.file)

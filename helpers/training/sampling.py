@@ -173,6 +173,7 @@ def vllm_inside(model: str, train: Train, longest: int, seed: int) -> Iterator[N
     cache for twice the rollouts of one step: by default vLLM takes what it measures to be free (`vllm_engine.division`).
     """
     own = type("Sampler", (Sampler,), {"seed": seed, "merge": train.sync == "merge"})
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # whose noise is not all from the process's generators
     with patch.object(grpo_trainer, "VLLMGeneration", own):
         if train.vllm_server or not torch.cuda.is_available():
             yield
