@@ -25,14 +25,14 @@ for name, value in {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS"
                     "TOKENIZERS_PARALLELISM": "false"}.items():  # fmt: skip
     os.environ.setdefault(name, value)
 
-import pandas as pd
-import torch
-from transformers import TrainerCallback
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
 
-from helpers.models import engines, loading
-from helpers.questions import pools
-from helpers.study.schema import Pool, Prompt, Train
-from helpers.training import grpo
+from helpers.models import engines, loading  # noqa: E402
+from helpers.questions import pools  # noqa: E402
+from helpers.study.schema import Pool, Prompt, Train  # noqa: E402
+from helpers.training import grpo  # noqa: E402
 
 POOLS = {
     "medqa": Pool(source="GBaker/MedQA-USMLE-4-options"),
@@ -94,14 +94,18 @@ def measure(model_id: str, pool: str, completions: int, way: str, steps: int, to
     data = grpo.to_dataset(questions, prompt, tokenizer)
     model = loading.load_model(model_id, "auto")
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    trainer = grpo.make_trainer(model, tokenizer, data, train, prompt, 0, folder / f"{pool}-{completions}-{way}", engines.choose("auto"))
+    trainer = grpo.make_trainer(
+        model, tokenizer, data, train, prompt, 0, folder / f"{pool}-{completions}-{way}", engines.choose("auto")
+    )
     wall = Wall()
     trainer.add_callback(wall)
     before = {name: value.clone() for name, value in trainer.model.named_parameters() if "base_layer" in name and ".1." in name}
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     log, rollouts = grpo.run(trainer, "benchmark")
-    changed = [float((value != before[name]).float().mean()) for name, value in trainer.model.named_parameters() if name in before]
+    changed = [
+        float((value != before[name]).float().mean()) for name, value in trainer.model.named_parameters() if name in before
+    ]
     row = row_of(log.iloc[1:], wall.seconds[1:], completions)
     lengths = [len(ids) for ids in tokenizer(rollouts["completion"].tolist())["input_ids"]]
     prompts = [len(ids) for ids in tokenizer(list(data["prompt"]))["input_ids"]]
@@ -116,7 +120,11 @@ def measure(model_id: str, pool: str, completions: int, way: str, steps: int, to
 def row_of(log: pd.DataFrame, wall: list[float], completions: int) -> dict[str, float]:
     """Seconds per 1,000 completions: all, and the SPLIT. What a step takes beside sampling and log-probabilities is its update."""
     sync = log["seconds_sync"].mean() if "seconds_sync" in log else 0.0
-    parts = {"sampling": log["seconds_generation"].mean() - sync, "sync": sync, "log_probabilities": log["seconds_log_probabilities"].mean()}
+    parts = {
+        "sampling": log["seconds_generation"].mean() - sync,
+        "sync": sync,
+        "log_probabilities": log["seconds_log_probabilities"].mean(),
+    }
     whole = sum(wall) / len(wall)
     parts["update"] = whole - sum(parts.values())
     return {name: 1000 / completions * value for name, value in {"seconds": whole, **parts}.items()}

@@ -30,6 +30,7 @@ TRUNCATED = 1 / 3  # share of truncated completions above which their rewards an
 BELOW_CHANCE = 4.0  # standard errors
 SAME = 0.9  # share of common questions from which on two arms are nearly the same
 ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a training teaches almost nothing
+ONE_ANSWER, ONE_ANSWER_STEPS = 0.6, 10  # the same answer in so large a share of completions, in so many steps in a row, is a collapse
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
@@ -109,7 +110,46 @@ def training(log: pd.DataFrame, run: str) -> list[Notice]:
          "In the last third of a training almost all groups had zero variance, so it had stopped learning", f"{late:.0%} of the groups"),
         (skipped, "Optimiser steps were skipped, since their gradient was not finite", f"{skipped} of {len(log)}"),
     ]  # fmt: skip
-    return [Notice(what, run, value) for applies, what, value in found if applies]
+    return [Notice(what, run, value) for applies, what, value in found if applies] + collapse(log, run)
+
+
+def collapse(log: pd.DataFrame, run: str) -> list[Notice]:
+    """Of a training's log (columns top_answer_share, accuracy_zero_variance, where it has them): nearly always the same answer, and
+    groups whose accuracy does not vary."""
+    found = []
+    if "top_answer_share" in log:
+        lowest = log["top_answer_share"].rolling(ONE_ANSWER_STEPS).min().max()
+        what = f"In {ONE_ANSWER_STEPS} steps of a training in a row, more than {ONE_ANSWER:.0%} of the answers were the same"
+        found += [Notice(what, run, f"up to {log['top_answer_share'].max():.0%}")] if lowest > ONE_ANSWER else []
+    if "accuracy_zero_variance" in log:
+        late = log["accuracy_zero_variance"].tail(max(1, len(log) // 3)).mean()
+        what = "In the last third of a training the accuracy of almost all groups had zero variance, so it taught format at most"
+        found += [Notice(what, run, f"{late:.0%} of the groups")] if late > ZERO_VARIANCE else []
+    return found
+
+
+def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
+    """Of the held-out questions asked during a training (columns step, accuracy, n) and its log (step, reward): accuracy that ends lower than
+    it began, or falls from its best while the reward rises. Differences of up to two standard errors are not reported."""
+    if len(curve) < 2:
+        return []
+    first, last, best = curve.iloc[0], curve.iloc[-1], curve.loc[curve["accuracy"].idxmax()]
+    error = 2 * np.sqrt(max(first["accuracy"] * (1 - first["accuracy"]), 1 / last["n"]) / last["n"])
+    values = f"{first['accuracy']:.1%} before, {best['accuracy']:.1%} at its best, {last['accuracy']:.1%} at the end"
+    rose = log["reward"].tail(max(1, len(log) // 3)).mean() > log.loc[log["step"] <= max(best["step"], 1), "reward"].mean()
+    found = [
+        (first["accuracy"] - last["accuracy"] > error, "Accuracy on held-out questions is lower after a training than before it"),
+        (best["accuracy"] - last["accuracy"] > error and rose,
+         "The reward rose while accuracy on held-out questions fell, so the training learned something else"),
+    ]  # fmt: skip
+    return [Notice(what, run, values) for applies, what in found if applies]
+
+
+def stopped(notes: dict[str, dict[str, Any]]) -> list[Notice]:
+    """Of the notes beside the logs of trainings, by run: those that were ended early (train.stop_on_collapse)."""
+    what = "Trainings were ended early, since they had collapsed; their data is kept"
+    ended = {run: note for run, note in notes.items() if "stopped_at" in note}
+    return [Notice(what, run, f"step {note['stopped_at']} of {note['planned']}: {note['why']}") for run, note in ended.items()]
 
 
 def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:

@@ -107,6 +107,28 @@ def test_hopeless_runs():
     assert collapse.hopeless(history(0.95, 0.98, 40) + history(0.2, 0.5, 30)) == ""
 
 
+def test_warnings_of_a_collapse():
+    log = pd.DataFrame({"step": range(1, 41), "reward": [1.0 + step / 40 for step in range(40)], "clipped_share": 0.0,
+                        "frac_reward_zero_std": 0.2, "top_answer_share": 0.4, "accuracy_zero_variance": 0.5})  # fmt: skip
+    assert checks.training(log, "a") == []
+    one = checks.training(log.assign(top_answer_share=[0.4] * 20 + [0.7] * 10 + [0.4] * 10), "a")
+    assert [notice.value for notice in one] == ["up to 70%"]
+    assert checks.training(log.assign(top_answer_share=[0.4, 0.7] * 20), "a") == []
+    assert "almost all groups" in checks.training(log.assign(accuracy_zero_variance=[0.5] * 20 + [0.95] * 20), "a")[0].what
+
+    def curve(*accuracy):
+        return pd.DataFrame({"step": [0, 20, 40], "accuracy": accuracy, "n": 200})
+
+    assert checks.following(curve(0.30, 0.33, 0.36), log, "a") == []
+    assert checks.following(curve(0.30, 0.33, 0.28), log, "a") == []  # within two standard errors
+    lower, apart = checks.following(curve(0.30, 0.33, 0.20), log, "a")
+    assert lower.value == apart.value == "30.0% before, 33.0% at its best, 20.0% at the end"
+    assert "The reward rose" in apart.what
+    assert len(checks.following(curve(0.30, 0.33, 0.20), log.assign(reward=1.0), "a")) == 1
+    (one,) = checks.stopped({"a": {}, "b": {"stopped_at": 3, "planned": 6, "why": "one answer"}})
+    assert (one.where, one.value) == ("b", "step 3 of 6: one answer")
+
+
 def one_letter(made):
     text = made.processing_class("x</think><answer>B</answer>")["input_ids"]
     made._generate_single_turn = lambda prompts, *_: ([text] * len(prompts), None)
