@@ -30,7 +30,10 @@ TRUNCATED = 1 / 3  # share of truncated completions above which their rewards an
 BELOW_CHANCE = 4.0  # standard errors
 SAME = 0.9  # share of common questions from which on two arms are nearly the same
 ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a training teaches almost nothing
-ONE_ANSWER, ONE_ANSWER_STEPS = 0.6, 10  # the same answer in so large a share of completions, in so many steps in a row, is a collapse
+ONE_ANSWER, ONE_ANSWER_STEPS = (
+    0.6,
+    10,
+)  # the same answer in so large a share of completions, in so many steps in a row, is a collapse
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
