@@ -7,6 +7,7 @@ peak that useful work takes (model FLOPs utilisation, MFU).
 
 Useful work is what either way has to do at least, in floating-point operations per token and parameter: 2 to read a prompt once and
 2 to write a token; 4 to learn from a token (forward, and backward to the adapters; the base gets no gradients), prompts once per group.
+Groups of zero variance (column zero_variance) count as work, although our way does not differentiate them.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ def measure(model_id: str, pool: str, completions: int, way: str, steps: int, to
     facts = {"pool": pool, "completions": completions, "way": way, "steps": steps, "batch_size": train.batch_size} | row
     return facts | work(facts, parameters, sum(prompts) / len(prompts), sum(lengths) / len(lengths)) | {
         "sampling_distance": log["sampling_distance"].mean() if "sampling_distance" in log else None, "base_changed": max(changed),
+        "zero_variance": log["frac_reward_zero_std"].iloc[1:].mean(),
         "peak_gb": torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU", "engine": engines.choose("auto"),
         "shared_prompts": trainer.notes["shared_prompts"], "torch": torch.__version__}  # fmt: skip

@@ -148,17 +148,17 @@ def options(train: Train, longest: int, ends: list[int], shared: bool) -> dict[s
     above 3 (TRL's default, stated since defaults move). On shared prompts `loss.correction` does so without another forward.
     """
     where = (
-        {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server}
+        {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server, "generation_kwargs": {"stop_token_ids": ends}}
         if train.vllm_server
         else {
             "vllm_mode": "colocate",
+            "generation_kwargs": {"stop_token_ids": ends, "detokenize": False},  # TRL reads the tokens
             "vllm_gpu_memory_utilization": VLLM_PART * device.share(),
             "vllm_max_model_length": longest + train.max_completion_tokens,
         }
     )
     return where | {
         "use_vllm": True,
-        "generation_kwargs": {"stop_token_ids": ends},
         "vllm_importance_sampling_correction": not shared,
         "vllm_importance_sampling_mode": "sequence_mask",
         "vllm_importance_sampling_clip_max": 3.0,

@@ -159,7 +159,7 @@ def test_rollouts_by_vllm_are_options_of_trl(monkeypatch, tmp_path):
     inside = grpo.config(train, 0, tmp_path, **sampling.options(train, 300, [5, 9], shared=False))
     assert (inside.use_vllm, inside.vllm_mode, inside.vllm_max_model_length) == (True, "colocate", 400)
     assert inside.vllm_gpu_memory_utilization == pytest.approx(0.15)
-    assert inside.generation_kwargs == {"stop_token_ids": [5, 9]}
+    assert inside.generation_kwargs == {"stop_token_ids": [5, 9], "detokenize": False}
     assert inside.vllm_importance_sampling_correction
     served = Train(vllm_server="http://node7:8000")
     outside = grpo.config(served, 0, tmp_path, True, **sampling.options(served, 300, [5], shared=True))
