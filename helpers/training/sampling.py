@@ -132,7 +132,6 @@ class Sampler(VLLMGeneration):
             top_k=0,
             repetition_penalty=1.0,
             max_tokens=limit,
-            detokenize=False,
             **self.generation_kwargs,
         )
         with noise(0):
