@@ -29,7 +29,7 @@ plan: .venv/ready
 
 # Render the report again from runs/; with FROM=figures/<study>, repeat the whole analysis from published files.
 report: .venv/ready
-	@$(BIN)/python -m $(if $(FROM),helpers.report.publish "$(STUDY)" --from "$(FROM)",helpers.report.pages "$(STUDY)")
+	@$(BIN)/python -m $(if $(FROM),helpers.workflow.rebuild "$(STUDY)" --from "$(FROM)",helpers.report.build "$(STUDY)")
 
 # Copy a finished study's tables, figures and data to figures/<study>/, and update the results in the README.
 publish: .venv/ready

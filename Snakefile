@@ -41,7 +41,7 @@ def labels(wildcards):
 rule report:
     input: [f"notebooks/{page}.ipynb" for page in PAGES]
     output: "report/index.html"
-    shell: f"{shlex.quote(sys.executable)} -m helpers.report.pages {STUDY} --quiet"
+    shell: f"{shlex.quote(sys.executable)} -m helpers.report.build {STUDY} --quiet"
 
 rule filter:
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"

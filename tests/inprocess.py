@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib_inline.backend_inline import configure_inline_support
 from traitlets import Type
 
-from helpers.report import pages
+from helpers.report import build
 from helpers.study.study import Study
 
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -101,5 +101,5 @@ def whole(study: Study) -> Path:
             for step in study.checkpoints(arm):
                 job("04_eval", arm=arm, seed=seed, step=step)
     job("05_analysis")
-    pages.build(study)
+    build.build(study)
     return study.folder

@@ -22,9 +22,10 @@ HEADLESS = "STUDY_HEADLESS"  # set where a notebook runs without a reader: the b
 PER_PAGE = 6
 MOST = 2000  # rows inside one block of HTML, about half a megabyte of rollouts
 AS_TEXT = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # JSON that cannot end its <script>
-TEMPLATE = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-).get_template("browser.html.j2")
+)
+TEMPLATE = TEMPLATES.get_template("browser.html.j2")
 
 
 class Browser:

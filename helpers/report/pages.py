@@ -1,60 +1,57 @@
-"""The report: pieces of HTML that notebooks show, and the page made of all executed notebooks.
-
-Whatever a model wrote is escaped here, wherever it is shown.
-"""
+"""Pieces of HTML that notebooks show: tables, notes, texts, folded sections. Whatever a model wrote is escaped here."""
 
 from __future__ import annotations
 
-import argparse
 import html
-import re
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import mistune
+import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
 from helpers.analysis.checks import Notice, lines
-from helpers.study.files import StudyError, atomic
-from helpers.study.study import Study, open_study
-
-TEMPLATE = Path(__file__).parent / "report.html.j2"
-FOLDED = """{%- extends 'basic/index.html.j2' -%}
-{% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}
-"""
-STEPS = {
-    "01_filter": "1 · Filter",
-    "02_split": "2 · Split",
-    "03_grpo_train": "3 · Train",
-    "04_eval": "4 · Evaluate",
-    "05_analysis": "5 · Analysis",
-}
-
+from helpers.report.browser import plain
+from helpers.study.study import Study
 
 _weights: list[str] = []  # said below every table of this notebook, see remarks()
 
 
 def table(
-    frame: pd.DataFrame, percent: tuple[str, ...] = (), points: tuple[str, ...] = (), sizes: tuple[str, ...] = (), digits: int = 2
-) -> HTML:
-    """A table for readers: numbers rounded, the named columns in percent, in points with their sign, or (sizes) without; all text escaped."""
+    frame: pd.DataFrame | None,
+    percent: tuple[str, ...] = (),
+    points: tuple[str, ...] = (),
+    sizes: tuple[str, ...] = (),
+    digits: int = 2,
+) -> HTML | None:
+    """A table for readers, with all text escaped and a dash where there is no number; None without rows or without a frame.
+
+    percent: columns of shares, shown in percent; points: differences of shares, shown in points with their sign; sizes: the same
+    without a sign. Other numbers are rounded to `digits`.
+    """
+    if frame is None or frame.empty:
+        return None
+    forms = {
+        **dict.fromkeys(percent, (100, ".1f", " %")),
+        **dict.fromkeys(points, (100, "+z.1f", "")),
+        **dict.fromkeys(sizes, (100, ".1f", "")),
+    }
     shown = frame.copy()
     for column in shown.columns:
-        if column in percent:
-            shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f} %") for v in shown[column]]
-        elif column in points:
-            shown[column] = [("" if pd.isna(v) else f"{100 * v:+z.1f}") for v in shown[column]]
-        elif column in sizes:
-            shown[column] = [("" if pd.isna(v) else f"{100 * v:.1f}") for v in shown[column]]
-        elif pd.api.types.is_float_dtype(shown[column]):
-            shown[column] = [("" if pd.isna(v) else f"{v:.{digits}f}") for v in shown[column]]
+        if column in forms or pd.api.types.is_float_dtype(shown[column]):
+            factor, form, unit = forms.get(column, (1, f"z.{digits}f", ""))
+            shown[column] = [f"{factor * v:{form}}{unit}" if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
+        elif pd.api.types.is_integer_dtype(shown[column]) and column not in ("seed", "step"):
+            shown[column] = [f"{v:,}" for v in frame[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
     first = 1 + (shown.index.nlevels if index else 0)
-    words = [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
+    words = ["indexed"] if index else []
+    words += [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
     below = f'<p class="quiet">Weights, not the originals: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
-    return HTML(f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="", classes=words)}</div>{below}')
+    return HTML(
+        f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="–", classes=words)}</div>{below}'
+    )
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -63,22 +60,15 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def claims(verdict: pd.DataFrame) -> HTML:
-    """The verdict, a block a claim: outcome, claim, evidence (columns of these names), all text escaped."""
+    """The claims with outcome and evidence (columns claim, outcome, evidence), all text escaped; those not tested in one folded list."""
+    tested = verdict["outcome"].isin(["supports", "contradicts", "cannot tell"])
     blocks = [
         f'<div class="text claim"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
-        for row in verdict.itertuples()
+        for row in verdict[tested].itertuples()
     ]
-    return HTML("".join(blocks))
-
-
-def arms(study: Study) -> pd.DataFrame:
-    """What the arms of a study are, in words: one row an arm, with the questions it is trained on, who chose them, and how it is trained."""
-    rows = []
-    for name, arm in study.arms.items():
-        changed = ", ".join(f"{key} {value}" for key, value in arm.train.items())
-        rows.append({"arm": name, "questions": arm.rule, "chosen by": study.filters[arm.filter].model if arm.filter else "chance",
-                     "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip
-    return pd.DataFrame(rows)
+    rest = [f"<li>{html.escape(row.claim)}. <i>{html.escape(row.evidence)}</i></li>" for row in verdict[~tested].itertuples()]
+    folded = f"<details><summary>{len(rest)} claims that this study does not test</summary><ul>{''.join(rest)}</ul></details>"
+    return HTML("".join(blocks) + (folded if rest else ""))
 
 
 def note(text: str, kind: str = "note") -> HTML:
@@ -136,7 +126,7 @@ def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str
     """Rows as columns beside each other: the named facts, then the long texts in the columns `bodies`; all text escaped."""
     cells = []
     for row in frame.to_dict("records"):
-        told = "".join(f"<br>{html.escape(key)}: <b>{html.escape(_plain(row[key]))}</b>" for key in facts if key in row)
+        told = "".join(f"<br>{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
         long = "".join(
             f'<p>{html.escape(body)}</p><pre style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(str(row[body]))}</pre>'
             for body in bodies
@@ -147,106 +137,34 @@ def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str
 
 
 def guards(fired: Sequence[Notice], models: int = 0) -> HTML:
-    """The guards that fired, a line each in one box; one quiet line if none did. models: how many were looked at (`guards.lines`)."""
+    """The warnings of the checks, one line each in one box; a quiet line if there is none. models: how many were checked (`checks.lines`)."""
     if not fired:
-        return HTML('<p class="quiet">No guard fired here.</p>')
-    items = "".join(f"<li>Guard: {html.escape(line)}</li>" for line in lines(fired, models))
-    return HTML(f'<ul class="box warning guard">{items}</ul>')
+        return HTML('<p class="quiet">The checks found nothing to warn of.</p>')
+    items = "".join(f"<li>Warning: {html.escape(line)}</li>" for line in lines(fired, models))
+    return HTML(f'<ul class="box warning checks">{items}</ul>')
 
 
-def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML:
-    """A long table that a reader opens when it is wanted."""
+def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML | None:
+    """A long table that a reader can open; its summary says how many rows it has; None without rows. options: of `table`."""
+    if frame.empty:
+        return None
     return HTML(f"<details><summary>{html.escape(title)} ({len(frame)} rows)</summary>{table(frame, **options).data}</details>")
+
+
+def section(title: str, text: str, *content: Any) -> HTML | None:
+    """A part of a chapter that a reader can open: explanation and content; None if a study has no content for it.
+
+    text: Markdown. content: tables and notes of this file, or pictures (`plots.picture`); None is skipped.
+    """
+    pieces = [piece.data for piece in content if piece is not None]
+    body = f"{mistune.create_markdown()(text)}{''.join(pieces)}"
+    return HTML(f'<details class="section"><summary>{html.escape(title)}</summary>{body}</details>') if pieces else None
 
 
 def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
     """A few texts in full, as the model wrote them: above each the named facts, all of it escaped."""
     blocks = []
     for row in frame.to_dict("records"):
-        told = " · ".join(f"{html.escape(str(key))}: <b>{html.escape(_plain(row[key]))}</b>" for key in facts)
-        blocks.append(f'<div class="text"><p>{told}</p><pre>{html.escape(str(row[body]))}</pre></div>')
+        facts_shown = " · ".join(f"{html.escape(str(key))}: <b>{html.escape(plain(row[key]))}</b>" for key in facts)
+        blocks.append(f'<div class="text"><p>{facts_shown}</p><pre>{html.escape(str(row[body]))}</pre></div>')
     return HTML("".join(blocks))
-
-
-def _plain(value: Any) -> str:
-    if value is None or value is pd.NA or value != value:  # NaN
-        return "–"
-    return f"{value:z.2f}".removesuffix(".00") if isinstance(value, float) else str(value)
-
-
-def pages(study: Study) -> list[Path]:
-    """The executed notebooks of a study, in reading order. Raises StudyError if there are none."""
-    folder = study.path("notebooks")
-    jobs = {
-        "01_filter": list(study.filters),
-        "02_split": ["-".join(draw) for draw in study.draws()],
-        "03_grpo_train": [f"{arm}-seed{seed}" for arm in study.arms for seed in study.seeds],
-        "04_eval": ["-".join(model) for model in study.scored()],
-    }
-    names = [f"{step}-{job}" for step in STEPS for job in jobs.get(step, [])] + ["05_analysis"]
-    found = [folder / f"{name}.ipynb" for name in names if (folder / f"{name}.ipynb").exists()]
-    if not found:
-        raise StudyError(f"{folder}: no executed notebooks yet; run make study STUDY={study.name} first")
-    return found
-
-
-def build(study: Study) -> Path:
-    """Write `report/index.html`: one file with every executed notebook, which opens without a network."""
-    import jinja2
-
-    chapters: list[dict[str, Any]] = []
-    for path in pages(study):
-        step, _, rest = path.stem.partition("-")
-        if not chapters or chapters[-1]["step"] != step:
-            chapters.append({"step": step, "title": STEPS[step], "pages": []})
-        chapters[-1]["pages"].append(
-            {"id": _slug(path.stem), "title": rest.replace("-seed", ", seed ").replace("-step", ", step "), "body": _body(path)}
-        )
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text("utf-8"))
-    target = study.path("report", "index.html")
-    with atomic(target) as partial:
-        partial.write_text(template.render(study=study, chapters=chapters), encoding="utf-8")
-    return target
-
-
-def _body(path: Path) -> str:
-    """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere."""
-    import nbformat  # here, and not above: every notebook imports this file, and these take it a second or two
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if "hide" not in cell.metadata.get("tags", [])]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    config = Config({"HTMLExporter": {"anchor_link_text": "", "exclude_input_prompt": True, "exclude_output_prompt": True}})
-    body, _ = HTMLExporter(config=config, raw_template=FOLDED).from_notebook_node(notebook)
-    slug = _slug(path.stem)  # several notebooks share one page, so ids carry the notebook's name
-    body = body.replace(
-        'alt="No description has been provided for this image"', 'alt="Figure; what it shows stands around it and in its table"'
-    )
-    return re.sub(r'(<h[1-4] id=")', rf"\g<1>{slug}-", re.sub(r' id="cell-id=[^"]*"', "", body))
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text)
-
-
-def main() -> None:
-    """`python -m helpers.report.pages STUDY`: render the report again from what is there."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("study")
-    parser.add_argument("--quiet", action="store_true")
-    arguments = parser.parse_args()
-    try:
-        target = build(open_study(arguments.study))
-    except StudyError as error:
-        print(f"error: {error}", file=sys.stdout if arguments.quiet else sys.stderr)
-        sys.exit(1)
-    if not arguments.quiet:
-        print(f"Report: {target}")
-
-
-if __name__ == "__main__":
-    main()

@@ -45,19 +45,31 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     assert "Weights" not in pages.table(frame).data
 
 
-def test_the_verdict_is_escaped():
-    claims = pd.DataFrame([{"claim": "A <claim>", "outcome": "cannot tell", "evidence": "<script>"}])
-    shown = pages.claims(claims).data
+def test_missing_and_infinite_numbers_are_dashes():
+    frame = pd.DataFrame({"share": [float("nan"), 0.5], "seeds_needed": [float("inf"), 3.0], "word": ["a", None]})
+    shown = pages.table(frame, percent=("share",), digits=0).data
+    assert shown.count("<td>–</td>") == 3
+    assert "nan" not in shown.lower()
+    assert "inf" not in shown.lower()
+    assert pages.table(frame.head(0)) is None
+    assert pages.table(None) is None
+
+
+def test_the_verdict_is_escaped_and_claims_that_are_not_tested_are_folded():
+    rows = [("A <claim>", "cannot tell", "<script>"), ("Another", "not tested", "<i>"), ("A third", "not tested", "No arm.")]
+    shown = pages.claims(pd.DataFrame(rows, columns=["claim", "outcome", "evidence"])).data
     assert "<b>cannot tell</b>: A &lt;claim&gt;" in shown
     assert "<script>" not in shown
+    assert "<details><summary>2 claims that this study does not test</summary><ul><li>Another. <i>&lt;i&gt;</i></li>" in shown
+    assert shown.count('class="text claim"') == 1
 
 
-def test_arms_in_words():
-    told = pages.arms(open_study("passrate")).set_index("arm")
-    assert told.loc["random", ["questions", "chosen by"]].tolist() == ["500 at random", "chance"]
-    assert told.loc["self", "questions"] == "400 hard, 100 easy"
-    assert told.loc["half", "questions"] == "500 with a pass rate near 0.5"
-    assert pages.arms(open_study("qlora")).set_index("arm").loc["self-qlora", "trained"] == "method qlora"
+def test_a_section_without_content_is_left_out():
+    assert pages.section("Title", "Text", None, pages.table(pd.DataFrame())) is None
+    shown = pages.section("A < B", "Some *words*.", None, pages.note("<note>")).data
+    assert "<summary>A &lt; B</summary>" in shown
+    assert "<em>words</em>" in shown
+    assert "&lt;note&gt;" in shown
 
 
 def test_devices_and_versions_that_differ_are_told_apart():

@@ -1,14 +1,14 @@
-"""Publishing: what is copied, what is dropped, and the README's table."""
+"""Publishing: what is copied, what is dropped, and which tables differ from published ones."""
 
 import nbformat
 import pandas as pd
 import pytest
 from nbformat import v4
 
-from helpers.analysis import checks
 from helpers.report import publish
-from helpers.study.files import StudyError, write_json
-from helpers.study.study import REPOSITORY, open_study
+from helpers.study.files import StudyError
+from helpers.study.study import open_study
+from helpers.workflow import rebuild
 
 
 @pytest.fixture
@@ -76,127 +76,32 @@ def test_a_study_without_an_analysis_is_refused(study, tmp_path):
     with pytest.raises(StudyError, match="no analysis yet; run make study"):
         publish.publish(study, tmp_path / "out")
     with pytest.raises(StudyError, match="has no folder data/"):
-        publish.rebuild(study, tmp_path)
+        rebuild.rebuild(study, tmp_path)
 
 
-def published(folder, low=-0.001):
-    """Published tables of one real study."""
-    rows = [("self", "specialisation", 0.012, low, 0.025), ("self", "robustness", -0.004, -0.02, 0.012)]
-    (folder / "small").mkdir()
-    (folder / "somebody_elses").mkdir()
-    (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
-    groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
-    groups.to_csv(folder / "small/groups.csv", index=False)
-    groups.rename(columns={"arm": "second"}).assign(first="random").to_csv(folder / "small/pairs.csv", index=False)
-    claims = [("Filtering pays", "cannot tell", "…"), ("A larger one pays more", "not asked", "…")]
-    pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
-    opens = {
-        "model": "org/a",
-        "pool": "org/pool",
-        "seeds": 3,
-        "control": "The control works.",
-    }
-    pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
-    fired = [
-        (checks.ALIKE, "random and self", "496 of 500"),
-        (checks.GUESSES, "self", "22% right, by guessing 25%"),
-        ("else", "x", ""),
-    ]
-    pd.DataFrame(fired, columns=["what", "where", "value"]).to_csv(folder / "small/guards.csv", index=False)
-    arms = [("self", "org/a-1.5B"), ("random", "chance")]
-    pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
-    rest = [("random", "self", "specialisation", "mmlu: specialisation", 1871, 0.0, -0.1, 0.1),
-            ("random", "self", "specialisation", "mmlu_pro: specialisation", 71, 0.003, -0.002, 0.007)]  # fmt: skip
-    columns = ["first", "second", "group", "without", "items", "change", "low", "high"]
-    pd.DataFrame(rest, columns=columns).to_csv(folder / "small/without.csv", index=False)
-
-
-def test_the_readmes_table_comes_from_the_published_files(tmp_path):
-    published(tmp_path)
-    note = {"pool": {"source": "openai/gsm8k", "config": "main", "split": "train", "from": "offline mirror", "rows": 40,
-                     "duplicates": 0, "refused": 0}}  # fmt: skip
-    for arm in ("random", "self"):
-        write_json(note, tmp_path / "small/data/split" / arm / "train.json")
-    made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
-    write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
-    (tmp_path / "small/data/times.csv").write_text(
-        "notebook,seconds,gpus,gpu_seconds\n03_a,7200,0.5,3600\n03_b,9000,1,9000\n01_c,5,0,0\n04_d,720,1,720\n05_e,9,0,0\n"
-    )
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- finding -->\nold\n<!-- /finding -->\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    assert not publish.up_to_date(readme.read_text(), tmp_path)
-    assert publish.update_readme(readme, tmp_path)
-    told = readme.read_text()
-    assert publish.up_to_date(told, tmp_path)
-    assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in told
-    assert told.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
-    assert told.count("- small: not the original weights: 4-bit GGUF (a).") == 1
-    assert "lent to the notebooks when they last ran: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in told
-    assert "| Filtering pays | – | – | small |" in told
-    first, _, _ = told.partition("<!-- /finding -->")
-    assert (
-        "So says the study [`small`](parameters/small.yaml) of org/a (3 seeds an arm; intervals are 95 %, over items and seeds)."
-        in first
-    )
-    assert "**The answer so far: it is not shown that a filter's choice teaches more" in first
-    assert "- Filtering pays: **cannot tell**.\n- A larger one pays more: **not asked**.\n\n<details>" in first
-    assert "- Filtering pays: …\n" in first
-    assert "</details>\n\nThe control works.\n" in first
-    assert "| the same without the 71 items of mmlu pro |" in first
-    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n*What stands" in first
-    assert "one model trained in one way on questions of one pool (org/pool)" in first
-    assert "the weights are not the originals': 4-bit GGUF (a)" in first
-    assert "*: arms that train on nearly the same questions: random and self (496 of 500); filters whose answers" in first
-    assert "else" not in first
-    assert "figures/small/plane.png" in first
-    assert "none yet" not in told
-    assert "\nold\n" not in told
-    assert told.startswith("before\n")
-    assert told.endswith("after\n")
-
-
-def test_arms_before_the_random_one_are_turned_and_an_answer_is_only_the_first_claim_s(tmp_path):
-    published(tmp_path)
-    pairs = pd.read_csv(tmp_path / "small/pairs.csv")
-    turned = pairs.assign(first="self", second="random", change=-pairs["change"], low=-pairs["high"], high=-pairs["low"])
-    turned.to_csv(tmp_path / "small/pairs.csv", index=False)
-    claims = pd.read_csv(tmp_path / "small/verdict.csv")
-    claims.iloc[::-1].to_csv(tmp_path / "small/verdict.csv", index=False)
-    told = publish.finding(tmp_path)
-    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] |" in told
-    assert "**The answer so far: none.**" in told
-    (tmp_path / "small/without.csv").unlink()
-    with pytest.raises(StudyError, match="small: has no without.csv; run make publish STUDY=small again"):
-        publish.finding(tmp_path)
-
-
-def test_what_opens_the_readme_before_the_study_that_asks_is_published(tmp_path):
-    assert "the whole pipeline at the smallest real size" in publish.finding(tmp_path)
-    published(tmp_path)
-    (tmp_path / "small").rename(tmp_path / "control")
-    assert "`small`, the study that asks, has not been published; others have (control)." in publish.finding(tmp_path)
-
-
-def test_a_number_that_is_not_in_the_files_is_seen(tmp_path):
-    published(tmp_path)
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- finding -->\n<!-- /finding -->\n<!-- results -->\n<!-- /results -->\n")
-    publish.update_readme(readme, tmp_path)
-    assert not publish.up_to_date(readme.read_text().replace("+1.2 [-0.1", "+1.3 [-0.1"), tmp_path)
-    assert not publish.up_to_date("a README without markers\n", tmp_path)
-
-
-def test_the_readme_is_up_to_date():
-    assert publish.up_to_date((REPOSITORY / "README.md").read_text()), "run make publish, or write publish.results_table() there"
-
-
-def test_the_published_notebook_tells_no_paths_of_a_machine(study, tmp_path):
+def test_the_published_notebook_has_no_paths_of_a_machine(study, tmp_path):
     publish.publish(study, tmp_path / "out")
     text = (tmp_path / "out/05_analysis.ipynb").read_text()
     assert "papermill" not in text
     assert str(tmp_path) not in text
     assert "kept output" in text
     assert "a warning" not in text
+
+
+def test_earlier_notebooks_are_published_once_each_and_only_with_texts_of_our_own(study, tmp_path):
+    arms = [arm for arm, spec in study.arms.items() if spec.filter] + ["random"]
+    names = [f"01_filter-{name}" for name in study.filters] + [f"02_split-{'-'.join(draw)}" for draw in study.draws()]
+    names += [f"{step}-{arm}-seed0" for step in ("03_grpo_train", "04_eval") for arm in arms] + ["04_eval-untrained"]
+    for name in names:
+        nbformat.write(v4.new_notebook(), study.path("notebooks", f"{name}.ipynb"))
+    found = publish.earlier(study)
+    assert [name.partition("_")[0] for name in found] == ["01", "02", "03", "04"]
+    assert all(arms[0] in name for name in found)
+    publish.publish(study, tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out").glob("*.ipynb")} == {*found, "05_analysis"}
+    other = study.model_copy(update={"pool": study.pool.model_copy(update={"source": "org/questions"})})
+    assert other.path("notebooks") == study.path("notebooks")
+    assert publish.earlier(other) == []
 
 
 @pytest.mark.parametrize(

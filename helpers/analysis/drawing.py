@@ -1,0 +1,160 @@
+"""What the figures share: style, colours and markers of arms, legends, captions, and how a figure is saved and shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.study.files import atomic, write_table
+
+MORE = ["#332288", "#882255", "#117733", "#56B4E9"]  # from Tol's "muted" and from Okabe and Ito
+MARKERS = "osD^vPX*"
+LINES = ("-", "--", ":", "-.")
+KINDS = ["#0072B2", "#D55E00", "#E69F00", "#999999", "#56B4E9"]  # Okabe and Ito 2008, distinct for colour-blind readers
+HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
+LEGEND_COLUMNS = 4
+WIDE = 24  # letters of a legend entry; a legend with longer ones has two columns
+
+
+class Picture:
+    """A saved figure as PNG with a text for those who do not see it; notebooks show it, and sections of the report contain it."""
+
+    def __init__(self, figure: Figure) -> None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+        self.png, self.alt = base64.b64encode(buffer.getvalue()).decode(), figure.get_label()
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        return {"image/png": self.png}, {"image/png": {"alt": self.alt}}
+
+    @property
+    def data(self) -> str:
+        """The picture as an element of HTML."""
+        return f'<img src="data:image/png;base64,{self.png}" alt="{escape(self.alt)}">'
+
+
+def style() -> None:
+    """Set fonts and grid for all figures of a notebook."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        rc={"figure.dpi": 110, "axes.titlesize": 11, "svg.fonttype": "none", "svg.hashsalt": "study"},
+    )
+
+
+def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """One colour per arm, by its place in the study; the untrained model is grey. After ten arms they repeat (markers differ)."""
+    palette = sns.color_palette("colorblind")[:6] + sns.color_palette(MORE)  # its other colours are too light for lines on white
+    return dict(zip(arms, cycle(palette), strict=False)) | {"untrained": (0.35, 0.35, 0.35)}
+
+
+def markers(arms: Sequence[str]) -> list[str]:
+    """One marker per arm; after eight arms they repeat."""
+    return list(islice(cycle(MARKERS), len(arms)))
+
+
+def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: bool = False, **options: Any) -> None:
+    """One line per arm: the mean over seeds with a band from the lowest to the highest seed. table: arm, step (or options' x), y."""
+    shown = [arm for arm in arms if arm in set(table["arm"])]
+    how = {
+        "x": "step",
+        "errorbar": ("pi", 100),
+        "palette": colours(arms),
+        "markers": markers(shown) if marked else False,
+    } | options
+    sns.lineplot(table, y=y, hue="arm", hue_order=shown, style="arm", style_order=shown, ax=axes, **how)
+
+
+def side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
+    """Each arm's change in points at its x with its interval; arms with the same x beside each other. rows: arm, x, change, low, high."""
+    palette, marker = colours(arms), dict(zip(arms, markers(arms), strict=True))
+    width = 0.045 * (rows["x"].max() - rows["x"].min())
+    for row in rows.itertuples():
+        beside = list(rows.loc[rows["x"] == row.x, "arm"])
+        at = row.x + width * (beside.index(row.arm) - (len(beside) - 1) / 2)
+        away = [[max(0, 100 * (row.change - row.low))], [max(0, 100 * (row.high - row.change))]]
+        axes.errorbar(at, 100 * row.change, yerr=away, fmt=marker[row.arm], color=palette[row.arm], capsize=3, label=row.arm)
+
+
+def hatch(axes: Axes) -> None:
+    """Give each kind of a stacked bar its hatching."""
+    for bars, pattern in zip(axes.containers, HATCHES, strict=False):
+        for bar in bars:
+            bar.set_hatch(pattern)
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Put the one legend of a figure below all its panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    if axes.get_legend():
+        axes.get_legend().remove()
+    figure.tight_layout()
+    figure.legend(
+        handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=_columns(labels), frameon=False, fontsize=10
+    )
+
+
+def _columns(labels: Sequence[str]) -> int:
+    """Columns of a legend: as many as fit, with rows of nearly equal length."""
+    most = 2 if max(map(len, labels), default=0) > WIDE else LEGEND_COLUMNS
+    rows = max(1, -(-len(labels) // most))
+    return max(1, -(-len(labels) // rows))
+
+
+def caption(figure: Figure, text: str) -> Figure:
+    """Write a caption below a figure and its legend, for instance what its bars are and over how many seeds; returns the figure."""
+    below = 0.15 + sum(
+        0.1 + 0.25 * -(-len(legend.get_texts()) // _columns([text.get_text() for text in legend.get_texts()]))
+        for legend in figure.legends
+    )
+    wrapped = "\n".join(textwrap.wrap(text, int(13 * figure.get_figwidth())))
+    figure.text(0.01, -below / figure.get_figheight(), wrapped, fontsize=9.5, va="top", color="0.25")
+    return figure
+
+
+def save(figure: Figure, table: pd.DataFrame, path: Path) -> None:
+    """Write a figure as PNG (200 dpi) and SVG, and beside it the table it was drawn from, as CSV."""
+    for ending in (".png", ".svg"):
+        with atomic(path.with_suffix(ending)) as partial:
+            dated = {"metadata": {"Date": None}} if ending == ".svg" else {}  # the same figure is the same file
+            figure.savefig(partial, dpi=200, bbox_inches="tight", **dated)
+    write_table(table, path.with_suffix(".csv"))
+
+
+def picture(figure: Figure, table: pd.DataFrame, path: Path, text: str = "") -> Picture:
+    """Save a figure with its caption (`save`) and return it for a notebook to show."""
+    caption(figure, text)
+    save(figure, table, path)
+    plt.close(figure)
+    return Picture(figure)
+
+
+def in_words(values: Mapping[Any, float], form: str = "+z.1f") -> str:
+    """Values with their names, for the text of a figure.
+
+    >>> in_words({"random": 0.51, "self": -1})
+    'random +0.5, self -1.0'
+    """
+    return ", ".join(f"{name} {value:{form}}" for name, value in values.items() if np.isfinite(value))
+
+
+def ends_in_words(table: pd.DataFrame, column: str, x: str = "step", form: str = ".2f") -> str:
+    """The mean over seeds at the first and the last x of each arm, for the text of a figure: 'random 0.50 to 0.62, self …'."""
+    parts = []
+    for arm, rows in table.dropna(subset=[column]).groupby("arm", sort=False):
+        mean = rows.groupby(x, sort=False)[column].mean()
+        parts.append(f"{arm} {mean.iloc[0]:{form}} to {mean.iloc[-1]:{form}}")
+    return ", ".join(parts)

@@ -1,0 +1,50 @@
+"""The two sentences that open a report and the README: the answer of a study, and why it is no surer."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from helpers.analysis import checks
+
+OPENINGS = dict.fromkeys(("supports", "contradicts"), "What limits this study") | {"cannot tell": "Why this is inconclusive"}
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def answer(verdict: pd.DataFrame) -> str:
+    """The answer to the study's question: the first sentence of the evidence for the first claim of `claims.verdict`."""
+    if verdict["outcome"].iloc[0] not in ("supports", "contradicts", "cannot tell"):
+        return "This study cannot say whether filtered questions teach more than random ones."
+    return re.split(r"(?<=[.!?]) ", str(verdict["evidence"].iloc[0]), maxsplit=1)[0]
+
+
+def reason(verdict: pd.DataFrame, guards: pd.DataFrame) -> str:
+    """Why there is no answer or an inconclusive one, or what to keep in mind if there is one; empty if no check explains it.
+
+    guards: the warnings of `helpers.analysis.checks`, columns what, where, value.
+    """
+    parts = [part for part in (_alike(guards), _guessing(guards)) if part]
+    opens = OPENINGS.get(verdict["outcome"].iloc[0], "Why")
+    return f"{opens}: {'; '.join(parts)}." if parts else ""
+
+
+def _alike(guards: pd.DataFrame) -> str:
+    """Arms that share most of their questions, in words."""
+    found = guards.loc[guards["what"] == checks.ALIKE, "value"].str.extract(r"([\d.]+) of ([\d.]+)").astype(float)
+    if found.empty:
+        return ""
+    low, high, size = (f"{value:.0f}" for value in (found[0].min(), found[0].max(), found[1].max()))
+    pairs = "one pair of arms shares" if len(found) == 1 else f"{_number(len(found))} pairs of arms share"
+    return f"{pairs} {low if low == high else f'{low}–{high}'} of their {size} questions"
+
+
+def _guessing(guards: pd.DataFrame) -> str:
+    """Filters that may only guess, in words."""
+    names = list(guards.loc[guards["what"] == checks.GUESSES, "where"])
+    filters = "one filter is" if len(names) == 1 else f"{_number(len(names))} filters are"
+    return f"{filters} not shown to be right more often than guesses ({', '.join(names)})" if names else ""
+
+
+def _number(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)

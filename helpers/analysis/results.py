@@ -1,0 +1,292 @@
+"""All results of a study, read once: the tables and figures of 05_analysis are built from them.
+
+`load` reads what steps 01 to 04 left. Each table is computed when it is first used; `Results.save` writes all of them below
+`tables/`, where publishing takes them from.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from helpers.analysis import (
+    answers,
+    checks,
+    claims,
+    compare,
+    components,
+    control,
+    indices,
+    mechanism,
+    plots,
+    power,
+)
+from helpers.analysis.recorded import Recorded, arms_in_words
+from helpers.analysis.roles import roles_of
+from helpers.questions.text import LETTERS
+from helpers.selection import difficulty, draws
+from helpers.study.files import write_table
+from helpers.study.study import open_study
+
+TABLES = dict.fromkeys((
+    "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "paper", "reasoning", "duration",
+    "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap")) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
+ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
+
+
+def load(study: str) -> Results:
+    """The results of a study, given by name or by path. Raises StudyError in one line if too little has been scored to compare."""
+    plots.style()
+    return Results(open_study(study))
+
+
+class Results(Recorded):
+    """The tables of one study, on top of what it has recorded. Tables that do not apply to a study are None or empty."""
+
+    # The comparison
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """`compare.comparison`: one row per benchmark and arm."""
+        a = self.settings
+        return compare.comparison(self.scores, a.confidence, a.resamples, a.power, a.seed, a.margin, self.paired)
+
+    @property
+    def counted(self) -> str:
+        """The benchmarks of each index, for captions."""
+        rows = self.groups.drop_duplicates("group")
+        return (
+            "Benchmarks: "
+            + ", ".join(f"{row.benchmarks} of {row.group} ({row.items:,} items)" for row in rows.itertuples())
+            + "."
+        )
+
+    @property
+    def parts(self) -> pd.DataFrame:
+        """The comparison without suites as a whole, whose parts it has."""
+        return self.comparison[self.comparison["group"] != "whole"]
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """`indices.group_changes`: one row per arm and index, change from the untrained model."""
+        a = self.settings
+        return indices.group_changes(self.items, a.confidence, a.resamples, a.seed, a.margin, self.paired)
+
+    @cached_property
+    def sides(self) -> indices.Sides:
+        """`indices.by_group`: the benchmarks of each index, as arrays."""
+        return indices.by_group(self.items)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """`indices.pairs`: indices of every two models, second minus first."""
+        a = self.settings
+        return indices.pairs(self.sides, indices.all_pairs(self.scores), a.confidence, a.resamples, a.seed, a.margin, self.paired)
+
+    @cached_property
+    def without(self) -> pd.DataFrame:
+        """`indices.leave_one_out`: the indices without one of their benchmarks."""
+        return indices.leave_one_out(self.items, self.settings.confidence, self.paired)
+
+    @cached_property
+    def components(self) -> pd.DataFrame:
+        """`components.components`: standard deviations between seeds, per benchmark and index."""
+        return components.components(self.scores, self.items, self.paired)
+
+    @cached_property
+    def regions(self) -> pd.DataFrame:
+        """`indices.regions`: one row per arm, for the plane; empty if the study has one index only."""
+        return indices.regions(self.sides, self.settings.confidence, self.settings.resamples, self.settings.seed)
+
+    @cached_property
+    def control(self) -> control.Control:
+        """What the positive control shows."""
+        return control.positive_control(self.study, self.comparison, self.groups)
+
+    @property
+    def chance(self) -> float:
+        """The share of the pool's questions that guessing gets right; 0 where the answer is a number."""
+        letters = self.questions[self.arms[0]]["answer"]
+        return 1 / letters.nunique() if letters.isin(list(LETTERS)).all() else 0.0
+
+    @cached_property
+    def verdict(self) -> pd.DataFrame:
+        """`claims.verdict`: one row per claim."""
+        found = {arm: role for arm, role in roles_of(self.study).items() if arm in self.arms}
+        knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
+        near = checks.alike(self.common)
+        arms = claims.Arms(found, knowing, {frozenset(pair) for pair in zip(near["first"], near["second"], strict=True)})
+        return claims.verdict(self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control)
+
+    @property
+    def summary(self) -> str:
+        """`claims.paragraph`: how many claims were tested and with what outcome, and what the control shows."""
+        return claims.paragraph(self.verdict, self.study.model.id, self.seeds, self.settings.margin, self.control)
+
+    @cached_property
+    def fired(self) -> list[checks.Notice]:
+        """What would make a number mean less than it seems to (`helpers/analysis/checks.py`)."""
+        unread = self.settings.unparsed
+        found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
+        chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
+        others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
+        found += checks.arms(self.common.loc[others]) + checks.contamination(self.split["dropped"], self.pool["rows"])
+        found += checks.left_out(self.raw) + checks.weight(self.without) + checks.sampling(self.trainings)
+        for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):
+            found += checks.training(log, f"{arm}, seed {seed}")
+        for model, note in self.effects.items():
+            found += checks.trained_weights(note if "largest_weight" in note else {}, model)
+        for model, rows in self.answers.groupby("model", sort=False):
+            found += checks.scores(rows, model, unread)
+        return found
+
+    @property
+    def guards(self) -> pd.DataFrame:
+        """`fired` as a table."""
+        return pd.DataFrame(self.fired, columns=checks.Notice._fields)
+
+    @property
+    def arms_in_words(self) -> pd.DataFrame:
+        """What the arms are, in words (`arms_in_words`)."""
+        return arms_in_words(self.study)
+
+    @property
+    def about(self) -> pd.DataFrame:
+        """One row: the trained model, the pool, seeds per arm, what the control shows."""
+        facts = {
+            "model": self.study.model.id,
+            "pool": self.study.pool.source,
+            "seeds": self.seeds,
+            "control": self.control.sentence,
+        }
+        return pd.DataFrame([facts])
+
+    @cached_property
+    def common(self) -> pd.DataFrame:
+        """`draws.common`: questions that every two arms share."""
+        return draws.common(self.questions)
+
+    # What could have been detected
+
+    @cached_property
+    def spread(self) -> dict[str, float]:
+        """`components.seed_spread`: share of items that change in one run, and standard deviation of the seeds."""
+        return components.seed_spread(self.scores)
+
+    @property
+    def discordant(self) -> float:
+        """The share of items that is assumed to change between two models: as this study saw it in the median."""
+        return self.spread["discordant"] if self.spread["discordant"] > 0 else ASSUMED
+
+    @cached_property
+    def paper(self) -> pd.DataFrame:
+        """`power.paper_table`: what the paper's own differences would take."""
+        return power.paper_table(self.spread["seed_sd"], self.discordant, 1 - self.settings.confidence, self.settings.power)
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """`power.curve`: the minimum detectable effect by items and seeds."""
+        return power.curve(self.spread["seed_sd"], self.discordant, 1 - self.settings.confidence, self.settings.power)
+
+    # How answers were given
+
+    @cached_property
+    def members(self) -> pd.DataFrame:
+        """`answers.members`: every benchmark by itself, also the members of suites."""
+        return answers.members(self.raw, self.settings.confidence)
+
+    @cached_property
+    def letters(self) -> pd.DataFrame:
+        """`answers.letters`: letter bias, where options were rotated."""
+        return answers.letters(self.raw)
+
+    @cached_property
+    def reasoning(self) -> pd.DataFrame:
+        """`answers.reasoning`: format and answers in reasoning mode."""
+        return answers.reasoning(self.scores)
+
+    @cached_property
+    def duration(self) -> pd.DataFrame | None:
+        """`answers.duration`: held-out questions over the course of training; None if no questions were held out."""
+        steps = {arm: self.study.training(arm).steps(self.study.arms[arm].wanted) for arm in self.arms}
+        table = answers.duration(self.answers, steps)
+        return table if len(table) else None
+
+    # Who chose what, and what was learned
+
+    @property
+    def own(self) -> list[str]:
+        """Filters that are the trained model itself."""
+        return [name for name in self.labels if self.study.filters[name].model == self.study.model.id]
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """`difficulty.rates`: one row per filter, one column per kind of answer; empty without labels."""
+        kinds = {name: difficulty.rates(frame) for name, frame in self.labels.items()}
+        return pd.DataFrame(kinds).T.drop(columns="answers", errors="ignore")
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """`answers.agreement`: one row per pair of filters; empty with one filter."""
+        return answers.agreement(self.labels)
+
+    @cached_property
+    def group_spread(self) -> pd.DataFrame:
+        """`mechanism.group_spread`: zero-variance groups and what was learned, one row per arm, seed and step; empty without rollouts."""
+        return mechanism.group_spread(self.rollouts) if len(self.rollouts) else pd.DataFrame()
+
+    @cached_property
+    def _signals(self) -> pd.DataFrame | None:
+        """`mechanism.signal` of the first filter that is the trained model answering several times; None without one."""
+        sampled = [name for name in self.own if self.study.filters[name].samples > 1]
+        return mechanism.signal(self.labels[sampled[0]], self.study.train.rollouts) if sampled else None
+
+    @cached_property
+    def signal(self) -> pd.DataFrame | None:
+        """`mechanism.arm_signal`: what each arm's questions can be expected to teach; None if pass rates are not known."""
+        if self._signals is None or not len(self.group_spread):
+            return None
+        return mechanism.arm_signal(self._signals, self.questions, self.group_spread)
+
+    @cached_property
+    def predicts(self) -> pd.DataFrame | None:
+        """`mechanism.predicts`: how a filter's label predicts the pass rate; None if pass rates are not known."""
+        return None if self._signals is None else mechanism.predicts(self.labels, self._signals[["question_id", "pass_rate"]])
+
+    @cached_property
+    def reflection(self) -> pd.DataFrame | None:
+        """`mechanism.reflection`: rate of re-examination by arm, seed and third of training; None without rollouts."""
+        return mechanism.reflection(self.rollouts) if len(self.rollouts) else None
+
+    @cached_property
+    def rises(self) -> pd.DataFrame:
+        """`mechanism.reflection_change`: one row per arm; empty without rollouts."""
+        a = self.settings
+        if not len(self.rollouts):
+            return pd.DataFrame()
+        return mechanism.reflection_change(self.rollouts, np.random.default_rng(a.seed), a.resamples, a.confidence)
+
+    @property
+    def reflection_change(self) -> pd.DataFrame:
+        """`rises` with the number of training questions, smallest first."""
+        sizes = {arm: self.study.arms[arm].wanted for arm in self.arms}
+        return mechanism.chosen_sizes(sizes, self.rises) if len(self.rises) else self.rises
+
+    @cached_property
+    def filter_gap(self) -> pd.DataFrame | None:
+        """What each filter knows more than the trained model, beside the changes of its arms; None without another filter."""
+        if not self.own or len(self.labels) < 2:
+            return None
+        chosen = [(arm, self.study.arms[arm].filter) for arm in self.arms if self.study.arms[arm].filter]
+        arms = pd.DataFrame(chosen, columns=["arm", "filter"])
+        gaps = answers.filter_gap(self.labels, self.own[0])
+        return gaps.merge(arms, on="filter", how="left").merge(self.groups, on="arm", how="left")
+
+    def save(self) -> None:
+        """Write every table that applies to the study below `tables/`."""
+        for name, attribute in TABLES.items():
+            table = getattr(self, attribute or name)
+            if table is not None:
+                write_table(table, self.study.path("tables", f"{name}.csv"))

@@ -1,0 +1,175 @@
+"""What 05_analysis shows of a study's results: sentences, tables for readers, and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.analysis import compare, opening, plots
+from helpers.analysis.drawing import Picture
+from helpers.analysis.results import Results
+from helpers.study.files import read_note
+from helpers.study.schema import REWARDS
+from helpers.study.study import UNTRAINED
+
+NEAR = "≈\u00a0"  # a score near chance; the space keeps the sign beside its number in narrow cells
+Draw = Callable[[pd.DataFrame, Sequence[str]], Figure]
+
+
+def answer(r: Results) -> str:
+    """The answer of a study and why it is no surer, in two sentences; of a positive control, what it shows."""
+    if r.control.own:
+        return r.control.sentence
+    return f"{opening.answer(r.verdict)} {opening.reason(r.verdict, r.guards)}".strip()
+
+
+def picture(
+    r: Results, name: str, draw: Draw, table: pd.DataFrame | None, text: str, saved: pd.DataFrame | None = None
+) -> Picture | None:
+    """Draw a figure, save it with its table below `figures/`, and return it to be shown; None if there is no table, or an empty one.
+
+    draw: from the table and the arms to a figure. text: the caption. saved: the table to save if it is another than the drawn one.
+    """
+    if table is None or table.empty:
+        return None
+    return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
+
+
+def plane(r: Results) -> Picture | None:
+    """Robustness against specialisation; None if the study has one index only."""
+    draw = partial(plots.plane, confidence=r.settings.confidence, about=r.study.eval.about)
+    return picture(r, "plane", draw, r.regions, f"{r.counted} Regions {r.over}.")
+
+
+def power(r: Results) -> Picture | None:
+    """The minimum detectable effect over the number of items, with the differences that the paper states."""
+    text = (
+        f"Lines: true difference found with {r.settings.power:.0%} power when {100 * r.discordant:.1f} % of the items change. "
+        "Marks: differences that the paper states; one below a line is missed more often than that."
+    )
+    marks = r.paper.assign(name=r.paper["benchmark"] + ": " + r.paper["compared"])
+    return picture(r, "power", lambda table, _: plots.power_curve(table, marks), r.curve, text)
+
+
+def varied(r: Results) -> list[Picture | None]:
+    """One picture for each thing in which arms of the study differ (`doses`), and one of benchmarks that ask medicine in another form."""
+    interval = f"{r.settings.confidence:.0%} intervals {r.over}."
+    text = f"{r.counted} {interval} A line joins (the mean of) arms that differ in this alone."
+    found = [
+        picture(r, name, partial(_dose, label), compare.dose(r.groups, points), text)
+        for name, (label, points) in doses(r).items()
+    ]
+    source = r.parts["benchmark"].str.startswith("medqa") & (r.parts["group"] == "specialisation")
+    shift = r.parts[(r.parts["group"] == "shift") | source] if "shift" in set(r.parts["group"]) else None
+    saved = None if shift is None else compare.against(shift, UNTRAINED)
+    return [*found, picture(r, "shift", plots.forest, shift, f"MedQA beside medicine in other forms. {interval}", saved)]
+
+
+def _dose(label: str, table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    return plots.dose(table, label, arms)
+
+
+def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
+    """What arms may differ in: {name of a figure: (label of its axis, {arm: (series, x)})}, as `compare.dose` takes it."""
+    specs = {arm: r.study.arms[arm] for arm in r.arms}
+    train = {arm: r.study.training(arm) for arm in r.arms}
+    asked = {arm: str(spec.model_dump(exclude={"train"})) for arm, spec in specs.items()}
+    mixed = {arm: spec for arm, spec in specs.items() if spec.hard is not None and not spec.train}
+    missing = {arm: [name for name in REWARDS if train[arm].reward_weights.get(name, 1) == 0] for arm in specs}
+    known = {} if r.filter_gap is None else 100 * r.filter_gap.drop_duplicates("filter").set_index("filter")["gap"]
+    return {
+        "gap": ("filter's accuracy on the pool −\nthe model's (points)",
+                {arm: ("filters", known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
+        "ratio": ("hard questions (share)", {arm: (f"{x.filter}, {x.wanted}", x.hard / x.wanted) for arm, x in mixed.items()}),
+        "size": ("training questions", {arm: (f"{x.filter}, {x.hard / x.wanted:.2f}", x.wanted) for arm, x in mixed.items()}),
+        "method": ("what is trained", {arm: (asked[arm], train[arm].method) for arm in specs}),
+        "left_out": ("reward left out", {arm: (asked[arm], ", ".join(missing[arm]) or "none") for arm in specs}),
+    }  # fmt: skip
+
+
+def accuracies(r: Results) -> pd.DataFrame:
+    """The comparison for readers: one row per benchmark, one column per model, accuracy in percent with its interval."""
+    rows = plots.by_side(r.comparison)
+    cells = [
+        f"{NEAR if row.at_chance else ''}{100 * row.accuracy:.1f} [{100 * row.low:.0f},\u00a0{100 * row.high:.0f}]"
+        for row in rows.itertuples()
+    ]
+    chance = [f"{100 * value:.0f}" if value else "–" for value in rows["chance"]]
+    shown = rows.assign(benchmark=rows["short"], cell=cells, chance=chance, items=[f"{items:,}" for items in rows["items"]])
+    by = ["group", "benchmark", "setting", "items", "chance"]
+    wide = shown.pivot_table(index=by, columns="arm", values="cell", aggfunc="first", sort=False)
+    return wide[[UNTRAINED, *r.arms]]
+
+
+def against_random(r: Results) -> pd.DataFrame:
+    """Indices of each arm minus those of the random arm; empty if the study has none, or no other arm."""
+    rows = r.pairs[(r.pairs["first"] == "random") | ((r.pairs["second"] == "random") & (r.pairs["first"] != UNTRAINED))]
+    turned = rows["second"] == "random"  # arms that the study lists before the random one
+    rows = rows.assign(arm=rows["second"].where(~turned, rows["first"]))
+    rows.loc[turned, ["change", "low", "high"]] = -rows.loc[turned, ["change", "high", "low"]].to_numpy()
+    return rows[["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal"]]
+
+
+def members(r: Results) -> pd.DataFrame:
+    """The members of suites, accuracy in percent: one row per member, one column per model; empty without suites."""
+    inside = r.members[r.members["task"] != r.members["benchmark"]]
+    shown = inside.assign(accuracy=100 * inside["accuracy"])
+    by = ["task", "group", "benchmark", "filter", "items"]
+    return shown.pivot_table(index=by, columns="arm", values="accuracy", sort=False).reset_index()
+
+
+def learning(r: Results) -> pd.DataFrame:
+    """How much of the training could teach: one row per arm, mean over its seeds."""
+    return r.logs.groupby("arm", sort=False).agg(
+        steps=("step", "nunique"),
+        steps_with_variance=("frac_reward_zero_std", lambda share: (share < 1).mean()),
+        zero_variance_groups=("frac_reward_zero_std", "mean"),
+        first_reward=("reward", "first"),
+        last_reward=("reward", "last"),
+        truncated=("clipped_share", "mean"),
+    )
+
+
+def benchmark_data(r: Results) -> pd.DataFrame:
+    """The data, version and shots of each benchmark, as the evaluation of the untrained model recorded them."""
+    tasks = sorted(r.study.path("eval", UNTRAINED, "tasks").glob("*.json"))
+    found = [(path.stem, name, facts) for path in tasks for name, facts in read_note(path).get("benchmarks", {}).items()]
+    return pd.DataFrame([{"task": task, "benchmark": name} | facts for task, name, facts in found])
+
+
+def detectable(r: Results) -> str:
+    """What the study could have seen on its first benchmark, and what its power rests on."""
+    first = r.comparison[(r.comparison["benchmark"] == r.comparison["benchmark"].iloc[0]) & (r.comparison["arm"] != UNTRAINED)]
+    found, changed = first[f"vs_{UNTRAINED}_detectable"].max(), first[f"vs_{UNTRAINED}"].abs().max()
+    parts = [
+        f"On {first['benchmark'].iloc[0]} ({first['items'].iloc[0]:,} items) the minimum detectable effect is {100 * found:.1f} points "
+        f"in every arm; the largest change is {100 * changed:.1f}."
+    ]
+    if pd.isna(r.spread["discordant"]):
+        return f"{parts[0]} No benchmark of this study enters the indices, so 5 % changed items are assumed below."
+    parts.append(
+        f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently than the untrained model (median over arms and benchmarks)."
+    )
+    scatter = r.spread["seed_sd"]
+    known = f"The standard deviation between seeds is {100 * scatter:.2f} points."
+    return " ".join([*parts, known if pd.notna(scatter) else "With one seed the scatter of seeds is unknown."])
+
+
+def done(r: Results) -> str:
+    """What was done, in a sentence or two."""
+    asked = r.parts.drop_duplicates(["benchmark", "filter"]).drop_duplicates("benchmark")
+    return (
+        f"{r.study.model.id} was trained with GRPO on questions of {r.study.pool.source}: {len(r.arms)} arms, {r.seeds} "
+        f"run{'s' if r.seeds > 1 else ''} of each. Every model answered {len(asked)} benchmarks, {asked['items'].sum():,} items."
+    )
+
+
+def origin(r: Results) -> str:
+    """Where weights and questions came from."""
+    weights = sorted({f"{note.get('model', note.get('filter'))}: {note['weights']}" for note in r.notes if "weights" in note})
+    pool = ", ".join(f"{key} {value}" for key, value in r.pool.items() if value)
+    return f"Weights: {'; '.join(weights)}. Pool: {pool}. Seeds: {', '.join(map(str, r.study.seeds))}."

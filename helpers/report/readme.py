@@ -1,0 +1,173 @@
+"""What the README says about the published studies, between its markers: the finding, and a table of all results.
+
+Both are rendered from `finding.md.j2` and `results.md.j2` and the published tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.analysis import opening, plots
+from helpers.questions import pools
+from helpers.report import pages
+from helpers.report.browser import TEMPLATES
+from helpers.study.files import StudyError, atomic
+from helpers.study.study import REPOSITORY, UNTRAINED, open_study
+
+FIGURES = REPOSITORY / "figures"
+FIRST = "small"  # the study whose finding opens the README
+NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study")  # its tables
+OUTCOMES = ("supports", "contradicts", "cannot tell")
+INDICES = ("specialisation", "robustness")
+GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
+# In Markdown nothing is escaped: the tables hold names and numbers of the study, and no text that a model wrote.
+MARKDOWN = TEMPLATES.overlay(autoescape=False)
+
+
+def finding(figures: Path = FIGURES) -> str:
+    """The first study's answer, why it is no surer, its arms against the random one, its claims, control, limits and figure.
+
+    Returns Markdown. Raises StudyError if the study was published before it had all of these tables.
+    """
+    folder = figures / FIRST
+    others = [path.parent.name for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)]
+    if not (folder / "study.csv").exists():
+        return MARKDOWN.get_template("finding.md.j2").render(study=FIRST, others=others)
+    missing = [name for name in NEEDED if not (folder / f"{name}.csv").exists()]
+    if missing:
+        raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={FIRST} again")
+    tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in NEEDED}
+    about = tables["study"].iloc[0]
+    return MARKDOWN.get_template("finding.md.j2").render(
+        study=FIRST,
+        about=about,
+        answer=opening.answer(tables["verdict"]),
+        reason=opening.reason(tables["verdict"], tables["guards"]),
+        comparison=_against_random(tables, about["model"]),
+        claims=tables["verdict"].to_dict("records"),
+        outcomes=OUTCOMES,
+        origins=_origins(folder / "provenance.json"),
+    )
+
+
+def results(figures: Path = FIGURES) -> str:
+    """All published studies that are no demonstration, in Markdown: claims, indices of each arm, remarks on pools, weights and GPU hours."""
+    rows, remarks = [], []
+    for path in sorted(figures.glob("*/groups.csv")):
+        table = pd.read_csv(path)
+        if "seeds" not in table or not _counts(path.parent.name):
+            continue
+        remarks += [f"{path.parent.name}: {line}" for line in _remarks(path.parent)]
+        for arm, part in table.groupby("arm", sort=False):
+            cells = {row["group"]: _cell(row) for row in part.to_dict("records")}
+            rows.append((path.parent.name, arm, part["seeds"].iloc[0], *(cells.get(group, "–") for group in INDICES)))
+    claims = [
+        (claim, *(", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES))
+        for claim, part in _claims(figures).groupby("claim", sort=False)
+    ]
+    return MARKDOWN.get_template("results.md.j2").render(outcomes=OUTCOMES, claims=claims, rows=rows, remarks=remarks)
+
+
+BLOCKS = {"finding": finding, "results": results}
+
+
+def render(text: str, figures: Path = FIGURES) -> str | None:
+    """A README's text with what is published between its markers; None if it lacks one of them."""
+    for name, block in BLOCKS.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if start not in text or end not in text:
+            return None
+        text = text[: text.index(start) + len(start)] + block(figures) + text[text.index(end) :]
+    return text
+
+
+def update(readme: Path, figures: Path = FIGURES) -> bool:
+    """Write what is published between the README's markers; False, and nothing written, if it lacks one of them."""
+    text = render(readme.read_text("utf-8"), figures)
+    if text is None:
+        return False
+    with atomic(readme) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return True
+
+
+def _origins(provenance: Path) -> list[str]:
+    """How the weights of a published study differ from the hub's, with their models."""
+    notes = json.loads(provenance.read_text(encoding="utf-8")).values() if provenance.is_file() else []
+    return pages.origins([note for note in notes if "weights" in note])
+
+
+def _remarks(folder: Path) -> list[str]:
+    """What to know about a published study beside its numbers: its pool, its weights, and the GPU hours it was lent."""
+    changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
+    return [*pools.recorded_remarks(folder / "data"), *changed, *_gpu_hours(folder / "data" / "times.csv")]
+
+
+def _gpu_hours(times: Path) -> list[str]:
+    """The GPU time that the notebooks of a published study were lent, in a sentence; nothing if it was none."""
+    lent = pd.read_csv(times) if times.is_file() else pd.DataFrame(columns=["notebook", "gpu_seconds"])
+    hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
+    known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
+    unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
+    without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
+    return [f"GPU hours lent to the notebooks when they last ran: {', '.join(known)}{without}."] if known else []
+
+
+def _counts(name: str) -> bool:
+    """Whether the README shows a study's results: it is one of parameters/, and no demonstration."""
+    return (REPOSITORY / "parameters" / f"{name}.yaml").exists() and not open_study(name).demonstration
+
+
+def _claims(figures: Path) -> pd.DataFrame:
+    """Claims that a published study, no demonstration, tests: columns study, claim, outcome."""
+    paths = [path for path in sorted(figures.glob("*/verdict.csv")) if _counts(path.parent.name)]
+    tables = [pd.read_csv(path).assign(study=path.parent.name) for path in paths]
+    found = pd.concat(tables) if tables else pd.DataFrame(columns=["study", "claim", "outcome"])
+    return found[found["outcome"].isin(OUTCOMES)]
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    """A change and its interval, in points."""
+    return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
+
+
+def _against_random(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, Any]:
+    """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
+
+    tables: the published pairs, arms and without; model: the trained one. Returns heads and rows of a table, as text; no rows if
+    the study has no random arm.
+    """
+    pairs, without = tables["pairs"], tables["without"]
+    pairs = pairs[pairs["group"].isin(INDICES) & (pairs["first"] != UNTRAINED)]
+    after = pairs[pairs["first"] == "random"].to_dict("records")
+    before = [row | {"second": row["first"], "change": -row["change"], "low": -row["high"], "high": -row["low"]}
+              for row in pairs[pairs["second"] == "random"].to_dict("records")]  # fmt: skip
+    cells: dict[str, dict[str, str]] = {}
+    for row in [*after, *before]:
+        cells.setdefault(row["second"], {})[row["group"]] = _cell(row)
+    heads = {"specialisation": "minus the random arm, in medicine (points)", "robustness": "on other benchmarks"}
+    rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]
+    rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second")
+    if len(rest):
+        named = rest.assign(benchmark=rest["without"].str.partition(":")[0], filter="none").drop(columns="group")
+        title = f"the same without the {rest['items'].iloc[0]:,} items of {plots.names(named).iloc[0]}"
+        heads = {"specialisation": heads["specialisation"], "rest": title, "robustness": heads["robustness"]}
+        for row in rest.to_dict("records"):
+            cells.setdefault(row["second"], {})["rest"] = _cell(row)
+    chosen = tables["arms"].set_index("arm")["chosen by"]
+    rows = [
+        (f"{arm}{_filtered_by(arm, chosen, model)}", *(found.get(head, "–") for head in heads)) for arm, found in cells.items()
+    ]
+    return {"heads": list(heads.values()), "rows": rows}
+
+
+def _filtered_by(arm: str, chosen: pd.Series, model: str) -> str:
+    """The model that chose an arm's questions, unless the arm is named after it, and whether it is the trained one."""
+    name = chosen.get(arm, "").rpartition("/")[2]
+    itself = ", the trained model itself" if chosen.get(arm) == model else ""
+    return "" if name in ("", arm) else f": {name}{itself}"

@@ -1,0 +1,56 @@
+"""The page that is built from executed notebooks: its menu, what it leaves out, and that it opens without a network."""
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from helpers.report import build
+from helpers.study.files import StudyError
+from helpers.study.study import open_study
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture
+def study(parameters, tmp_path, monkeypatch):
+    """A study with an executed last notebook and nothing else."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study(str(parameters()))
+    picture = {"image/png": PIXEL}
+    cells = [
+        v4.new_markdown_cell("## First *heading*\n\n## Second"),
+        v4.new_code_cell("default = 1", metadata={"tags": ["parameters"]}),
+        v4.new_code_cell("given = 2", metadata={"tags": ["injected-parameters"]}),
+        v4.new_code_cell("shown", outputs=[
+            v4.new_output("stream", name="stderr", text="a progress bar"),
+            v4.new_output("display_data", picture, metadata={"image/png": {"alt": "random +0.5"}}),
+            v4.new_output("display_data", picture)]),
+    ]  # fmt: skip
+    study.path("notebooks").mkdir(parents=True)
+    nbformat.write(v4.new_notebook(cells=cells), study.path("notebooks", "05_analysis.ipynb"))
+    return study
+
+
+def test_a_report_of_one_notebook_lists_its_headings(study):
+    page = build.build(study).read_text()
+    menu = page.partition("<nav")[2].partition("</nav>")[0]
+    assert '<li><a href="#05-analysis-First-heading">First heading</a></li>' in menu
+    assert 'id="05-analysis-First-heading"' in page
+    assert "rebuilt from its published files" in page
+
+
+def test_what_a_page_shows_and_leaves_out(study):
+    page = build.build(study).read_text()
+    assert "a progress bar" not in page
+    assert "given" in page
+    assert "default" not in page.partition("<main")[2]
+    assert 'alt="random +0.5"' in page
+    assert page.count("No description has been provided") == 0
+    assert "https://" not in page
+    assert 'src="http' not in page
+
+
+def test_a_study_that_has_not_run_has_no_report(study):
+    study.path("notebooks", "05_analysis.ipynb").unlink()
+    with pytest.raises(StudyError, match="no executed notebooks yet"):
+        build.build(study)

@@ -1,0 +1,130 @@
+"""What the README says about published studies: its tables, its sentences, and that it is up to date."""
+
+import pandas as pd
+import pytest
+
+from helpers.analysis import checks
+from helpers.report import readme
+from helpers.study.files import StudyError, write_json
+from helpers.study.study import REPOSITORY
+
+
+def published(folder, low=-0.001):
+    """Published tables of one real study."""
+    rows = [("self", "specialisation", 0.012, low, 0.025), ("self", "robustness", -0.004, -0.02, 0.012)]
+    (folder / "small").mkdir()
+    (folder / "somebody_elses").mkdir()
+    (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
+    groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
+    groups.to_csv(folder / "small/groups.csv", index=False)
+    groups.rename(columns={"arm": "second"}).assign(first="random").to_csv(folder / "small/pairs.csv", index=False)
+    claims = [("Filtering pays", "cannot tell", "Inconclusive: we found nothing. self: +1.2 points."),
+              ("A larger one pays more", "not tested", "No such arm.")]  # fmt: skip
+    pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
+    opens = {
+        "model": "org/a",
+        "pool": "org/pool",
+        "seeds": 3,
+        "control": "The control works.",
+    }
+    pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
+    fired = [
+        (checks.ALIKE, "random and self", "496 of 500"),
+        (checks.GUESSES, "self", "22% right, by guessing 25%"),
+        ("else", "x", ""),
+    ]
+    pd.DataFrame(fired, columns=["what", "where", "value"]).to_csv(folder / "small/guards.csv", index=False)
+    arms = [("self", "org/a-1.5B"), ("random", "chance")]
+    pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
+    rest = [("random", "self", "specialisation", "mmlu: specialisation", 1871, 0.0, -0.1, 0.1),
+            ("random", "self", "specialisation", "mmlu_pro: specialisation", 71, 0.003, -0.002, 0.007)]  # fmt: skip
+    columns = ["first", "second", "group", "without", "items", "change", "low", "high"]
+    pd.DataFrame(rest, columns=columns).to_csv(folder / "small/without.csv", index=False)
+
+
+def test_the_readmes_table_comes_from_the_published_files(tmp_path):
+    published(tmp_path)
+    note = {"pool": {"source": "openai/gsm8k", "config": "main", "split": "train", "from": "offline mirror", "rows": 40,
+                     "duplicates": 0, "refused": 0}}  # fmt: skip
+    for arm in ("random", "self"):
+        write_json(note, tmp_path / "small/data/split" / arm / "train.json")
+    made = {"model": "org/a", "weights": "offline mirror", "origin": "4-bit GGUF"}
+    write_json({"eval/untrained/scores": made, "train/self/seed0/log": made, "x": {}}, tmp_path / "small/provenance.json")
+    (tmp_path / "small/data/times.csv").write_text(
+        "notebook,seconds,gpus,gpu_seconds\n03_a,7200,0.5,3600\n03_b,9000,1,9000\n01_c,5,0,0\n04_d,720,1,720\n05_e,9,0,0\n"
+    )
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- finding -->\nold\n<!-- /finding -->\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    assert readme.render(page.read_text(), tmp_path) != page.read_text()
+    assert readme.update(page, tmp_path)
+    text = page.read_text()
+    assert readme.render(text, tmp_path) == text
+    assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in text
+    assert text.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
+    assert text.count("- small: not the original weights: 4-bit GGUF (a).") == 1
+    assert "lent to the notebooks when they last ran: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
+    assert "| Filtering pays | – | – | small |" in text
+    first, _, _ = text.partition("<!-- /finding -->")
+    assert (
+        "**Inconclusive: we found nothing.** This is the result of the study [`small`](parameters/small.yaml): org/a, 3 seeds per arm;"
+        in first
+    )
+    assert (
+        "\nWhy this is inconclusive: one pair of arms shares 496 of their 500 questions; one filter is not shown to be right"
+        in first
+    )
+    assert "- Filtering pays: **cannot tell**.\n\n<details>" in first
+    assert (
+        "- Filtering pays: Inconclusive: we found nothing. self: +1.2 points.\n- A larger one pays more: No such arm.\n\n</details>\n\nThe control works.\n"
+        in first
+    )
+    assert "| the same without the 71 items of mmlu pro |" in first
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nWhy this" in first
+    assert "one model in one way on questions of one pool (org/pool). Its weights are not the originals: 4-bit GGUF (a)." in first
+    assert "else" not in first
+    assert "figures/small/plane.png" in first
+    assert "none yet" not in text
+    assert "\nold\n" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+
+
+def test_arms_before_the_random_one_are_turned(tmp_path):
+    published(tmp_path)
+    pairs = pd.read_csv(tmp_path / "small/pairs.csv")
+    turned = pairs.assign(first="self", second="random", change=-pairs["change"], low=-pairs["high"], high=-pairs["low"])
+    turned.to_csv(tmp_path / "small/pairs.csv", index=False)
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] |" in readme.finding(tmp_path)
+    (tmp_path / "small/without.csv").unlink()
+    with pytest.raises(StudyError, match="small: has no without.csv; run make publish STUDY=small again"):
+        readme.finding(tmp_path)
+
+
+def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comparison(tmp_path):
+    published(tmp_path)
+    pd.DataFrame(columns=["what", "where", "value"]).to_csv(tmp_path / "small/guards.csv", index=False)
+    for name in ("pairs", "without"):
+        pd.read_csv(tmp_path / f"small/{name}.csv").assign(first="untrained").to_csv(tmp_path / f"small/{name}.csv", index=False)
+    text = readme.finding(tmp_path)
+    assert "Why this" not in text
+    assert "| arm:" not in text
+
+
+def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
+    assert "**No answer yet.** What is published is the whole pipeline at its smallest real size." in readme.finding(tmp_path)
+    published(tmp_path)
+    (tmp_path / "small").rename(tmp_path / "control")
+    assert "`small`, the study that asks, has not been published; others have (control)." in readme.finding(tmp_path)
+
+
+def test_a_readme_without_its_markers_is_left_alone(tmp_path):
+    published(tmp_path)
+    page = tmp_path / "README.md"
+    page.write_text("<!-- finding -->\n<!-- /finding -->\n")
+    assert not readme.update(page, tmp_path)
+    assert page.read_text() == "<!-- finding -->\n<!-- /finding -->\n"
+
+
+def test_the_readme_is_up_to_date():
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert readme.render(text) == text, "run make publish, or helpers.report.readme.update(README.md)"
