@@ -66,6 +66,8 @@ rule train:
     resources: trainings=1, gpu=gpu, gpu_parts=gpu_parts
     shell: ON_GPU + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
+BEFORE = ancient(f"eval/{UNTRAINED}/scores.parquet")  # shown beside every model; newer scores of it change no other model's
+
 rule eval_untrained:
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
@@ -73,14 +75,14 @@ rule eval_untrained:
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
 
 rule eval:
-    input: "train/{arm}/seed{seed}/log.csv"
+    input: "train/{arm}/seed{seed}/log.csv", BEFORE
     output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
     params: S.inputs("eval")
     resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
 rule eval_checkpoint:  # a step before the last, on the held-out part of the pool
-    input: "train/{arm}/seed{seed}/log.csv"
+    input: "train/{arm}/seed{seed}/log.csv", BEFORE
     params: S.inputs("eval")
     output: "eval/{arm}/seed{seed}/step{step}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}-step{step}.ipynb"
     resources: gpu=1, gpu_parts=SCORING

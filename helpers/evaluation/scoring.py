@@ -87,7 +87,7 @@ class _Work:
         """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
         self.manager = self.manager or manager(self.study)
         found = members(self.manager, task.name)
-        asked = {name: _Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
+        asked = {name: Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
         turns = max(one.options for one in asked.values()) if chosen["rotate"] else 1
         parts = []
         for by in range(turns):
@@ -118,8 +118,8 @@ class _Work:
         return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
 
 
-class _Asked(NamedTuple):
-    """A benchmark, the documents to score and their positions; `options`: the most that a document has, 1 if it has no letters."""
+class Asked(NamedTuple):
+    """A benchmark and the documents to score. places: their positions; options: the most that a document has, 1 if it has no letters."""
 
     task: Any
     documents: list[Any]
@@ -127,14 +127,14 @@ class _Asked(NamedTuple):
     options: int
 
     @classmethod
-    def of(cls, task: Any, places: list[int]) -> _Asked:
-        held = task.eval_docs  # asked for once: some tasks filter their whole data set each time
+    def of(cls, task: Any, places: list[int]) -> Asked:
+        held = task.eval_docs  # read once: some tasks filter their whole data set each time
         documents = [held[place] for place in places]
         lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
         counts = [len(options_of(doc) or [""]) for doc in documents] if lettered else [1]
         return cls(task, documents, places, max(counts))
 
-    def turned(self, by: int) -> _Asked:
+    def turned(self, by: int) -> Asked:
         """The same with the options of each document rotated; documents that have no such rotation are left out."""
         if by == 0:
             return self
@@ -161,8 +161,17 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
     return kept
 
 
-def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any]) -> pd.DataFrame:
-    """Have the harness score the given documents as they stand; one row an item and answer filter."""
+def _rows(harness: Any, manager: Any, asked: list[Asked], chosen: dict[str, Any]) -> pd.DataFrame:
+    """Have the harness score the given documents as they stand; one row per item and answer filter."""
+    samples, rows = samples_of(harness, manager, asked, chosen), []
+    for one in asked:
+        words = _setting(one.task, chosen)
+        rows += [_row(one.task, sample, one.places) | {"setting": words} for sample in samples[one.task.task_name]]
+    return pd.DataFrame(rows)
+
+
+def samples_of(harness: Any, manager: Any, asked: list[Asked], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The harness's log of the given documents, by benchmark: what was sent, what came back, and how it was judged."""
     from lm_eval import evaluator
 
     for one in asked:
@@ -170,8 +179,9 @@ def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any
         setattr(one.task, source, lambda documents=one.documents: documents)
     writes = any(_writes(one.task) for one in asked)
     tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
-    # At each call the harness asks the system for its programs' versions, which takes a second; a result's note has those that count.
-    with in_mirror(), patch.object(evaluator, "add_env_info", lambda told: None):
+    # At each call the harness would collect the versions of the system's programs, which takes a second, and the commit of the working folder.
+    apart = patch.multiple(evaluator, add_env_info=lambda results: None, get_git_commit_hash=lambda: None)
+    with in_mirror(), apart:
         result = evaluator.simple_evaluate(
             model=harness,
             tasks=[one.task for one in asked],
@@ -182,12 +192,9 @@ def _rows(harness: Any, manager: Any, asked: list[_Asked], chosen: dict[str, Any
             bootstrap_iters=0,
             **tokens,
         )
-    rows = []
     for one in asked:
         delattr(one.task, "test_docs" if "test_docs" in vars(one.task) else "validation_docs")
-        told = _setting(one.task, chosen)
-        rows += [_row(one.task, sample, one.places) | {"setting": told} for sample in result["samples"][one.task.task_name]]
-    return pd.DataFrame(rows)
+    return result["samples"]
 
 
 def _writes(task: Any) -> bool:

@@ -166,6 +166,7 @@ def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_pat
     second = tiny / "runs/second"
     assert (made / "train/full/seed0/log.json").read_text() == (second / "train/same/seed0/log.json").read_text()
     assert not (second / "train/same/seed0/checkpoints").exists()
+    assert (second / "eval/untrained/scores.parquet").exists()  # the first evaluation of an arm scores the untrained model too
     for task in ("mmlu_anatomy", "gsm8k", "pool_held_out"):
         name = f"seed0/tasks/{task}.json"  # of any arm: two that learned nothing have the same weights, and may be scored at once
         assert (second / "eval/same" / name).read_text() in [path.read_text() for path in made.glob(f"eval/*/{name}")]

@@ -1,0 +1,70 @@
+"""What one model's scores say, beside the untrained model's: for the chapter that makes them (04_eval)."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.analysis import compare
+from helpers.analysis.indices import strict_beside_flexible
+from helpers.study.schema_eval import Analysis
+from helpers.study.study import UNTRAINED
+
+GREY, COLOUR = "0.55", "C0"
+
+
+def beside_untrained(before: pd.DataFrame, after: pd.DataFrame, name: str, analysis: Analysis) -> pd.DataFrame:
+    """The comparison table (`compare.comparison`) of one model, called `name`, and the untrained one; of that one alone if it is the model.
+
+    before, after: their scores. Only benchmarks that `after` has are compared.
+    """
+    parts = [before[before["benchmark"].isin(after["benchmark"])].assign(arm=UNTRAINED, seed=-1)]
+    parts += [after.assign(arm=name, seed=0)] if name != UNTRAINED else []
+    a, both = analysis, compare.by_suite(pd.concat(parts, ignore_index=True))
+    return compare.comparison(both, a.confidence, a.resamples, a.power, a.seed, a.margin)
+
+
+def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
+    """The answer of 04_eval in two sentences. table: of `beside_untrained`."""
+    mine = table[(table["arm"] == name) & (table["group"] != "whole") & ~strict_beside_flexible(table)]
+    knows = mine[~mine["at_chance"].astype(bool)]
+    scored = f"{len(mine)} benchmark{'s' if len(mine) > 1 else ''} with {mine['items'].sum():,} items"
+    if name == UNTRAINED:
+        best = mine.loc[mine["accuracy"].idxmax()]
+        return (
+            f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({best['benchmark']}). "
+            f"On {len(knows)} of them it is shown to be better than guessing; a benchmark that it guesses can hardly show what training changes."
+        )
+    up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
+    found = [
+        f"{words} on {', '.join(f'{row.benchmark} ({100 * row.vs_untrained:+.1f} points)' for row in rows.itertuples())}"
+        for words, rows in (("better", up), ("worse", down))
+        if len(rows)
+    ]
+    change = "is " + " and ".join(found) if found else "is not shown to differ from it on any of them"
+    return (
+        f"{name} and the untrained model were scored on {scored}. The trained model {change}, at {confidence:.0%} for each benchmark by itself: "
+        "this is one training, and the last chapter compares all of them."
+    )
+
+
+def accuracies(table: pd.DataFrame, name: str) -> Figure:
+    """Accuracy with its interval on every benchmark, the untrained model in grey; a tick marks what guessing gives."""
+    rows = table[table["group"] != "whole"]
+    labels = rows["benchmark"] + rows["filter"].map(lambda one: "" if one == "none" else f" ({one})")
+    labels = list(dict.fromkeys(zip(labels, rows["items"], strict=True)))
+    figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.36 * len(labels)), layout="constrained")
+    both = ((UNTRAINED, GREY, "o", 0.12), (name, COLOUR, "D", -0.12)) if name != UNTRAINED else ((UNTRAINED, GREY, "o", 0.0),)
+    for arm, colour, marker, shift in both:
+        mine = rows[rows["arm"] == arm]
+        at = [place + shift for place in range(len(mine))]
+        error = [(100 * (mine["accuracy"] - mine["low"])).clip(lower=0), (100 * (mine["high"] - mine["accuracy"])).clip(lower=0)]
+        axes.errorbar(100 * mine["accuracy"], at, xerr=error, fmt=marker, color=colour, label=arm, capsize=2)
+        axes.plot(100 * mine["chance"], range(len(mine)), "|", color="black", markersize=14)
+    axes.plot([], [], "|", color="black", markersize=10, label="guessing")
+    axes.set_yticks(range(len(labels)), [f"{label}, n {items:,}" for label, items in labels], fontsize=10)
+    axes.invert_yaxis()
+    axes.set_xlabel("right answers (%)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
