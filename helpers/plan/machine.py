@@ -22,10 +22,10 @@ from helpers.study.files import StudyError
 from helpers.study.schema import Train
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# Seconds to start the kernels of one layer: for one token of generation (0.5B model on an H100: 256 tokens in 2.9 s on 24
-# layers), and for forward and backward of one batch (the same model on another H100 with a slower processor: 0.99 s for four,
-# figures/speed/training.csv). There a token takes as long with CUDA graphs, and five times as long without (all parameters, 4 bits).
-START_STEP, START_UPDATE = 0.5e-3, 10e-3
+# Seconds to start the kernels of one layer: in a forward pass, for one token of generation by transformers, and for forward and backward
+# of one batch. 0.5B model on two H100s: with CUDA graphs 256 tokens on 24 layers took 2.9 s, without them five times as long (which is how
+# transformers generates here); an update 0.99 s for four batches (figures/speed/training.csv).
+START_STEP, START_TOKEN, START_UPDATE = 0.5e-3, 2.5e-3, 10e-3
 # With vLLM: seconds per layer and token, seconds of the processor per item scored by likelihood, and seconds to start a job
 # (on an H100 with a slow processor: 12 rollouts of the 0.5B took 0.73 s for 24 layers and about 256 tokens; a start 40 to 100 s).
 # Per item: 51,700 took 117 s with a model that answers at once, on two cores of another processor.
@@ -108,6 +108,11 @@ def width(dtype: str, on: Machine) -> int:
     return 2 if on.gpu or "avx512_bf16" in flags or "amx_bf16" in flags else 4
 
 
+def start_of_token(vllm: bool, on: Machine) -> float:
+    """Seconds per layer and token of generation: by vLLM, by transformers on a GPU, or on a processor, which starts no kernels."""
+    return START_VLLM if vllm else START_TOKEN if on.gpu else START_STEP
+
+
 @dataclass(frozen=True)
 class Speed:
     """The speed of one model on a machine.
@@ -150,7 +155,7 @@ class Speed:
             self.width * self.model.parameters() + (1 if self.vllm else 3) * cached
         )  # read once per token; transformers also copies it as it grows
         work = self.forward(batch)
-        start = self.waiting(self.model.layers * (START_VLLM if self.vllm else START_STEP))
+        start = self.waiting(self.model.layers * start_of_token(self.vllm, self.on))
         step = start + max(moved / self.on.bandwidth, work)
         return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
 

@@ -13,7 +13,7 @@ import textwrap
 
 from helpers.plan.cost import WRITTEN, disk, hours
 from helpers.plan.detectable import Effect, effects
-from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_STEP, START_UPDATE, START_VLLM, Machine, machine
+from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study.files import StudyError
@@ -122,11 +122,9 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
 def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
     vllm = writes_with_vllm(study, on)
     length = f"{WRITTEN:g} times the allowed length" if vllm else "the allowed length"
-    token, engine = (START_VLLM, "vLLM") if vllm else (START_STEP, "transformers")
+    token, engine = start_of_token(vllm, on), "vLLM" if vllm else "transformers"
     forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
-    methods = {study.training(arm).method for arm in study.arms}
-    slower = [words for method, words in (("full", "all parameters"), ("qlora", "4 bits"))
-              if method in methods and on.gpu and not writes_with_vllm(study, on, method)]  # fmt: skip
+    four_bits = vllm and any(study.training(arm).method == "qlora" for arm in study.arms)
     return " ".join(filter(None, [
         f"Assumed: completions of {length};",
         f"{rate:,.0f} tokens/s of generation (RATE), and for the rest" if rate else "no measured speed, but",
@@ -135,7 +133,7 @@ def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
         f"{START_JOB:.0f} s to start a job," if on.gpu else "",
         f"{on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s{forward}.",
         f"Jobs that share a GPU wait at the same time (their number to the power of {SHARED:g}) and share its arithmetic.",
-        f"Training of {' and '.join(slower)} generates without CUDA graphs, at the allowed length, and takes longer." if slower else "",
+        f"Training in 4 bits generates with transformers, {1e3 * START_TOKEN:g} ms and the allowed length." if four_bits else "",
         "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
         "Results that another study under runs/ already has are reused and cost nothing.",
     ]))  # fmt: skip

@@ -317,7 +317,7 @@ def test_4_bits_are_planned_without_vllm():
     assert arms["qlora"]
     saved = hours[1] - hours[0]  # only arms that are no QLoRA ones
     assert (saved > 0) == bool(arms["lora"])
-    assert "Training of 4 bits generates without CUDA graphs" in " ".join(plan.report(study, on).split())
+    assert "Training in 4 bits generates with transformers" in " ".join(plan.report(study, on).split())
 
 
 def test_what_make_plan_advises_for_an_evaluation_fits():
