@@ -56,7 +56,7 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
         if model:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, train.runs_per_gpu)
             step = speed.writing(train.completions_per_step, train.completions_per_step, prompt, length)
-            step += speed.updating(train, prompt + length)
+            step += speed.updating(train, prompt, length)
             seconds += steps * step + len(study.seeds) * _starting(train.runs_per_gpu, on)
     return Step("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None)
 

@@ -164,8 +164,14 @@ class Speed:
         start = self.waiting(ceil(sequences / batch) * self.model.layers * START_STEP)
         return max(start, self.forward(sequences * tokens))
 
-    def updating(self, train: Train, tokens: int) -> float:
-        """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient."""
+    def updating(self, train: Train, prompt: int, completion: int) -> float:
+        """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient.
+
+        With shared prompts the prompt of a group is computed once, and micro-batches are filled by tokens (`helpers/training/packing.py`).
+        """
+        prompts = train.completions_per_step // (train.rollouts if train.shared_prompts else 1)
+        tokens = train.completions_per_step * completion + prompts * prompt
+        batches = ceil(tokens / (train.batch_size * (prompt + completion)))
         passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
-        work = passes * self.model.parameters() * train.batch_size * tokens / self.on.arithmetic
-        return train.gradient_accumulation * max(self.waiting(self.model.layers * START_UPDATE), work)
+        work = passes * self.model.parameters() * tokens / self.on.arithmetic
+        return max(batches * self.waiting(self.model.layers * START_UPDATE), work)

@@ -20,6 +20,7 @@ JOBS = {
     "quickstart": (2, 3, 3, 0), "paper": (3, 4, 12, 0), "small": (3, 4, 12, 0), "small_larger": (3, 4, 12, 0),
     "control": (1, 2, 6, 0), "ratio": (1, 5, 15, 0), "size": (2, 9, 27, 0), "gap": (4, 5, 15, 0), "shift": (3, 4, 12, 0),
     "full": (1, 4, 12, 0), "qlora": (1, 4, 12, 0), "rewards": (0, 4, 12, 0), "duration": (1, 2, 6, 54), "passrate": (2, 3, 9, 0),
+    "choice": (2, 7, 56, 0), "choice_larger": (2, 3, 24, 0), "medicine": (2, 6, 48, 0),
 }  # fmt: skip
 
 
@@ -40,7 +41,8 @@ def test_the_graph_has_the_jobs_it_should(name, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     counted = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout.split("Job stats:")[1], re.MULTILINE))
     filters, arms, trainings, checkpoints = JOBS[name]
-    expected = {"filter": filters, "split": arms, "train": trainings, "eval": trainings, "eval_checkpoint": checkpoints,
+    draws = arms if study.split.draws == "fixed" else trainings
+    expected = {"filter": filters, "split": draws, "train": trainings, "eval": trainings, "eval_checkpoint": checkpoints,
                 "eval_untrained": 1, "analysis": 1, "report": 1}  # fmt: skip
     assert {key: int(value) for key, value in counted.items() if key != "total"} == {key: n for key, n in expected.items() if n}
     assert int(counted["total"]) == sum(expected.values())
