@@ -50,8 +50,14 @@ rule filter:
     resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_per_gpu)
     shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
+rule set_aside:  # what no arm may draw
+    output: "split/overlaps.parquet", "split/held_out.parquet"
+    params: S.inputs("overlaps"), S.inputs("held_out")
+    priority: 3
+    shell: f"{shlex.quote(sys.executable)} -m helpers.evaluation.set_aside {STUDY}"
+
 rule split:
-    input: labels
+    input: labels, "split/overlaps.parquet", "split/held_out.parquet"
     output: S.draw_pattern, page=f"notebooks/02_split-{'-'.join(DRAW)}.ipynb"
     params: lambda w: S.inputs("split", arm=w.arm, seed=int(w.get("seed", 0)))
     priority: 3  # what most waits for goes first, so that no core is idle at the end
@@ -69,6 +75,7 @@ rule train:
 BEFORE = ancient(f"eval/{UNTRAINED}/scores.parquet")  # shown beside every model; newer scores of it change no other model's
 
 rule eval_untrained:
+    input: ["split/held_out.parquet"] if S.split.held_out else []
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
     resources: gpu=1, gpu_parts=SCORING

@@ -21,8 +21,8 @@ from helpers.evaluation import task_files
 from helpers.evaluation.documents import question_text
 from helpers.evaluation.mirror import in_mirror, mirror
 from helpers.evaluation.samples import read_sample
-from helpers.questions.pools import load_pool, load_starter, study_pool
-from helpers.selection import draws
+from helpers.questions.pools import load_starter, study_pool
+from helpers.selection.held_out import read as read_held_out
 from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
@@ -60,7 +60,7 @@ def manager(study: Study, rendered: bool = True) -> Any:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     names = [task.name for task in study.eval.tasks]
     about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None}
-    held = held_out(study).to_dict("records") if HELD_OUT in names else []
+    held = held_out(study).to_dict("records") if HELD_OUT in names and rendered else []
     about |= {"held_out": held}
     found = TaskManager(include_path=[*_folders(names), TASKS], include_defaults=False, metadata=about)
     if not all(_known(stand_in(name), found.task_index) for name in names):
@@ -92,10 +92,8 @@ def _folders(names: list[str]) -> list[Path]:
 
 
 def held_out(study: Study) -> pd.DataFrame:
-    """The questions of the pool that no arm trains on: the last `draws.held_out` of its seeded order."""
-    pool = load_pool(study.pool, study.file)
-    columns = ["question_id", "question", "options", "answer", "topic"]
-    return draws.held_out(pool, study.split.held_out, study.split.seed)[columns]
+    """The questions of the pool that no arm trains on, as they were set aside before any draw."""
+    return read_held_out(study)[["question_id", "question", "options", "answer", "topic"]]
 
 
 def members(manager: Any, name: str) -> dict[str, Any]:

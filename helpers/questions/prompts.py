@@ -1,4 +1,4 @@
-"""The conversation put to a model, and reading an answer back out of its completion.
+"""The conversation put to a model; `answers.py` reads its completion.
 
 The prompt follows DeepSeek-R1-Zero (arXiv 2501.12948, table 1): think inside `<think>`, then answer
 inside `<answer>`. It holds no filler text that could be copied as an answer. A question without options
@@ -11,10 +11,16 @@ whatever the study says. `prefill` starts the answer for the model; it counts as
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from helpers.questions.text import LETTERS, number
+from helpers.questions.answers import (  # noqa: F401  (until all import these from there)
+    TAGS,
+    answer_text,
+    read_answer,
+    soft_format,
+    strict_format,
+)
+from helpers.questions.text import LETTERS, number  # noqa: F401
 
 if TYPE_CHECKING:
     from helpers.study.study import Prompt
@@ -50,25 +56,7 @@ NUMBER_EXAMPLES: tuple[dict[str, Any], ...] = (
         "answer": "25",
     },
 )
-TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 NEXT_TURN = "\nUser"  # in a transcript, where the user would speak again
-
-_SOFT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
-_STRICT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-_LETTER = re.compile(r"([A-J])|\(([A-J])\)")
-_RUN = re.compile(r"(?<![\w.,])[-+\u2212]?[$]?[.,]*[0-9][0-9.,]*+(?!\d)(?:[eE][-+]?[0-9]+)?")  # what may be a number within words
-
-
-class Reading(NamedTuple):
-    """What a completion says: whether its format is valid, and its letter or number (None: unread).
-
-    exact: the answer block holds that letter or number and nothing else.
-    """
-
-    format_valid: bool
-    predicted: str | None
-    exact: bool
 
 
 def lines(question: str, options: list[str]) -> str:
@@ -127,57 +115,3 @@ def _added(tokenizer: Any) -> str:
     """The token with which a tokenizer begins every text; nothing if it has one but leaves it to the template, as SmolLM2's does."""
     begins = tokenizer.bos_token and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
     return tokenizer.bos_token if begins else ""
-
-
-def soft_format(completion: str) -> bool:
-    """True if a thinking block and right after it an answer block begin the completion."""
-    return bool(_SOFT.match(completion.lstrip()))
-
-
-def strict_format(completion: str) -> bool:
-    """True if the completion is a thinking block and an answer block and nothing else, each tag once.
-
-    White space around the blocks is free: asking for fixed line breaks made this reward zero for
-    whole runs of others (open-r1#235).
-    """
-    return bool(_STRICT.fullmatch(completion)) and all(completion.count(tag) == 1 for tag in TAGS)
-
-
-def answer_text(completion: str) -> str | None:
-    """What stands in the last complete answer block, stripped; None if there is none."""
-    found = _ANSWER.findall(completion)
-    return found[-1].strip() if found else None
-
-
-def read_answer(completion: str, options: list[str]) -> Reading:
-    """Read a whole completion (prefill included).
-
-    The letter counts bare or in parentheses; an answer that begins with the text of an option chooses
-    that option (`exact` is False then; of several, the longest).
-
-    Without options the answer is a number, written as `questions.number` writes it: alone in the block
-    (let pass: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
-    the only number among other words. Two numbers, such as a fraction or an equation, are unread.
-    """
-    valid, text = strict_format(completion), answer_text(completion)
-    if text is None:
-        return Reading(valid, None, False)
-    if not len(options):
-        return Reading(valid, *_read_number(text))
-    if letter := _LETTER.fullmatch(text):
-        chosen = letter.group(1) or letter.group(2)
-        known = chosen in LETTERS[: len(options)]
-        return Reading(valid, chosen if known else None, known)
-    begun = [option for option in options if text.casefold().startswith(option.casefold())]
-    if not begun:
-        return Reading(valid, None, False)
-    return Reading(valid, LETTERS[options.index(max(begun, key=len))], False)
-
-
-def _read_number(text: str) -> tuple[str | None, bool]:
-    """The number of an answer block, and whether the block is that number alone."""
-    alone = number(text)
-    if alone is not None:
-        return alone, True
-    runs = _RUN.findall(text)
-    return (number(runs[0].rstrip(".,")), False) if len(runs) == 1 else (None, False)

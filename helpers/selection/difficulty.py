@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from helpers.questions.prompts import read_answer
+from helpers.questions.answers import read_answer, read_tolerant
 from helpers.selection.rates import shrink
 from helpers.study.files import StudyError
 
@@ -27,24 +27,40 @@ KINDS = (  # of answers; plots.answer_kinds draws them in this order
 
 
 def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str) -> pd.DataFrame:
-    """Read and judge a filter's completions.
+    """Read and judge a filter's completions, by both readings.
 
-    pool: one row a question. completions: question_id, sample, response, finish_reason, n_tokens.
-    Returns one row an answer: the same columns, then format_valid, predicted, correct, label.
+    pool: one row per question. completions: question_id, sample, response, finish_reason, n_tokens. Returns one row per answer: the
+    same columns, then format_valid, predicted, correct and label (strict, as in the paper: `easy` is right in the right format), and
+    predicted_tolerant, correct_tolerant and label_tolerant (`easy` is right, however it is written).
     """
-    questions = pool.set_index("question_id")
-    asked = questions.loc[completions["question_id"]]
-    readings = [
-        read_answer(prefill + text, list(options))
-        for text, options in zip(completions["response"], asked["options"], strict=True)
-    ]
+    questions = pool.set_index("question_id").loc[completions["question_id"]]
+    texts = [prefill + response for response in completions["response"]]
+    options = [list(one) for one in questions["options"]]
+    strict = [read_answer(text, one) for text, one in zip(texts, options, strict=True)]
+    tolerant = [read_tolerant(text, one) for text, one in zip(texts, options, strict=True)]
     rows = completions.assign(
-        format_valid=[reading.format_valid for reading in readings],
-        predicted=pd.array([reading.predicted for reading in readings], dtype="object"),
+        format_valid=[reading.format_valid for reading in strict],
+        predicted=pd.array([reading.predicted for reading in strict], dtype="object"),
     )
-    rows["correct"] = [r.predicted == answer for r, answer in zip(readings, asked["answer"], strict=True)]
+    rows["correct"] = rows["predicted"].to_numpy() == questions["answer"].to_numpy()
     rows["label"] = np.where(rows["format_valid"] & rows["correct"], "easy", "hard")
+    rows["predicted_tolerant"] = pd.array(tolerant, dtype="object")
+    rows["correct_tolerant"] = rows["predicted_tolerant"].to_numpy() == questions["answer"].to_numpy()
+    rows["label_tolerant"] = np.where(rows["correct_tolerant"], "easy", "hard")
     return rows
+
+
+def disagreements(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """On how many answers the two readings disagree; one row per filter whose labels have both.
+
+    labels: one row per answer, by filter. Columns filter, answers, easy_strict, easy_tolerant, differ (answers whose labels differ).
+    """
+    rows = []
+    for name, frame in labels.items():
+        if "label_tolerant" in frame:
+            strict, tolerant = frame["label"] == "easy", frame["label_tolerant"] == "easy"
+            rows.append((name, len(frame), int(strict.sum()), int(tolerant.sum()), int((strict != tolerant).sum())))
+    return pd.DataFrame(rows, columns=["filter", "answers", "easy_strict", "easy_tolerant", "differ"])
 
 
 def by_question(labels: pd.DataFrame, reading: str = "strict") -> pd.DataFrame:

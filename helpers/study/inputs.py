@@ -34,6 +34,11 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
         if study.filters[filter].samples > 1:  # a whole batch is drawn from one seed
             chosen["batch_size"] = study.filters[filter].batch_size
         return {"pool": _pool(study), "prompt": dump["prompt"], "filter": chosen, "dtype": study.model.dtype}
+    if step == "held_out":
+        return {"pool": _pool(study)} | {key: _split(study).get(key) for key in ("seed", "held_out", "excluded")}
+    if step == "overlaps":
+        tasks = [task.name for task in study.eval.tasks]
+        return {"pool": _pool(study), "tasks": tasks} | {key: _split(study)[key] for key in ("overlap_words", "overlap_share")}
     if step == "split":
         names = [task.name for task in study.eval.tasks]
         drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}

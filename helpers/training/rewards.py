@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.questions.prompts import TAGS, own_words, read_answer, soft_format, strict_format
+from helpers.questions.answers import TAGS, read_answer, soft_format, strict_format
+from helpers.questions.prompts import own_words
 
 if TYPE_CHECKING:
     from helpers.study.schema import Train

@@ -1,13 +1,17 @@
 """Splits: nested, without replacement, in the wanted ratio; and what happens when there are too few."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
 from helpers.questions import overlap, pools, text
-from helpers.selection import draws
+from helpers.selection import draws, held_out
 from helpers.study.choices import Arm
 from helpers.study.files import StudyError
 from helpers.study.schema import Pool
+from helpers.study.study import open_study
 
 
 @pytest.fixture
@@ -90,9 +94,125 @@ def test_by_pass_rate(pool):
     assert remarks == [f"{few['pass_rate'].isin([0.0, 1.0]).sum()} of 95 questions have a pass rate of 0 or 1: the filter's samples found no better ones"]  # fmt: skip
 
 
-def test_held_out_questions_are_the_same_every_time_and_no_arm_has_them(pool):
-    away = draws.held_out(pool, 20, 0)
-    assert ids(away) == ids(draws.held_out(pool.sample(frac=1.0, random_state=1), 20, 0))
-    assert ids(away) != ids(draws.held_out(pool, 20, 1))
-    kept = pool[~pool["question_id"].isin(away["question_id"])]
-    assert not ids(away) & ids(draws.choose(kept, Arm(size=83), "x", None, 0, "stop")[0])
+def test_a_draw_per_seed_pairs_the_arms_and_differs_between_seeds(pool, labels):
+    arms = {"random": Arm(size=40), "more": Arm(size=80), "mixed": Arm(filter="f", hard=40, easy=10)}
+    drawn = {}
+    for seed in (0, 1, 2):
+        whole = draws.order(pool, [7, seed])["question_id"].tolist()
+        for name, arm in arms.items():
+            chosen, _ = draws.choose(pool, arm, name, labels if arm.filter else None, [7, seed], "stop")
+            drawn[name, seed] = chosen["question_id"].tolist()
+            assert drawn[name, seed] == [
+                question for question in whole if question in set(drawn[name, seed])
+            ]  # one order for all
+        assert set(drawn["random", seed]) < set(drawn["more", seed])
+    for name in arms:
+        assert len({tuple(sorted(drawn[name, seed])) for seed in (0, 1, 2)}) == 3
+    assert (
+        drawn["random", 0] == draws.choose(pool, arms["random"], "r", None, 7, "stop")[0]["question_id"].tolist()
+    )  # the fixed draw
+
+
+def test_arms_with_several_draws_are_compared_draw_by_draw():
+    def arm(first, second):
+        return pd.DataFrame(
+            {"question_id": [*first, *second], "label": "hard", "pass_rate": 0.0, "draw": [0] * len(first) + [1] * len(second)}
+        )
+
+    arms = {"x": arm("abcd", "efgh"), "y": arm("abxy", "efgz"), "z": arm("efgh", "abcd")}
+    found = draws.common(arms).set_index(["first", "second"])
+    assert found["both"].to_dict() == {("x", "y"): 2.5, ("x", "z"): 0.0, ("y", "z"): 0.0}
+    assert set(found["larger"]) == {4.0}
+    assert draws.shared(arms).loc["x"].tolist() == [4.0, 2.5, 0.0]
+    assert draws.composition(arms)[["questions", "hard"]].to_numpy().tolist() == [[4.0, 4.0]] * 3
+
+
+@pytest.mark.parametrize("name", ["small", "control"])
+def test_fixed_draws_are_those_of_the_published_studies(name):
+    """dropped.csv: the pool questions that the contamination check took away, whose texts are not published."""
+    study, data = open_study(name), REPOSITORY / "figures" / name / "data"
+    labels = {filter: pd.read_parquet(data / "filter" / filter / "labels.parquet") for filter in study.filters}
+    dropped = pd.read_csv(Path(__file__).with_name("dropped.csv")).query("study == @name")
+    pool = labels["self"][["question_id"]].assign(question="")
+    away = held_out.draw(pool, study.split.held_out, study.split.seed)
+    clean = pool[~pool["question_id"].isin([*dropped["question_id"], *away["question_id"]])]
+    for arm, spec in study.arms.items():
+        published = pd.read_parquet(data / "split" / arm / "train.parquet")
+        for seed in study.seeds:
+            chosen, _ = draws.choose(clean, spec, arm, labels.get(spec.filter), study.draw_seed(seed), study.split.shortage)
+            columns = ["question_id", "label", "pass_rate"]
+            pd.testing.assert_frame_equal(chosen[columns], published[columns], check_dtype=False)
+
+
+RULES = {  # rates in eighths, one question each: (rule, rates chosen of eight questions with 0, 0, 1, 2, 4, 6, 8, 8 of 8 right)
+    "nearest": ({"pass_rate": {"nearest": 0.5}}, {2, 4, 6}),
+    "a number": ({"pass_rate": 0.5}, {2, 4, 6}),
+    "band": ({"pass_rate": {"from": 0.2, "to": 0.8}}, {2, 4, 6}),
+    "lowest": ({"pass_rate": {"lowest": True}}, {0, 1}),
+    "hardest solvable": ({"pass_rate": {"lowest": True, "above": 0.0}}, {1, 2, 4}),
+    "above a quarter": ({"pass_rate": {"lowest": True, "above": 0.25}}, {4, 6, 8}),
+    "some disagree": ({"no_zero_variance": True}, {1, 2, 4, 6}),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_by_pass_rate(rule):
+    right = [0, 0, 1, 2, 4, 6, 8, 8]
+    keys, allowed = RULES[rule]
+    pool = pd.DataFrame({"question_id": [f"q{n}" for n in range(8)], "question": "?"})
+    rows = [
+        {"question_id": f"q{n}", "sample": k, "label": "easy" if k < count else "hard"}
+        for n, count in enumerate(right)
+        for k in range(8)
+    ]
+    seen = set()
+    for seed in range(6):
+        chosen, remarks = draws.choose(pool, Arm(filter="f", size=3, **keys), "x", pd.DataFrame(rows), [0, seed], "stop")
+        found = [int(8 * rate) for rate in chosen["pass_rate"]]
+        assert len(chosen) == 3
+        assert set(found) <= allowed
+        assert bool(remarks) == bool({0, 8} & set(found))
+        seen |= set(found)
+    assert seen == allowed
+
+
+def test_too_few_questions_of_a_rule_are_one_line(pool):
+    rows = [
+        {"question_id": q, "sample": k, "label": "easy" if k < n % 9 else "hard"}
+        for n, q in enumerate(pool["question_id"])
+        for k in range(8)
+    ]
+    with pytest.raises(
+        StudyError,
+        match=r"arms\.x: 103 at random whose samples do not all agree: the pool has 80 such questions; lower size to 80",
+    ):
+        draws.choose(pool, Arm(filter="f", size=103, no_zero_variance=True), "x", pd.DataFrame(rows), 0, "stop")
+
+
+def test_the_longest_questions(pool):
+    lengths = pool["question"].str.len()
+    chosen, remarks = draws.choose(pool, Arm(size=30, longest=True), "x", None, 0, "stop")
+    assert chosen["question"].str.len().min() >= lengths.sort_values(ascending=False).iloc[30]
+    assert remarks == []
+    few, _ = draws.choose(pool, Arm(size=10, longest=True), "x", None, 0, "stop")
+    assert ids(few) < ids(chosen)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"pass_rate": {"nearest": 0.5, "to": 0.7}}, "and one of these"),
+        ({"pass_rate": {"from": 0.2}}, "and one of these"),
+        ({"pass_rate": {"above": 0.0}}, "and one of these"),
+        ({"pass_rate": {}}, "and one of these"),
+        ({"pass_rate": {"from": 0.8, "to": 0.2}}, "from should be the smaller"),
+        ({"pass_rate": {"lowest": False}}, "lowest"),
+        ({"pass_rate": 1.5}, "less than or equal to 1"),
+        ({"pass_rate": 0.5, "no_zero_variance": True}, "an arm has either"),
+        ({"longest": True}, "an arm has either"),  # a filter has no say in it
+        ({"label": "lenient", "pass_rate": 0.5}, "label"),
+    ],
+)
+def test_mistakes_in_a_rule(keys, line):
+    with pytest.raises(ValueError, match=line):
+        Arm(filter="f", size=3, **keys)

@@ -1,0 +1,62 @@
+"""Questions that no arm may draw: those that a benchmark also contains, and those held out.
+
+Both are decided once per study, before any draw, and written to split/overlaps.parquet and split/held_out.parquet: by the job
+`python -m helpers.evaluation.set_aside STUDY` of the graph, or by 02_split if it runs alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from filelock import FileLock
+
+from helpers.evaluation import benchmarks
+from helpers.questions.overlap import overlaps
+from helpers.questions.pools import study_pool
+from helpers.selection import held_out
+from helpers.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
+
+def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(pool questions that a benchmark also contains, as `overlaps` returns them; held-out questions), read if they are current."""
+    pool, rule = study_pool(study), study.split
+    study.path("split").mkdir(parents=True, exist_ok=True)
+    with FileLock(study.path("split", ".lock")):
+        away = study.result(
+            held_out.FILE,
+            inputs=study.inputs("held_out"),
+            made_from=pool["question_id"].tolist(),
+            make=lambda _: held_out.draw_of(study, pool),
+        )
+        tested = benchmarks.questions(study)
+        found = study.result(
+            "split/overlaps.parquet",
+            inputs=study.inputs("overlaps"),
+            made_from=[pool["question_id"].tolist(), tested.to_numpy().tolist()],
+            make=lambda _: overlaps(pool, tested, rule.overlap_words, rule.overlap_share),
+            pool=len(pool),
+            benchmarks=int(tested["benchmark"].nunique()),
+            questions=len(tested),
+        )
+    return found, away
+
+
+def main() -> None:
+    """Write both files of the study that the command line names; one line, or an error and exit code 1."""
+    from helpers.study.study import open_study
+
+    try:
+        found, away = set_aside(open_study(sys.argv[1]))
+    except StudyError as error:
+        print(f"error: {error}")  # where the graph looks for it
+        sys.exit(1)
+    print(f"set aside: {found['question_id'].nunique()} questions that a benchmark also contains, {len(away)} held out")
+
+
+if __name__ == "__main__":
+    main()
