@@ -34,6 +34,7 @@ ONE_ANSWER, ONE_ANSWER_STEPS = (
     0.6,
     10,
 )  # the same answer in so large a share of completions, in so many steps in a row, is a collapse
+DOMINANT = 0.5  # share of an arm's questions above which one letter is right too often
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
@@ -78,6 +79,26 @@ def knows(labels: pd.DataFrame, chance: float) -> bool:
     """
     right = int(labels["correct"].sum())
     return binomtest(right, len(labels), chance, alternative="greater").pvalue <= ALPHA if chance else right > 0
+
+
+def filter_letters(labels: pd.DataFrame, filter: str) -> list[Notice]:
+    """Warning about a filter (columns predicted) that nearly always answers with one letter: what it calls easy is what has that answer."""
+    letter, share = _most_frequent_letter(labels["predicted"])
+    what = f"More than {ONE_LETTER:.0%} of a filter's answers name one letter, so its easy questions are those with that answer"
+    return [Notice(what, filter, f"{letter} {share:.0%}")] if share > ONE_LETTER else []
+
+
+def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
+    """Warning about an arm (column answer) that rewards one letter on most of its questions, so that always naming it pays."""
+    letter, share = _most_frequent_letter(chosen["answer"])
+    what = "One letter is the right answer to more than half of an arm's questions, so a model is rewarded for always naming it"
+    return [Notice(what, arm, f"{letter} {share:.0%}")] if share > DOMINANT else []
+
+
+def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
+    """The letter that stands most often among answers, and its share of all of them; ("", 0) if there is none."""
+    counts = answers.where(answers.isin(list(LETTERS))).value_counts()
+    return (str(counts.index[0]), float(counts.iloc[0] / len(answers))) if len(counts) else ("", 0.0)
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:

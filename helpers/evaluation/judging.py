@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from helpers.evaluation.documents import Document
-from helpers.questions.prompts import read_answer
+from helpers.questions.answers import read_answer
 
 
 def reasoning_result(doc: Document, results: list[str]) -> dict[str, float]:

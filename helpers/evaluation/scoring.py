@@ -20,7 +20,7 @@ from helpers.evaluation.benchmarks import data_facts, manager, members, settings
 from helpers.evaluation.documents import key, options_of, rotate
 from helpers.evaluation.mirror import in_mirror
 from helpers.evaluation.samples import read_sample
-from helpers.questions import prompts
+from helpers.questions.answers import read_answer
 from helpers.questions.text import LETTERS
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
 from helpers.study.schema import REASONING, in_reasoning_mode
@@ -245,6 +245,6 @@ def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoni
         return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
                 "response": response, "chance": chance}  # fmt: skip
     text = doc["prefill"] + response
-    reading = prompts.read_answer(text, options)
+    reading = read_answer(text, options)
     return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
             "format_valid": reading.format_valid, "chance": chance}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The training questions of an arm: at random, or hard and easy by a filter's labels.
+"""The training questions of an arm: at random, or by a rule about a filter's answers or about length.
 
 A draw is one seeded order of the pool. It serves every arm and size, so sets of one kind are nested: the 100 questions of a
 small arm are among the 250 of a larger one, and arms of one seed are paired.
@@ -7,19 +7,20 @@ small arm are among the 250 of a larger one, and arms of one seed are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from helpers.selection.composition import common, composition, shared  # noqa: F401  (notebooks use them from here)
 from helpers.selection.difficulty import by_question
-from helpers.study.files import StudyError, read_table
+from helpers.selection.rates import RATES
+from helpers.study.errors import StudyError
+from helpers.study.files import fingerprint, read_table, write_result
 
 if TYPE_CHECKING:
-    from helpers.study.study import Arm, Study
-
-RATES = ("pass_rate", "pass_rate_shrunk", "posterior_a", "posterior_b")  # of `by_question`
+    from helpers.study.choices import Arm
+    from helpers.study.study import Study
 
 
 def order(pool: pd.DataFrame, seed: int | Sequence[int]) -> pd.DataFrame:
@@ -45,11 +46,7 @@ def choose(
 
     Returns (questions with the columns of `by_question`, in training order; remarks that belong in the report).
     """
-    shuffled = order(pool, seed)
-    if labels is None:
-        shuffled = shuffled.assign(label="unlabelled", **dict.fromkeys(RATES, np.nan))
-    else:
-        shuffled = shuffled.merge(by_question(labels, reading), on="question_id")
+    shuffled = with_labels(order(pool, seed), labels, reading)
     if arm.wanted > len(shuffled):
         raise StudyError(
             f"arms.{name}: {arm.wanted} questions wanted, {len(shuffled)} are left in the pool after the "
@@ -66,6 +63,13 @@ def choose(
     flat = chosen["pass_rate"].isin([0.0, 1.0]).sum() if arm.needs_samples else 0
     remark = f"{flat} of {arm.size} questions have a pass rate of 0 or 1: the filter's samples found no better ones"
     return chosen.reset_index(drop=True), [remark] if flat else []
+
+
+def with_labels(pool: pd.DataFrame, labels: pd.DataFrame | None, reading: str) -> pd.DataFrame:
+    """The questions of a pool that are labelled, with the columns of `by_question`; without labels all of them, "unlabelled"."""
+    if labels is None:
+        return pool.assign(label="unlabelled", **dict.fromkeys(RATES, np.nan))
+    return pool.merge(by_question(labels, reading), on="question_id")
 
 
 def _ranked(shuffled: pd.DataFrame, arm: Arm) -> pd.DataFrame:
@@ -115,8 +119,33 @@ def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: 
                 f"lower it to {found[label]} or less, or set split.shortage: fill"
             )
         taken[other] += missing
-        return taken, [f"{missing} of {wanted[label]} {label} questions were not to be had; {other} ones fill their place"]
+        return taken, [f"{missing} of {wanted[label]} {label} questions are missing in the pool; {other} ones take their place"]
     return taken, []
+
+
+def filter_labels(study: Study, arm: str) -> pd.DataFrame | None:
+    """The answers of the filter by which an arm chooses; None if it has none. Raises StudyError if they are missing or outdated."""
+    name = study.arms[arm].filter
+    if name is None:
+        return None
+    inputs = study.inputs("filter", filter=name)
+    return read_table(study.path("filter", name, "labels.parquet"), f"01_filter (filter {name})", inputs)
+
+
+def make(study: Study, arm: str, seed: int, clean: pd.DataFrame, **facts: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Draw an arm's questions for a training seed and write them where that seed reads them (`Study.draw_file`).
+
+    clean: the pool without what was set aside. facts: for the note beside the file. Returns what `choose` returns, with the questions'
+    length in characters, since their texts are not published.
+    """
+    chosen, remarks = choose(
+        clean, study.arms[arm], arm, filter_labels(study, arm), study.draw_seed(seed), study.split.shortage, study.label(arm)
+    )
+    chosen["characters"] = chosen["question"].str.len()
+    inputs = study.inputs("split", arm=arm, seed=seed)
+    mark = fingerprint(inputs, chosen["question_id"].tolist())
+    write_result(chosen, study.draw_file(arm, seed), mark, inputs, arm=arm, remarks=remarks, **facts)
+    return chosen, remarks
 
 
 def read(study: Study, arms: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -133,49 +162,3 @@ def read(study: Study, arms: Sequence[str]) -> dict[str, pd.DataFrame]:
         )
         for arm in arms
     }
-
-
-def _by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """The draws of an arm, by the seed they serve; a fixed draw has the number 0."""
-    return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
-
-
-def composition(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row an arm, the mean over its draws: number of questions, how many of each label, mean pass rate, and where their texts are
-    known their mean length."""
-    rows: list[dict[str, object]] = [
-        {"arm": name, "questions": _count(frame)}
-        | {label: _count(frame[frame["label"] == label], frame) for label in ("hard", "easy", "unlabelled")}
-        | {"mean_pass_rate": frame["pass_rate"].mean()}
-        | ({"mean_characters": frame["question"].str.len().mean()} if "question" in frame else {})
-        for name, frame in arms.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _count(rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> int | float:
-    """Rows per draw; a whole number where there is one draw."""
-    number = len(_by_draw(rows if whole is None else whole))
-    return len(rows) / number if number > 1 else len(rows)
-
-
-def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two).
-
-    Arms are compared draw by draw; with several draws the numbers are means.
-    """
-    ids = {name: {draw: set(part["question_id"]) for draw, part in _by_draw(frame).items()} for name, frame in arms.items()}
-    rows = []
-    for a, b in combinations(ids, 2):
-        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a]]
-        counts = np.array([(len(x & y), max(len(x), len(y))) for x, y in pairs])
-        rows.append((a, b, *(counts[0].tolist() if len(pairs) == 1 else counts.mean(axis=0))))
-    return pd.DataFrame(rows, columns=["first", "second", "both", "larger"])
-
-
-def shared(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Arms × arms: number of questions both have in one draw, the mean over draws (the diagonal: all of an arm's)."""
-    table = pd.DataFrame(np.diag([_count(frame) for frame in arms.values()]), index=list(arms), columns=list(arms))
-    for row in common(arms).itertuples():
-        table.loc[row.first, row.second] = table.loc[row.second, row.first] = row.both
-    return table

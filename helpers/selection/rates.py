@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import betaln
 from scipy.stats import betabinom
 
+RATES = ("pass_rate", "pass_rate_shrunk", "posterior_a", "posterior_b")  # columns of `difficulty.by_question`
 BOUNDS = (-7.0, 7.0)  # of the logarithms of a and b, so that pools without spread or without right answers have a fit
 
 

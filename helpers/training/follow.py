@@ -15,7 +15,8 @@ import torch
 from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from helpers.questions import pools, prompts
+from helpers.questions import prompts
+from helpers.questions.answers import read_answer
 from helpers.study.errors import StudyError
 from helpers.study.files import write_table
 from helpers.training.sampling import noise
@@ -31,12 +32,11 @@ ITEMS = ["step", "question_id", "completion", "predicted", "answer", "correct", 
 
 def held_out_questions(study: Study, count: int) -> pd.DataFrame:
     """The first `count` held-out questions of a study (fewer if it holds out fewer): question_id, question, options, answer."""
-    from helpers.selection import draws
+    from helpers.selection import held_out
 
     if not study.split.held_out:
         raise StudyError(f"train.follow: no question is held out; set split.held_out, for instance to {count}")
-    pool = pools.load_pool(study.pool, study.file)
-    return draws.held_out(pool, study.split.held_out, study.split.seed).head(count)
+    return held_out.read(study).head(count)
 
 
 def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]]:
@@ -97,7 +97,7 @@ class Following(TrainerCallback):
         items = []
         for place, row in enumerate(self.questions.itertuples()):
             text = self.prefill + prompts.own_words(texts[place])
-            reading = prompts.read_answer(text, list(row.options))
+            reading = read_answer(text, list(row.options))
             items.append(
                 (
                     step,

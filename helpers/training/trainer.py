@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 
-from helpers.questions.prompts import own_words, read_answer
+from helpers.questions.answers import read_answer
+from helpers.questions.prompts import own_words
 from helpers.training import collapse
 from helpers.training.rotation import RotatedSampler
 from helpers.training.shared_prompts import SharedPrompts

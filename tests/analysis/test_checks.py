@@ -1,6 +1,7 @@
 """Every check warns where it should, and only there."""
 
 import pandas as pd
+import pytest
 
 from helpers.analysis import checks
 from helpers.selection import draws
@@ -139,3 +140,20 @@ def test_runs_whose_seed_did_not_reach_the_sampling_of_rollouts():
     old, new, local = {"engine": "vllm"}, {"engine": "vllm", "sampling": "run seed and step"}, {"engine": "transformers"}
     assert checks.sampling([old, old, new, local]) == [(checks.ONE_STREAM, "2 of 4 runs", "")]
     assert checks.sampling([old, new, local]) == []  # one run shares with nobody
+
+
+@pytest.mark.parametrize(
+    ("answers", "filter_warns", "arm_warns"),
+    [
+        ("BBBB", ["B 100%"], ["B 100%"]),
+        ("BBBC", [], ["B 75%"]),  # of a filter, more than three quarters
+        ("BBCC", [], []),
+        ("ABCD", [], []),
+        ("B---", [], []),  # of all answers, the unread ones too
+        (["42"] * 4, [], []),  # no letters
+    ],
+)
+def test_one_letter_for_everything(answers, filter_warns, arm_warns):
+    read = [None if answer == "-" else answer for answer in answers]
+    assert [notice.value for notice in checks.filter_letters(pd.DataFrame({"predicted": read}), "self")] == filter_warns
+    assert [notice.value for notice in checks.arm_letters(pd.DataFrame({"answer": read}), "half")] == arm_warns

@@ -68,7 +68,7 @@ def test_shortage_stops_with_one_line_or_fills_and_says_so(pool, labels):
         draws.choose(pool, wanted, "x", labels, 0, "stop")
     chosen, remarks = draws.choose(pool, wanted, "x", labels, 0, "fill")
     assert chosen["label"].value_counts().to_dict() == {"hard": 29, "easy": 21}
-    assert remarks == ["9 of 30 easy questions were not to be had; hard ones fill their place"]
+    assert remarks == ["9 of 30 easy questions are missing in the pool; hard ones take their place"]
 
 
 def test_exact_and_near_copies_are_found_and_common_phrases_are_not():

@@ -43,7 +43,7 @@ def test_the_graph_has_the_jobs_it_should(name, tmp_path, monkeypatch):
     filters, arms, trainings, checkpoints = JOBS[name]
     draws = arms if study.split.draws == "fixed" else trainings
     expected = {"filter": filters, "split": draws, "train": trainings, "eval": trainings, "eval_checkpoint": checkpoints,
-                "eval_untrained": 1, "analysis": 1, "report": 1}  # fmt: skip
+                "eval_untrained": 1, "set_aside": 1, "analysis": 1, "report": 1}  # fmt: skip
     assert {key: int(value) for key, value in counted.items() if key != "total"} == {key: n for key, n in expected.items() if n}
     assert int(counted["total"]) == sum(expected.values())
 

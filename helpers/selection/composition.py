@@ -1,0 +1,120 @@
+"""What arms are composed of, and which questions they share; tables of one or several draws."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from helpers.selection.rates import RATES, zero_variance
+
+
+def _by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The draws of an arm, by the seed they serve; a fixed draw has the number 0."""
+    return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
+
+
+def composition(arms: dict[str, pd.DataFrame], rollouts: int | None = None, rates: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What the arms are composed of; arms as `draws.read` returns them.
+
+    Without `rollouts` one row per arm, the mean over its draws: questions, hard, easy, unlabelled, mean_pass_rate, and mean_characters
+    where texts are at hand. With `rollouts` (of a group) the rows are arm and draw, and of several draws their mean ("all"); see `_row`.
+    rates: `by_question` of the trained model's samples, which then stand for all arms, also for those without a filter.
+    """
+    if rollouts is not None:
+        return pd.DataFrame([row for name, frame in arms.items() for row in _rows(name, _rated(frame, rates), rollouts)])
+    rows: list[dict[str, object]] = [
+        {"arm": name, "questions": _count(frame)}
+        | {label: _count(frame[frame["label"] == label], frame) for label in ("hard", "easy", "unlabelled")}
+        | {"mean_pass_rate": frame["pass_rate"].mean()}
+        | ({"mean_characters": frame["question"].str.len().mean()} if "question" in frame else {})
+        for name, frame in arms.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _rated(frame: pd.DataFrame, rates: pd.DataFrame | None) -> pd.DataFrame:
+    """An arm's questions with the columns of RATES, from `rates` where it is given; NaN where nothing is known."""
+    if rates is None:
+        return frame.reindex(columns=[*frame.columns, *(name for name in RATES if name not in frame)])
+    return frame.drop(columns=list(RATES), errors="ignore").merge(rates[["question_id", *RATES]], on="question_id", how="left")
+
+
+def _rows(arm: str, frame: pd.DataFrame, rollouts: int) -> list[dict[str, object]]:
+    """The rows of an arm: its draws, and before them their mean if there are several."""
+    parts = _by_draw(frame)
+    rows = [{"arm": arm, "draw": str(draw)} | _row(part, rollouts) for draw, part in parts.items()]
+    if len(rows) == 1:
+        return rows
+    means = pd.DataFrame(rows).mean(numeric_only=True).to_dict()
+    pooled = {key: value for key, value in _row(frame, rollouts).items() if isinstance(value, str)}
+    return [
+        {"arm": arm, "draw": "all"} | {key: pooled.get(key, means.get(key)) for key in rows[0] if key not in ("arm", "draw")},
+        *rows,
+    ]
+
+
+def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
+    """One draw: questions, hard, easy, unlabelled; quartiles of the pass rate (shrunk where several samples are known); zero_variance,
+    the expected share of groups of `rollouts` whose answers are all right or all wrong; characters of a question (mean); number of
+    topics, the most frequent topic and right answer with their shares.
+    """
+    rate = part["pass_rate_shrunk"].fillna(part["pass_rate"]).astype(float)
+    length = (
+        part["characters"]
+        if "characters" in part
+        else part["question"].str.len()
+        if "question" in part
+        else pd.Series(dtype=float)
+    )
+    flat = zero_variance(part["posterior_a"].to_numpy(float), part["posterior_b"].to_numpy(float), rollouts)
+    topics = part["topic"].replace("", np.nan).dropna()
+    topic, topic_share = _most_frequent(topics)
+    letter, letter_share = _most_frequent(part["answer"])
+    return {
+        "questions": len(part),
+        **{label: int((part["label"] == label).sum()) for label in ("hard", "easy", "unlabelled")},
+        **{f"pass_rate_{name}": rate.quantile(at) for name, at in (("low", 0.25), ("median", 0.5), ("high", 0.75))},
+        "zero_variance": pd.Series(flat).mean(),
+        "characters": length.mean(),
+        "topics": topics.nunique(),
+        "topic": topic,
+        "topic_share": topic_share,
+        "answer": letter,
+        "answer_share": letter_share,
+    }
+
+
+def _most_frequent(values: pd.Series) -> tuple[str, float]:
+    """The most frequent value, the first in the alphabet of several, and its share; "" and NaN if there is none."""
+    shares = values.value_counts(normalize=True)
+    return (str(min(shares.index[shares == shares.max()])), float(shares.max())) if len(shares) else ("", float("nan"))
+
+
+def _count(rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> int | float:
+    """Rows per draw; a whole number where there is one draw."""
+    number = len(_by_draw(rows if whole is None else whole))
+    return len(rows) / number if number > 1 else len(rows)
+
+
+def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two).
+
+    Arms are compared draw by draw; with several draws the numbers are means.
+    """
+    ids = {name: {draw: set(part["question_id"]) for draw, part in _by_draw(frame).items()} for name, frame in arms.items()}
+    rows = []
+    for a, b in combinations(ids, 2):
+        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a]]
+        counts = np.array([(len(x & y), max(len(x), len(y))) for x, y in pairs])
+        rows.append((a, b, *(counts[0].tolist() if len(pairs) == 1 else counts.mean(axis=0))))
+    return pd.DataFrame(rows, columns=["first", "second", "both", "larger"])
+
+
+def shared(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Arms × arms: number of questions both have in one draw, the mean over draws (the diagonal: all of an arm's)."""
+    table = pd.DataFrame(np.diag([_count(frame) for frame in arms.values()]), index=list(arms), columns=list(arms))
+    for row in common(arms).itertuples():
+        table.loc[row.first, row.second] = table.loc[row.second, row.first] = row.both
+    return table
