@@ -25,10 +25,11 @@ SAME_ITEMS = {  # tasks that ask the items of a benchmark of another name
     "medqa_4options": "medqa",
     "mmlu_medical_reasoning": "mmlu",
     "mmlu_pro_likelihood": "mmlu_pro",
-    "medbullets_op4": "medbullets",
-    "medbullets_op5": "medbullets",
 }
-SAMPLES = {"mmlu_pro": "mmlu_pro_likelihood"}  # a generated sample of what another task asks whole
+AGAIN = {  # tasks that ask what another task asks, in another order or in part, so that their items cannot be matched
+    "mmlu_pro": "mmlu_pro_likelihood",  # a generated sample
+    "medbullets_op4": "medbullets_op5",  # with an option less
+}
 Sides = dict[str, dict[str, list[Runs]]]  # group → arm → one array per benchmark, shape (runs, items)
 
 
@@ -56,14 +57,14 @@ def strict_beside_flexible(table: pd.DataFrame) -> pd.Series:
 def item_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores that make up the indices: one row per group, benchmark, arm, seed and item.
 
-    Left out are tasks that are set apart, a generated sample of a benchmark that is also scored whole (SAMPLES), and tasks that the
-    untrained model nearly always answers with one letter (`one_letter`).
+    Left out are tasks that are set apart, tasks that ask what another task asks (AGAIN), and tasks that the untrained model nearly always
+    answers with one letter (`one_letter`).
 
     scores: one row per answer, from `set_apart`, rotations included. Returns columns group, benchmark (`mmlu` for all tasks that ask
     MMLU's items), arm, seed, item_id, score (between 0 and 1).
     """
-    sampled = {sample for sample, whole in SAMPLES.items() if whole in set(scores["task"])}
-    used = scores[scores["group"].isin(INDICES) & ~scores["task"].isin({*sampled, *one_letter(scores)["task"]})]
+    again = {task for task, other in AGAIN.items() if other in set(scores["task"])}
+    used = scores[scores["group"].isin(INDICES) & ~scores["task"].isin({*again, *one_letter(scores)["task"]})]
     used = used[~strict_beside_flexible(used)]
     members = used.groupby("task")["benchmark"].nunique()
     prefix = {

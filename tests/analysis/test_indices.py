@@ -43,12 +43,17 @@ def test_what_is_set_apart_enters_no_index():
     assert indices.set_apart(suite(), [])["group"].equals(suite()["group"])
 
 
-def test_a_sample_of_a_benchmark_that_is_scored_whole_enters_no_index():
+def test_of_two_tasks_with_the_same_questions_one_enters_an_index():
     sampled = suite().assign(task="mmlu_pro", correct=False)
     assert set(indices.item_scores(sampled)["score"]) == {0.0}
     whole = pd.concat([sampled, suite().assign(task="mmlu_pro_likelihood", correct=True)], ignore_index=True)
     items = indices.item_scores(whole)
     assert (set(items["benchmark"]), set(items["score"])) == ({"mmlu_pro"}, {1.0})
+    fewer, more = (
+        scores().assign(task=task, benchmark=task, correct=task.endswith("5")) for task in ("medbullets_op4", "medbullets_op5")
+    )
+    assert set(indices.item_scores(fewer)["score"]) == {0.0}
+    assert set(indices.item_scores(pd.concat([fewer, more]))["score"]) == {1.0}  # the same questions in another order
 
 
 def test_a_benchmark_answered_with_one_letter_enters_no_index():
