@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -220,7 +221,7 @@ def readme_commands() -> list[str]:
 
 
 def test_every_command_of_the_readme(made, tiny, tmp_path):
-    """Run on the tiny study instead of the one the README names; what a test cannot run is named here."""
+    """Each command runs on the tiny study instead of the one the README names; those that a test cannot run are named here."""
     elsewhere = {"make test", "conda env create -f environment.yml", "make publish", "make report FROM=figures/quickstart"}
     commands = readme_commands()
     assert {"make study", "make test", "make lab", "make report", "make publish"} <= set(commands)
@@ -230,16 +231,14 @@ def test_every_command_of_the_readme(made, tiny, tmp_path):
         if command == "make lab":
             _starts(["make", "lab"], "is running at")
             continue
-        here = command.replace("STUDY=quickstart", "").replace("study quickstart", f"study {tiny / 'tiny.yaml'}")
-        here = re.sub(r"^make (\w+)", rf"make \1 STUDY={tiny / 'tiny.yaml'}", here).replace(
-            "out.ipynb", str(tmp_path / "out.ipynb")
-        )
-        if command == "make clean":
+        study, out = shlex.quote(str(tiny / "tiny.yaml")), shlex.quote(str(tmp_path / "out.ipynb"))
+        here = command.replace("STUDY=quickstart", "").replace("study quickstart", f"study {study}").replace("out.ipynb", out)
+        here = f"STUDY={study} {here}" if here.startswith("make ") else here  # a variable of make that has no value on its line
+        elsewhere_runs = {"STUDY_RUNS": str(tmp_path / "runs")} if command == "make clean" else {}
+        if elsewhere_runs:
             shutil.copytree(tiny / "runs", tmp_path / "runs")
-            done = run(*here.split(), STUDY_RUNS=str(tmp_path / "runs"))
-            assert not (tmp_path / "runs" / "tiny").exists()
-        else:
-            done = run("bash", "-c", f"export PATH={REPOSITORY / '.venv/bin'}:$PATH; {here}")
+        done = run("bash", "-c", f"export PATH={shlex.quote(str(REPOSITORY / '.venv/bin'))}:$PATH; {here}", **elsewhere_runs)
+        assert not elsewhere_runs or not (tmp_path / "runs" / "tiny").exists()
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
