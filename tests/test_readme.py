@@ -93,7 +93,7 @@ def test_the_sizes_in_the_hardware_table():
 @pytest.mark.parametrize("folder", [".", "figures", "parameters"])
 def test_links_lead_somewhere(folder):
     place = REPOSITORY / folder
-    for target in re.findall(r"\]\(([^)#]+)(?:#\w+)?\)", (place / "README.md").read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", (place / "README.md").read_text()):
         assert target.startswith("http") or (place / target).exists(), target
 
 
