@@ -146,6 +146,32 @@ def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses
     } <= changed
 
 
+def test_each_seed_trains_on_a_draw_of_its_own(made, tiny):
+    """Two draws through the whole graph. What seed 0 of `random` trains on is what the tiny study drew, so its run is taken from there."""
+    (tiny / "two.yaml").write_text(
+        "shared: tiny.yaml\ntitle: Two draws\nfilters: {}\narms: {random: {size: 8}, more: {size: 12}}\nseeds: [0, 1]\n"
+        "eval: {tasks: [{name: starter_chinese_medicine, group: specialisation, limit: 6}, "
+        "{name: starter_arithmetic, group: robustness, limit: 3}]}\n"
+    )
+    done = run("make", "study", f"STUDY={tiny / 'two.yaml'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    two = tiny / "runs" / "two"
+    drawn = {(arm, seed): pd.read_parquet(two / f"split/{arm}/seed{seed}/train.parquet")["question_id"].tolist()
+             for arm in ("random", "more") for seed in (0, 1)}  # fmt: skip
+    for seed in (0, 1):
+        assert drawn["random", seed] == drawn["more", seed][:8]  # paired and nested
+    assert set(drawn["more", 0]) != set(drawn["more", 1])
+    for (arm, seed), questions in drawn.items():
+        rollouts = pd.read_parquet(two / f"train/{arm}/seed{seed}/completions.parquet")
+        assert set(rollouts["question_id"]) <= set(questions)
+    assert (two / "train/random/seed0/log.json").read_text() == (made / "train/random/seed0/log.json").read_text()
+    assert len(pd.read_parquet(two / "split/overlaps.parquet")) == len(pd.read_parquet(two / "split/held_out.parquet")) == 0
+    common = pd.read_csv(two / "tables/common.csv")
+    assert common[["first", "second", "both", "larger"]].to_numpy().tolist() == [["random", "more", 8, 12]]
+    pages = {path.stem for path in (two / "notebooks").glob("02_split-*.ipynb")}
+    assert pages == {f"02_split-{arm}-seed{seed}" for arm in ("random", "more") for seed in (0, 1)}
+
+
 def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(
