@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import special, stats
 
 from helpers.analysis.intervals import wilson
+from helpers.selection.composition import by_draw
 from helpers.selection.difficulty import by_question
 
 BEFORE = '\n.!?…:;>(*"“—–-'  # what may stand, spaces apart, before the first word of a sentence
@@ -112,9 +113,13 @@ def predicts(labels: dict[str, pd.DataFrame], passes: pd.DataFrame) -> pd.DataFr
 
 
 def jaccard(chosen: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Arms × arms: questions that both have, of those that either has."""
-    ids = {name: set(frame["question_id"]) for name, frame in chosen.items()}
-    return pd.DataFrame({a: {b: len(ids[a] & ids[b]) / max(1, len(ids[a] | ids[b])) for b in ids} for a in ids})
+    """Arms × arms: questions that both have in one draw, of those that either has; the mean over draws."""
+    ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in chosen.items()}
+
+    def share(a: str, b: str) -> float:
+        return float(np.mean([len(ids[a][draw] & ids[b][draw]) / max(1, len(ids[a][draw] | ids[b][draw])) for draw in ids[a]]))
+
+    return pd.DataFrame({a: {b: share(a, b) for b in ids} for a in ids})
 
 
 def reflections(completions: pd.DataFrame) -> pd.DataFrame:

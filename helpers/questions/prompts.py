@@ -13,14 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from helpers.questions.answers import (  # noqa: F401  (until all import these from there)
-    TAGS,
-    answer_text,
-    read_answer,
-    soft_format,
-    strict_format,
-)
-from helpers.questions.text import LETTERS, number  # noqa: F401
+from helpers.questions.text import LETTERS
 
 if TYPE_CHECKING:
     from helpers.study.study import Prompt

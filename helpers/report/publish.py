@@ -25,6 +25,8 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),
     ("filter/*/labels.parquet", ("response",)),
     ("split/**/train.parquet", ("question", "options", "rationale")),  # whose texts are the data set's
+    ("split/held_out.parquet", ("question", "options", "rationale")),
+    ("split/overlaps.parquet", ("question", "other")),
     ("train/*/*/completions.parquet", ()),
     ("train/*/*/log.csv", ()),
     ("eval/untrained/tasks/*.json", ()),

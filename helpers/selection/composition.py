@@ -10,7 +10,7 @@ import pandas as pd
 from helpers.selection.rates import RATES, zero_variance
 
 
-def _by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
+def by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """The draws of an arm, by the seed they serve; a fixed draw has the number 0."""
     return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
 
@@ -43,7 +43,7 @@ def _rated(frame: pd.DataFrame, rates: pd.DataFrame | None) -> pd.DataFrame:
 
 def _rows(arm: str, frame: pd.DataFrame, rollouts: int) -> list[dict[str, object]]:
     """The rows of an arm: its draws, and before them their mean if there are several."""
-    parts = _by_draw(frame)
+    parts = by_draw(frame)
     rows = [{"arm": arm, "draw": str(draw)} | _row(part, rollouts) for draw, part in parts.items()]
     if len(rows) == 1:
         return rows
@@ -94,7 +94,7 @@ def _most_frequent(values: pd.Series) -> tuple[str, float]:
 
 def _count(rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> int | float:
     """Rows per draw; a whole number where there is one draw."""
-    number = len(_by_draw(rows if whole is None else whole))
+    number = len(by_draw(rows if whole is None else whole))
     return len(rows) / number if number > 1 else len(rows)
 
 
@@ -103,7 +103,7 @@ def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
     Arms are compared draw by draw; with several draws the numbers are means.
     """
-    ids = {name: {draw: set(part["question_id"]) for draw, part in _by_draw(frame).items()} for name, frame in arms.items()}
+    ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in arms.items()}
     rows = []
     for a, b in combinations(ids, 2):
         pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a]]

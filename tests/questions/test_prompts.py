@@ -3,6 +3,7 @@
 import pytest
 
 from helpers.questions import answers, prompts
+from helpers.questions.text import LETTERS
 from helpers.study.schema import Prompt
 
 OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
@@ -12,7 +13,7 @@ OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
 def test_worked_examples_are_read_as_their_answer(example):
     completion = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
     assert answers.read_answer(completion, example["options"]) == (True, example["answer"], True)
-    assert example["answer"] in (prompts.LETTERS if example["options"] else example["thinking"])
+    assert example["answer"] in (LETTERS if example["options"] else example["thinking"])
 
 
 class Tokenizer:
