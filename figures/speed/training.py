@@ -1,7 +1,7 @@
 """What a GRPO step costs, in TRL's own way and in ours, side by side in one process: `python figures/speed/training.py --model ID --out FOLDER`.
 
 For each pool (MedQA, GSM8K) and step size (192 and 48 completions), both ways train a fresh adapter for a few steps on the same questions
-from the same seed; the first step of each is left out. vLLM is started once and shared by all, so its start is not counted. FOLDER/training.csv has one row per
+from the same seed; the first step of each is left out. vLLM is started once and shared by all, so its start is not counted. FOLDER/step.csv has one row per
 combination, written as it is measured: GPU seconds per 1,000 completions and their split, peak memory, and the share of the GPU's
 peak that useful work takes (model FLOPs utilisation, MFU).
 
@@ -180,7 +180,7 @@ def main() -> None:
                 torch.cuda.empty_cache() if torch.cuda.is_available() else None
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()}, flush=True)
         print(f"{time.time() - begun:.0f} s", flush=True)
-        pd.DataFrame(rows).to_csv(given.out / "training.csv", index=False)
+        pd.DataFrame(rows).to_csv(given.out / "step.csv", index=False)
 
 
 if __name__ == "__main__":
