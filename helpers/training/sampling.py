@@ -169,7 +169,7 @@ def vllm_inside(model: str, train: Train, longest: int, seed: int) -> Iterator[N
     """Within it, TRL makes its vLLM backend as runs side by side need it, which TRL has no options for.
 
     The backend is `Sampler`. A colocated engine gets the run's seed, a port of its own (TRL tries 29500 first), prefix caching, and a
-    cache for twice the rollouts of one step: by default vLLM takes what it measures to be free (`vllm_engine.division`).
+    cache for the rollouts of one step at full length: by default vLLM takes what it measures to be free (`vllm_engine.division`).
     """
     own = type("Sampler", (Sampler,), {"seed": seed, "merge": train.sync == "merge"})
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # whose noise is not all from the process's generators
@@ -185,7 +185,7 @@ def vllm_inside(model: str, train: Train, longest: int, seed: int) -> Iterator[N
         more: dict[str, Any] = {"seed": seed_of(seed, process) % 2**31, "enable_prefix_caching": True}
         if known:
             rows = train.completions_per_step // int(os.environ.get("WORLD_SIZE", "1"))
-            more["kv_cache_memory_bytes"] = int(2 * cache_bytes(known, 2, rows, longest + train.max_completion_tokens))
+            more["kv_cache_memory_bytes"] = int(cache_bytes(known, 2, rows, longest + train.max_completion_tokens))
         usual = vllm_generation.LLM
         with patch.object(vllm_generation, "LLM", lambda **given: usual(**given | more)):
             yield

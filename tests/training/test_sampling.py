@@ -131,7 +131,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
-def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_two_steps(tiny, gpu, monkeypatch):
+def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_a_step(tiny, gpu, monkeypatch):
     from trl.generation import vllm_generation as module
 
     monkeypatch.setattr(module, "LLM", lambda **options: options, raising=False)
@@ -145,7 +145,7 @@ def test_vllm_inside_a_training_has_a_port_of_its_own_and_a_cache_for_two_steps(
             ports.append(int(os.environ["MASTER_PORT"]))
             taken.bind(("127.0.0.1", ports[-1]))
             known = shape.shape_of(model)
-            cache = {"kv_cache_memory_bytes": 2 * 2 * 2 * known.layers * known.keys * 12 * 400} if known else {}
+            cache = {"kv_cache_memory_bytes": 2 * 2 * known.layers * known.keys * 12 * 400} if known else {}
             seeds.append(made.pop("seed"))
             assert made == {"enable_prefix_caching": True} | cache
     assert 29500 not in ports
