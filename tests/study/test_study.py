@@ -4,20 +4,16 @@ import importlib.util
 import json
 import os
 import re
-from pathlib import Path
 
 import pandas as pd
-import papermill
 import pytest
 from conftest import REPOSITORY, run
-from papermill.exceptions import PapermillExecutionError
 
 from helpers.questions import pools
 from helpers.study import files
 from helpers.study.files import StudyError
 from helpers.study.schema import Pool
 from helpers.study.study import open_study
-from helpers.workflow import execute as notebooks
 from helpers.workflow.check import check
 
 ROW = {"question": "Which metal does haemoglobin hold?", "options": ["Iron", "Zinc"], "answer": "A"}
@@ -323,27 +319,6 @@ def test_a_result_is_whole_or_absent(tmp_path):
 def test_a_full_disk_is_one_line(tmp_path):
     with pytest.raises(StudyError, match="no space left on the disk"), files.atomic(tmp_path / "t.csv"):
         raise OSError(28, "No space left on device")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "line"),
-    [
-        ("SafetensorError", "I/O error: No space left on device (os error 28)",
-         "no space left on the disk; free some and run the same command again$"),
-        ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 1.79 GiB.\nGPU 0 has",
-         r"the GPU is out of memory; a smaller batch_size or runs_per_gpu of train needs less .*; finished results are kept \(see .*page.log\)$"),
-        ("ValueError", "3 is no name", r"ValueError: 3 is no name \(see .*page.failed.ipynb and .*page.log\)$"),
-    ],
-)  # fmt: skip
-def test_what_ended_a_notebook_is_one_line(tmp_path, monkeypatch, name, text, line):
-    def stop(_, partial, **__):
-        Path(partial).write_text("half a page")
-        raise PapermillExecutionError(1, 1, "", name, text, [])
-
-    monkeypatch.setattr(papermill, "execute_notebook", stop)
-    with pytest.raises(StudyError, match=f"^03_grpo_train: {line}"):
-        notebooks.run("03_grpo_train", tmp_path / "page.ipynb", {})
-    assert not (tmp_path / "page.ipynb").exists()
 
 
 def test_results_of_other_inputs_are_not_current(tmp_path):
