@@ -48,7 +48,7 @@ def test_signals_end_everything_within_ten_seconds_and_finished_steps_stay(tmp_p
         words = {word for child in below for word in child.cmdline()}
         assert {"snakemake", "helpers.workflow.execute", "ipykernel_launcher"} <= words
         begun = time.monotonic()
-        graph.send_signal(number)
+        (process if number == signal.SIGTERM else graph).send_signal(number)  # make hands SIGTERM on
         output, _ = process.communicate(timeout=12)
         assert time.monotonic() - begun < 10
         assert STOPPED in output
