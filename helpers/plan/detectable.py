@@ -55,8 +55,9 @@ def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
             found.append(Effect(task.name, side, items, "", 0, *(float("nan"),) * 3))
             continue
         # The items' part of a variance shrinks with their number; what seeds and draws add does not.
-        extra = row["sd_items"] ** 2 * (row["items"] / (items or row["items"]) - 1)
-        one, two = np.sqrt(row["sd_seed"] ** 2 + extra), np.sqrt(max(0.0, row["sd_difference"] ** 2 + 2 * extra))
+        there, share = row["sd_items"] ** 2, row["items"] / (items or row["items"])
+        one = np.sqrt(max(0.0, row["sd_seed"] ** 2 - there) + there * share)
+        two = np.sqrt(max(0.0, row["sd_difference"] ** 2 - 2 * there) + 2 * there * share)
         smallest = [
             minimum_detectable_effect(sd, seeds, level, study.analysis.power)
             for sd, level in ((one, alpha), (two, alpha), (two, alpha / compared))
@@ -75,7 +76,8 @@ def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
             near = (about["pool"] == study.pool.source, about["model"] == study.model.id, int(about["seeds"]))
             tables.append((near, table.assign(study=folder.name)))
     for (same_pool, *_), table in sorted(tables, key=lambda pair: pair[0], reverse=True):
-        table = table.sort_values("filter", key=lambda names: names == FLEXIBLE)  # of two answer filters the flexible one is kept
+        # The last row of a name is kept: of two answer filters the flexible one, of a suite the whole.
+        table = table.assign(flexible=table["filter"] == FLEXIBLE).sort_values(["flexible", "items"])
         names = table["benchmark"].str.removesuffix("_mirror").str.partition(":")[0]
         rows = {name: row for name, (_, row) in zip(names, table.iterrows(), strict=True) if not np.isnan(row["sd_difference"])}
         yield {name: row for name, row in rows.items() if name != HELD_OUT or same_pool}

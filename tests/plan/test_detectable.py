@@ -21,6 +21,9 @@ def figures(tmp_path):
         ("robustness", "medqa_4options_mirror", "none", 1273, 8, 0.010, 0.0, 0.012),
         ("specialisation", "gsm8k", "flexible-extract", 1319, 8, 0.010, 0.0, 0.011),
         ("specialisation", "gsm8k", "strict-match", 1319, 8, 0.030, 0.0, 0.031),
+        ("robustness", "cmmlu: robustness", "none", 10000, 8, 0.010, 0.0, 0.013),
+        ("whole", "cmmlu", "none", 11582, 8, 0.010, 0.0, 0.014),
+        ("specialisation", "cmmlu: specialisation", "none", 1582, 8, 0.010, 0.02, 0.015),
     ]
     pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / "components.csv", index=False)
     return folder.parent
@@ -40,6 +43,7 @@ def test_effects_follow_from_the_published_deviations(figures):
     assert held_out.arms == pytest.approx(minimum_detectable_effect(two, 3))
     assert held_out.corrected == pytest.approx(held_out.arms), "one arm is compared with random"
     assert found["gsm8k"].untrained == pytest.approx(minimum_detectable_effect(0.010, 3)), "the flexible answer filter counts"
+    assert found["cmmlu"].arms == pytest.approx(minimum_detectable_effect(0.014, 3)), "of a suite the whole counts"
     assert (found["medqa_4options"].source, found["mmlu"].source) == ("choice", "")
 
 
