@@ -7,7 +7,6 @@ Each training seed of a study has its own draw, and arms are compared within a s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from helpers.analysis.power import minimum_detectable_effect
 from helpers.plan.sizes import item_count
 from helpers.study.places import REPOSITORY
 from helpers.study.schema import HELD_OUT
-from helpers.study.study import UNTRAINED, Study
+from helpers.study.study import Study
 
 FIGURES = REPOSITORY / "figures"
 
@@ -69,9 +68,8 @@ def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
 def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
     """Task → deviations, of each published study with several seeds; those of the same pool and model first, then of more seeds."""
     tables = []
-    for folder in sorted(path.parent for path in figures.glob("*/study.csv")):
-        about = pd.read_csv(folder / "study.csv").iloc[0]
-        table = pd.read_csv(folder / "components.csv") if (folder / "components.csv").exists() else _from_scores(folder)
+    for folder in sorted(path.parent for path in figures.glob("*/components.csv")):
+        about, table = pd.read_csv(folder / "study.csv").iloc[0], pd.read_csv(folder / "components.csv")
         if len(table):
             near = (about["pool"] == study.pool.source, about["model"] == study.model.id, int(about["seeds"]))
             tables.append((near, table.assign(study=folder.name)))
@@ -81,22 +79,3 @@ def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
         names = table["benchmark"].str.removesuffix("_mirror").str.partition(":")[0]
         rows = {name: row for name, (_, row) in zip(names, table.iterrows(), strict=True) if not np.isnan(row["sd_difference"])}
         yield {name: row for name, row in rows.items() if name != HELD_OUT or same_pool}
-
-
-@cache
-def _from_scores(folder: Path) -> pd.DataFrame:
-    """The same columns from the scores of a study that was published before components.csv; its draw was fixed."""
-    parts = [
-        pd.read_parquet(path, columns=["task", "filter", "rotation", "correct"]).assign(arm=path.parts[-3], seed=path.parts[-2])
-        for path in folder.glob("data/eval/*/*/scores.parquet")
-    ]
-    scores = pd.concat(parts) if parts else pd.DataFrame(columns=["task", "filter", "rotation", "correct", "arm", "seed"])
-    plain = scores[(scores["rotation"] == 0) & (scores["arm"] != UNTRAINED)]
-    runs = plain.groupby(["task", "filter", "arm", "seed"])["correct"].agg(["mean", "size"]).reset_index()
-    rows = []
-    for (task, name), part in runs.groupby(["task", "filter"]):
-        variance, items, share = part.groupby("arm")["mean"].var().mean(), part["size"].max(), part["mean"].mean()
-        if not np.isnan(variance):
-            binomial = min(variance, share * (1 - share) / items)  # an upper bound of the items' part
-            rows.append((task, name, items, 1, np.sqrt(variance), np.sqrt(binomial), np.sqrt(2 * variance)))
-    return pd.DataFrame(rows, columns=["benchmark", "filter", "items", "draws", "sd_seed", "sd_items", "sd_difference"])
