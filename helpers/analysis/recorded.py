@@ -21,6 +21,7 @@ class Recorded:
     answers: all scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
     raw: those of the compared models · scores: the same with suites joined · items: one score per item and model, for the indices ·
     paired: whether each seed has its own draw · labels: {filter: one row per answer} · logs: one row per arm, seed and step ·
+    following: held-out questions asked during training, one row per arm, seed and round ·
     rollouts: one row per completion, with words, reflects and phase · questions: {arm: its training questions} · notes: what each result
     was made with · effects, trainings: the notes of scored models and of runs of training · pool: how 02_split read the pool.
     """
@@ -35,14 +36,15 @@ class Recorded:
         self.arms = [arm for arm in study.arms if arm in set(self.scores["arm"])]
         files = {name: study.path("filter", name, "labels.parquet") for name in study.filters}
         self.labels = {name: read_table(path, "01_filter") for name, path in files.items() if path.exists()}
-        self.logs = self._read_runs("log.csv")
+        self.logs, self.following = self._read_runs("log.csv"), self._read_runs("following.csv")
         completions = self._read_runs("completions.parquet")
         self.rollouts = mechanism.reflections(completions) if len(completions) else completions
         drawn = draws.read(study, self.arms).items()
         self.questions = {arm: rows.drop(columns="question", errors="ignore") for arm, rows in drawn}  # texts are not published
         self.split = read_note(study.draw_file(self.arms[0], study.seeds[0]))
         self.pool = self.split.get("pool", {})
-        self.trainings = [read_note(study.path("train", arm, seed) / "log.csv") for arm in self.arms for seed in study.seeds]
+        runs = [(arm, seed) for arm in self.arms for seed in study.seeds]
+        self.trainings = {f"{arm}, seed {seed}": read_note(study.path("train", arm, seed) / "log.csv") for arm, seed in runs}
         paths = sorted(study.folder.glob("*/**/*.json"))
         self.notes = [read_note(path) for path in paths if path.stem in ("labels", "log", "scores")]
 

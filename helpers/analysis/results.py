@@ -133,9 +133,12 @@ class Results(Recorded):
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
         found += checks.arms(self.common.loc[others]) + checks.contamination(self.split["dropped"], self.pool["rows"])
-        found += checks.left_out(self.raw) + checks.weight(self.without) + checks.sampling(self.trainings)
+        found += checks.left_out(self.raw) + checks.weight(self.without) + checks.sampling(self.trainings.values())
+        followed = dict(list(self.following.groupby(["arm", "seed"]))) if len(self.following) else {}
         for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):
-            found += checks.training(log, f"{arm}, seed {seed}")
+            run, curve = f"{arm}, seed {seed}", followed.get((arm, seed), pd.DataFrame())
+            found += checks.training(log, run) + checks.following(curve, log, run)
+        found += checks.stopped(self.trainings)
         for model, note in self.effects.items():
             found += checks.trained_weights(note if "largest_weight" in note else {}, model)
         for model, rows in self.answers.groupby("model", sort=False):

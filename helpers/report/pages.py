@@ -151,14 +151,18 @@ def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML | None:
     return HTML(f"<details><summary>{html.escape(title)} ({len(frame)} rows)</summary>{table(frame, **options).data}</details>")
 
 
-def section(title: str, text: str, *content: Any) -> HTML | None:
+def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML | None:
     """A part of a chapter that a reader can open: explanation and content; None if a study has no content for it.
 
-    text: Markdown. content: tables and notes of this file, or pictures (`plots.picture`); None is skipped.
+    text: Markdown. content: tables and notes of this file, or pictures (`plots.picture`); None is skipped. opened: show it unfolded.
     """
     pieces = [piece.data for piece in content if piece is not None]
     body = f"{mistune.create_markdown()(text)}{''.join(pieces)}"
-    return HTML(f'<details class="section"><summary>{html.escape(title)}</summary>{body}</details>') if pieces else None
+    return (
+        HTML(f'<details class="section"{" open" if opened else ""}><summary>{html.escape(title)}</summary>{body}</details>')
+        if pieces
+        else None
+    )
 
 
 def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:

@@ -29,6 +29,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("split/overlaps.parquet", ("question", "other")),
     ("train/*/*/completions.parquet", ()),
     ("train/*/*/log.csv", ()),
+    ("train/*/*/following.csv", ()),
     ("eval/untrained/tasks/*.json", ()),
 )
 SHOWN = (".csv", ".png", ".svg", ".ipynb")

@@ -110,7 +110,7 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
     text = text_of(study)
     assert "This study has no positive control" in text
     assert "over items and 2 seeds" in text
-    for title in ("What can a question teach?", "An aha moment?", "How long to train", "What the arms vary"):
+    for title in ("What can a question teach?", "An aha moment?", "Held-out questions during training", "What the arms vary"):
         assert title in text, title
 
 
