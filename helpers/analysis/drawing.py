@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -47,12 +48,22 @@ class Picture:
 
 
 def style() -> None:
-    """Set fonts and grid for all figures of a notebook."""
+    """Set fonts and grid for all figures of a notebook, and let a figure's label be its text for those who do not see it."""
     sns.set_theme(
         context="notebook",
         style="whitegrid",
         rc={"figure.dpi": 110, "axes.titlesize": 11, "svg.fonttype": "none", "svg.hashsalt": "study"},
     )
+    shell = get_ipython()
+    if shell:
+        plt.close(plt.figure())  # loads the notebook's backend, which otherwise replaces our formatter with its own later
+        shell.display_formatter.formatters["image/png"].for_type(Figure, _with_text)
+
+
+def _with_text(figure: Figure) -> tuple[bytes, dict[str, str]]:
+    """A figure as PNG, and its text as metadata, where reports take it from."""
+    shown = Picture(figure)
+    return base64.b64decode(shown.png), {"alt": shown.alt}
 
 
 def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
