@@ -77,6 +77,8 @@ def seeds_power(difference: float, items: int, seeds: int, parts: Components, al
     """
     from_items = trained * parts.shared / items
     from_seeds = trained * (parts.seed_sd**2 + parts.single / items) / seeds
+    if from_items + from_seeds == 0:  # a few items that no run changed: any difference would be seen
+        return 1.0 if difference else alpha
     df = trained * (seeds - 1)
     seen = from_seeds * stats.chi2.ppf((np.arange(400) + 0.5) / 400, df) / df
     normal, student = stats.norm.isf(alpha / 2), stats.t.isf(alpha / 2, df)

@@ -89,3 +89,10 @@ def test_nothing_is_detectable_with_five_items():
     # five changes in one direction have p = 0.0625
     assert power.smallest_detectable(5, 0.5) == 1.0
     assert power.smallest_detectable(54, 0.0) > 6 / 54
+
+
+def test_without_any_noise_every_difference_is_found():
+    still = power.Components(0.0, 0.0, 0.0)
+    assert power.seeds_power(0.0, 6, 2, still) == 0.05
+    assert power.seeds_power(0.01, 6, 2, still) == 1.0
+    assert power.seeds_detectable(6, 2, still) < 1e-4
