@@ -62,7 +62,7 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
 
 
 def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
-    """A checkpoint is asked the held-out questions only."""
+    """Hours of all evaluations; a checkpoint is scored on the held-out questions only."""
     model, scored, runs = shape_of(study.model.id), study.scored(), study.eval.runs_per_gpu
     workloads = {task.name: workload(study, task) for task in study.eval.tasks}
     if model is None or None in workloads.values():

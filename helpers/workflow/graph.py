@@ -180,7 +180,9 @@ def summary(study: Study) -> str:
     wide = (100 * table.pivot_table(index=["group", "benchmark"], columns="arm", values="accuracy", sort=False)).round(1)
     wide.insert(0, "items", table.groupby(["group", "benchmark"])["items"].first())
     wide.insert(1, "chance", (100 * table.groupby(["group", "benchmark"])["chance"].first()).round(1))
-    note = "A demonstration: no arm can be told from another with so few items; the report says how many it would take.\n"
+    note = (
+        "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take.\n"
+    )
     remarks = "".join(f"{line}\n" for line in recorded_remarks(study.folder))
     return (
         f"\n{study.title}: accuracy in percent\n\n{wide.reset_index().to_string(index=False)}\n\n"

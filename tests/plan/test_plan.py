@@ -132,10 +132,10 @@ def test_paper_on_24_gb_and_what_would_fit():
     assert text.splitlines()[-1].startswith("paper on a GPU of 24 GB: does not fit (01 filter, 03 train, 04 eval); about ")
 
 
-@pytest.mark.parametrize(("free", "told"), [(75e9, " GB of disk, of which only 75 GB are free here."), (900e9, " GB of disk.")])
-def test_too_little_disk_is_part_of_the_conclusion(monkeypatch, free, told):
+@pytest.mark.parametrize(("free", "end"), [(75e9, " GB of disk, of which only 75 GB are free here."), (900e9, " GB of disk.")])
+def test_too_little_disk_is_part_of_the_conclusion(monkeypatch, free, end):
     monkeypatch.setattr(plan.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    assert plan.report(open_study("paper"), machine.machine("80GB")).endswith(told)
+    assert plan.report(open_study("paper"), machine.machine("80GB")).endswith(end)
 
 
 def test_small_on_80_gb_fits():
@@ -306,7 +306,7 @@ def test_vllm_is_planned_with_where_a_gpu_is_and_can_be_done_without():
 
 
 def test_two_copies_of_a_large_model_are_not_planned_where_one_fits():
-    """A 12B model: vLLM reads as well on 48 GB; that transformers can do all is told among the ways to need less."""
+    """A 12B model: vLLM also scores on 48 GB; transformers alone is among the ways to need less."""
     study = open_study("paper")
     scored = {
         size: next(need for need in needs.needs(study, machine.machine(f"{size}GB")) if need.step == "04 eval")
@@ -332,8 +332,8 @@ def test_4_bits_are_planned_without_vllm():
 def test_what_make_plan_advises_for_an_evaluation_fits():
     """Taken at its word: the keys it names are lowered to what it says."""
     study, on = open_study("small").model_copy(update={"engine": "transformers"}), machine.machine("16GB")
-    told = needs.fit(next(need for need in needs.needs(study, on) if need.step.startswith("04")), on)[1]
-    advice = re.findall(r"eval\.(\w+): (\d+)", told.split("would fit: ")[1].split("; or")[0])
+    explanation = needs.fit(next(need for need in needs.needs(study, on) if need.step.startswith("04")), on)[1]
+    advice = re.findall(r"eval\.(\w+): (\d+)", explanation.split("would fit: ")[1].split("; or")[0])
     assert {key for key, _ in advice} == {"runs_per_gpu", "batch_size", "generation_batch_size"}
     changed = study.model_copy(update={"eval": study.eval.model_copy(update={key: int(value) for key, value in advice})})
     assert needs.fit(next(need for need in needs.needs(changed, on) if need.step.startswith("04")), on)[0]
@@ -382,6 +382,6 @@ def test_trainings_and_evaluations_took_what_the_plan_says(name):
     notes = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
     used = {"03": next(note for key, note in notes.items() if key.startswith("train")), "04": notes["eval/untrained/scores"]}
     hours = {step: cost.hours(study, machine.gpu(note["device"], 80 * GIB), None) for step, note in used.items()}
-    told = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
-    planned = {step: made[step] * row[3] / row[1] for step, row in told.items()}
+    steps_planned = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
+    planned = {step: made[step] * row[3] / row[1] for step, row in steps_planned.items()}
     assert 1 / 1.5 < (planned["03"] + planned["04"]) / (took["03"] + took["04"]) < 1.5

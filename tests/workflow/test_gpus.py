@@ -1,4 +1,4 @@
-"""GPUs lent to jobs: each its own, several to one where that is asked for, and none where there is none."""
+"""GPUs lent to jobs: each has its own, or several share one, and none are lent where there are none."""
 
 import os
 import subprocess
@@ -87,58 +87,58 @@ def test_the_graph_uses_all_gpus(two, parameters):
         graph._here(shared, 1)
 
 
-def asked_of_slurm(profile, study):
+def requests_to_slurm(profile, study):
     """{rule: what its jobs ask for}, and the table of jobs, from the dry run that the profile's first lines show."""
     call = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--config", f"study={study}", "-n"]
     done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     jobs = [block for block in done.stdout.split("\nrule ")[1:] if "resources: " in block]
-    asked = {block.split(":")[0]: block.split("resources: ")[1].splitlines()[0] for block in jobs}
+    requests = {block.split(":")[0]: block.split("resources: ")[1].splitlines()[0] for block in jobs}
     counted = dict(line.split() for line in done.stdout.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:])
-    return asked, counted
+    return requests, counted
 
 
-def test_slurm_is_told_what_each_job_needs(tmp_path, monkeypatch, parameters):
+def test_slurm_gets_the_resources_of_each_job(tmp_path, monkeypatch, parameters):
     """Of a study that trains in two processes."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     path = parameters(
         lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_per_gpu=3) or p["eval"].update(runs_per_gpu=2)
     )
-    asked, _ = asked_of_slurm("parameters/slurm", path)
-    assert "mem_mb=48000" in asked["train"]
-    assert "runtime=1440" in asked["train"]
-    assert "gpu=2, gpu_parts=8" in asked["train"].replace("trainings=1, ", "")
-    assert "gpu=1, gpu_parts=12" in asked["filter"]
-    assert "gpu=1, gpu_parts=6" in asked["eval"]
-    assert "gpu" not in asked["split"]
-    assert "runtime=60" in asked["split"]
+    requests, _ = requests_to_slurm("parameters/slurm", path)
+    assert "mem_mb=48000" in requests["train"]
+    assert "runtime=1440" in requests["train"]
+    assert "gpu=2, gpu_parts=8" in requests["train"].replace("trainings=1, ", "")
+    assert "gpu=1, gpu_parts=12" in requests["filter"]
+    assert "gpu=1, gpu_parts=6" in requests["eval"]
+    assert "gpu" not in requests["split"]
+    assert "runtime=60" in requests["split"]
 
 
-def test_slurm_is_told_of_every_job_of_a_study(tmp_path, monkeypatch):
+def test_slurm_gets_every_job_of_a_study(tmp_path, monkeypatch):
     """The dry run that the profile shows: jobs and what they ask for."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = open_study("small")
-    asked, counted = asked_of_slurm("parameters/slurm", "small")
+    requests, counted = requests_to_slurm("parameters/slurm", "small")
     runs = str(len(study.arms) * len(study.seeds))
     assert counted["train"] == counted["eval"] == runs
     assert counted["filter"] == str(len(study.filters))
     assert counted["split"] == str(len(study.arms))
-    assert set(asked) == set(counted) - {"total"}
+    assert set(requests) == set(counted) - {"total"}
     for rule in ("filter", "train", "eval_untrained", "eval"):
-        assert "gpu=1," in asked[rule]
-        assert "mem_mb=48000" in asked[rule]
-    assert all("runtime=" in line and "nodes=1, tasks=1" in line for line in asked.values())
+        assert "gpu=1," in requests[rule]
+        assert "mem_mb=48000" in requests[rule]
+    assert all("runtime=" in line and "nodes=1, tasks=1" in line for line in requests.values())
 
 
-def test_a_cluster_without_gpus_is_asked_for_none(tmp_path, monkeypatch):
+def test_a_cluster_without_gpus_gets_no_request_for_them(tmp_path, monkeypatch):
     """The change that the profile's comment tells of, in a copy of it."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
     profile = yaml.safe_load((REPOSITORY / "parameters" / "slurm" / "config.yaml").read_text())
     for asks in profile["set-resources"].values():
         asks["gpu"] = 0
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(profile))
-    asked, _ = asked_of_slurm(tmp_path, "quickstart")
-    assert all("gpu=0," in asked[rule] for rule in ("filter", "train", "eval_untrained", "eval"))
+    requests, _ = requests_to_slurm(tmp_path, "quickstart")
+    assert all("gpu=0," in requests[rule] for rule in ("filter", "train", "eval_untrained", "eval"))
 
 
 REFUSED = """Error in rule filter:
@@ -155,15 +155,15 @@ Shutting down, this might take some time.
 
 
 @pytest.mark.parametrize(
-    ("log", "told"),
+    ("log", "message"),
     [
         (REFUSED, "Invalid generic resource (gres) specification"),
         (ENDED, "SLURM-job '31' failed, SLURM status is: 'TIMEOUT'"),
     ],
 )
-def test_what_slurm_says_of_a_job_is_told(tmp_path, log, told):
+def test_messages_of_slurm_are_shown(tmp_path, log, message):
     (tmp_path / "snakemake.log").write_text(log)
-    assert graph._reason(tmp_path / "snakemake.log") == told
+    assert graph._reason(tmp_path / "snakemake.log") == message
 
 
 @pytest.mark.parametrize(("names", "lent"), [(["0", "1"], 0.25), ([], 0.0)])

@@ -79,9 +79,9 @@ def test_everything_is_there(made):
     assert note["versions"]["trl"] == "1.16.0"
     assert (note["weights"], note["origin"]) == ("offline mirror", "drawn at random, in a test")
     for page in ("01_filter-self", "02_split-self-seed0", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
-        told = (made / "notebooks" / f"{page}.ipynb").read_text()
-        assert told.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
-        assert told.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == told.count(
+        page_text = (made / "notebooks" / f"{page}.ipynb").read_text()
+        assert page_text.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
+        assert page_text.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == page_text.count(
             'class=\\"scroll'
         ), page
     for figure in ("rewards", "plane", "changes"):
@@ -182,10 +182,10 @@ def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
     )
     shutil.copytree(made, made.parent / "wrong")  # the filter has answered already
     done = run("make", "study", f"STUDY={wrong}")
-    told = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
+    errors = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line]
     assert done.returncode != 0
-    assert len(told) == 1
-    assert re.search(r"02_split: arms\.self\.easy: 60 wanted, the filter found \d+ in the pool", told[0])
+    assert len(errors) == 1
+    assert re.search(r"02_split: arms\.self\.easy: 60 wanted, the filter found \d+ in the pool", errors[0])
     assert "Traceback" not in done.stdout + done.stderr
 
 
