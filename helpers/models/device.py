@@ -1,10 +1,15 @@
-"""The GPUs that this process may use, and the part of one that it was lent."""
+"""The processor cores and GPUs that this process may use, and the part of a GPU that it was lent."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible() -> list[str]:

@@ -7,7 +7,6 @@ the plan prints.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from helpers.models.device import cores
 from helpers.models.shape import GIB, Shape, cache_bytes
 from helpers.study.files import StudyError
 from helpers.study.schema import Train
@@ -85,8 +85,8 @@ def machine(named: str | None) -> Machine:
         if done.returncode == 0 and cards:
             mebibytes, name = min(cards, key=lambda card: int(card[0]))
             return gpu(name, int(mebibytes) * 2**20)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(f"this computer, no GPU, {cores} cores", psutil.virtual_memory().total, False, 20e9, *(cores * 50e9,) * 2)
+    count = cores()
+    return Machine(f"this computer, no GPU, {count} cores", psutil.virtual_memory().total, False, 20e9, *(count * 50e9,) * 2)
 
 
 def gpu(name: str, size: float) -> Machine:

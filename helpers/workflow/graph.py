@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -22,6 +21,7 @@ import pandas as pd
 import psutil
 from filelock import FileLock, Timeout
 
+from helpers.models.device import cores
 from helpers.questions.pools import recorded_remarks
 from helpers.study.files import StudyError
 from helpers.study.places import REPOSITORY, pool_file
@@ -118,8 +118,7 @@ def room(study: Study) -> int:
             spec.runs_per_gpu for spec in study.filters.values()
         ]
         return found * max(*sharing, study.eval.runs_per_gpu)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, round(psutil.virtual_memory().total / 4e9)))
+    return max(1, min(cores(), round(psutil.virtual_memory().total / 4e9)))
 
 
 def _watch(study: Study, call: list[str], elsewhere: bool = False) -> None:
