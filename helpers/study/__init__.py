@@ -1,1 +1,9 @@
-"""Study: the parameters as types, the YAML file they come from, paths and inputs, and results that are written whole or not at all."""
+"""Study: the parameters as types, the YAML file they come from, paths and inputs, and results that are written whole or not at all.
+
+A notebook begins with `open_study` and `refuse_unknown`.
+"""
+
+from helpers.study.notebook import refuse_unknown
+from helpers.study.study import UNTRAINED, Study, open_study
+
+__all__ = ["UNTRAINED", "Study", "open_study", "refuse_unknown"]
