@@ -97,7 +97,7 @@ def held_out(study: Study) -> pd.DataFrame:
 
 
 def members(manager: Any, name: str) -> dict[str, Any]:
-    """The harness's task objects of a task or group, by name, their data loaded. Raises StudyError if it cannot be had."""
+    """The harness's task objects of a task or group, by name, their data loaded. Raises StudyError if they are not available."""
     entry = manager.task_index[stand_in(name)]
     try:
         with in_mirror():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from helpers.evaluation.benchmarks import manager, members, settings
-from helpers.evaluation.scoring import Asked, samples_of
+from helpers.evaluation.scoring import Selection, samples_of
 from helpers.questions.text import LETTERS
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def by_likelihood(model: Evaluation, scores: pd.DataFrame) -> tuple[pd.DataFrame
     found, task, doc, place = _document(model, row)
     harness = HarnessModel(model.engine, model.tokenizer, 1, 1)
     chosen = settings(model.study, next(one for one in model.study.eval.tasks if one.name == row["task"]))
-    (sample,) = samples_of(harness, found, [Asked(task, [doc], [place], 1)], chosen)[row["benchmark"]]
-    sent, values = [one for one in sample["arguments"]], [float(value) for (value, _) in sample["filtered_resps"]]
+    (sample,) = samples_of(harness, found, [Selection(task, [doc], [place], 1)], chosen)[row["benchmark"]]
+    sent, values = sample["arguments"], [float(value) for value, _ in sample["filtered_resps"]]
     letters = list(LETTERS[: len(sent)])
     options = pd.DataFrame(
         {

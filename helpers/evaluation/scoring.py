@@ -1,7 +1,7 @@
-"""Scores: a model and the benchmarks of a study in, one row an item out.
+"""Scores: a model and the benchmarks of a study in, one row per item out.
 
-What is scored is kept on disk task by task and rotation by rotation, and a score that any study under
-the same `runs/` has already made from the same inputs is taken from there.
+Scores are stored task by task and rotation by rotation. A score that another study under the same `runs/` has made from the same inputs is
+copied from there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from helpers.study.files import StudyError, adopt, fingerprint, is_current, writ
 from helpers.study.schema import REASONING, in_reasoning_mode
 
 if TYPE_CHECKING:
+    from helpers.models.engines import Engine
     from helpers.study.schema_eval import Task
     from helpers.study.study import Study
 
@@ -33,7 +34,7 @@ METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first c
 
 
 def score(
-    model: Callable[[], Any],
+    model: Callable[[], Engine],
     tokenizer: Any,
     study: Study,
     weights: str,
@@ -41,14 +42,14 @@ def score(
     only: tuple[str, ...] = (),
     ends: Sequence[int] = (),
 ) -> pd.DataFrame:
-    """Score a model on every task of the study; what is on disk is not run again.
+    """Score a model on every task of the study; a task whose scores are stored is not run again.
 
-    model: a function that returns the engine (`engines.load`) or a transformers model; called only if something is left to score.
-    weights: fingerprint of the weights. folder: where finished tasks are kept. only: names of the tasks
-    to score, if not all. ends: tokens that end a text for the engine; what a model wrote with other ends is written again.
+    model: a function that returns the engine; called only if something is left to score. weights: fingerprint of the weights. folder: for
+    finished tasks. only: names of the tasks to score, if not all. ends: tokens that end a text for the engine; with other ends, what a
+    model writes is scored again.
 
-    Returns one row an item, answer filter and rotation: task, group, benchmark, subject, mode, filter,
-    rotation, item_id, predicted, target, correct, chance, format_valid, response, setting.
+    Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted, target,
+    correct, chance, format_valid, response, setting.
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -68,7 +69,7 @@ def score(
 
 @contextmanager
 def _compiled_once() -> Iterator[None]:
-    """Within it, the harness's templates are compiled once each and not for every text that is made from them."""
+    """Within it, each of the harness's templates is compiled once, not once per text."""
     from lm_eval import utils
 
     with patch.object(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
@@ -87,8 +88,8 @@ class _Work:
         """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
         self.manager = self.manager or manager(self.study)
         found = members(self.manager, task.name)
-        asked = {name: Asked.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
-        turns = max(one.options for one in asked.values()) if chosen["rotate"] else 1
+        selected = {name: Selection.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
+        turns = max(one.options for one in selected.values()) if chosen["rotate"] else 1
         parts = []
         for by in range(turns):
             path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
@@ -98,11 +99,11 @@ class _Work:
 
                     how = self.study.eval
                     self.harness = HarnessModel(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
-                turned = [one.turned(by) for one in asked.values() if by == 0 or one.options > by]
+                turned = [one.turned(by) for one in selected.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
             parts.append(pd.read_parquet(path))
         facts = {
-            name: data_facts(one) | {"shots": one.config.num_fewshot, "scored": len(asked[name].places)}
+            name: data_facts(one) | {"shots": one.config.num_fewshot, "scored": len(selected[name].places)}
             for name, one in found.items()
         }
         return pd.concat(parts, ignore_index=True), facts
@@ -118,7 +119,7 @@ class _Work:
         return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
 
 
-class Asked(NamedTuple):
+class Selection(NamedTuple):
     """A benchmark and the documents to score. places: their positions; options: the most that a document has, 1 if it has no letters."""
 
     task: Any
@@ -127,14 +128,14 @@ class Asked(NamedTuple):
     options: int
 
     @classmethod
-    def of(cls, task: Any, places: list[int]) -> Asked:
+    def of(cls, task: Any, places: list[int]) -> Selection:
         held = task.eval_docs  # read once: some tasks filter their whole data set each time
         documents = [held[place] for place in places]
         lettered = task.OUTPUT_TYPE == "multiple_choice" and not task.task_name.startswith("starter_")
         counts = [len(options_of(doc) or [""]) for doc in documents] if lettered else [1]
         return cls(task, documents, places, max(counts))
 
-    def turned(self, by: int) -> Asked:
+    def turned(self, by: int) -> Selection:
         """The same with the options of each document rotated; documents that have no such rotation are left out."""
         if by == 0:
             return self
@@ -161,30 +162,30 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
     return kept
 
 
-def _rows(harness: Any, manager: Any, asked: list[Asked], chosen: dict[str, Any]) -> pd.DataFrame:
+def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> pd.DataFrame:
     """Have the harness score the given documents as they stand; one row per item and answer filter."""
-    samples, rows = samples_of(harness, manager, asked, chosen), []
-    for one in asked:
+    samples, rows = samples_of(harness, manager, selected, chosen), []
+    for one in selected:
         words = _setting(one.task, chosen)
         rows += [_row(one.task, sample, one.places) | {"setting": words} for sample in samples[one.task.task_name]]
     return pd.DataFrame(rows)
 
 
-def samples_of(harness: Any, manager: Any, asked: list[Asked], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The harness's log of the given documents, by benchmark: what was sent, what came back, and how it was judged."""
     from lm_eval import evaluator
 
-    for one in asked:
+    for one in selected:
         source = "test_docs" if one.task.has_test_docs() else "validation_docs"
         setattr(one.task, source, lambda documents=one.documents: documents)
-    writes = any(_writes(one.task) for one in asked)
+    writes = any(_writes(one.task) for one in selected)
     tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
     # At each call the harness would collect the versions of the system's programs, which takes a second, and the commit of the working folder.
     apart = patch.multiple(evaluator, add_env_info=lambda results: None, get_git_commit_hash=lambda: None)
     with in_mirror(), apart:
         result = evaluator.simple_evaluate(
             model=harness,
-            tasks=[one.task for one in asked],
+            tasks=[one.task for one in selected],
             task_manager=manager,
             num_fewshot=chosen["shots"],
             apply_chat_template=chosen["chat_template"],
@@ -192,7 +193,7 @@ def samples_of(harness: Any, manager: Any, asked: list[Asked], chosen: dict[str,
             bootstrap_iters=0,
             **tokens,
         )
-    for one in asked:
+    for one in selected:
         delattr(one.task, "test_docs" if "test_docs" in vars(one.task) else "validation_docs")
     return result["samples"]
 
@@ -203,12 +204,12 @@ def _writes(task: Any) -> bool:
 
 def _setting(task: Any, chosen: dict[str, Any]) -> str:
     """How a score was made, in a few words that stand beside it."""
-    told = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
-    told += ["chat template"] if chosen["chat_template"] else []
-    told += ["fixed sample"] if chosen["sample"] else []
-    told += [f"first {chosen['limit']}"] if chosen["limit"] else []
-    told += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
-    return ", ".join(told)
+    words = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
+    words += ["chat template"] if chosen["chat_template"] else []
+    words += ["fixed sample"] if chosen["sample"] else []
+    words += [f"first {chosen['limit']}"] if chosen["limit"] else []
+    words += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
+    return ", ".join(words)
 
 
 def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:

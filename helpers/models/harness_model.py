@@ -83,11 +83,11 @@ class HarnessModel(TemplateLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy texts, each up to the first of its task's stop texts."""
-        asked = [(normalize_gen_kwargs(one.args[1]), self.tok_encode(one.args[0]), place) for place, one in enumerate(requests)]
-        asked.sort(key=lambda one: (str(one[0]), -len(one[1]), one[2]))
+        jobs = [(normalize_gen_kwargs(one.args[1]), self.tok_encode(one.args[0]), place) for place, one in enumerate(requests)]
+        jobs.sort(key=lambda one: (str(one[0]), -len(one[1]), one[2]))
         found: dict[int, str] = {}
-        with tqdm(total=len(asked), desc="answers", disable=disable_tqdm) as bar:
-            for _, same in groupby(asked, key=lambda one: str(one[0])):
+        with tqdm(total=len(jobs), desc="answers", disable=disable_tqdm) as bar:
+            for _, same in groupby(jobs, key=lambda one: str(one[0])):
                 group = list(same)
                 for start in range(0, len(group), self.written_at_once):
                     some = group[start : start + self.written_at_once]

@@ -19,7 +19,10 @@ from helpers.study.errors import StudyError
 MODELS = Path(__file__).with_name("models.yaml")
 GIB = 2**30
 GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
-VLLM_WORK, VLLM_ROLLOUTS = 3 * GIB, 1 * GIB  # activations, recorded steps, CUDA's own: for batches of hundreds, and of a step
+VLLM_WORK, VLLM_ROLLOUTS = (
+    3 * GIB,
+    1 * GIB,
+)  # activations, CUDA graphs, CUDA's own: for batches of hundreds, and for those of a training step
 READ_TOKENS = 16384  # of prompts read together for their likelihoods; the longest 64 of MMLU-Pro have 107,000
 READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
 VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
