@@ -66,7 +66,8 @@ def favourite_letters(scores: pd.DataFrame) -> pd.DataFrame:
 def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
     """Format and answers apart, for the benchmarks in reasoning mode; one row per benchmark and arm.
 
-    Columns: valid (share in the right format), accuracy, accuracy_if_valid (among those), and the share of answers that
+    Columns: valid (share in the right format), accuracy, accuracy_if_valid (among those), accuracy_tolerant (by the tolerant
+    reading, where scores have it), and the share of answers that
     name each letter (`none`: nothing could be read). Only letters are counted, since free numbers are too many.
     """
     rows = []
@@ -76,8 +77,13 @@ def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
         letters = sorted(value for value in part["target"].unique() if value in tuple(LETTERS))
         rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), "valid": valid.mean(),
                      "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean(),
+                     **({"accuracy_tolerant": part["correct_tolerant"].mean()} if _all_read_tolerantly(part) else {}),
                      **{f"answers {answer}": named.get(answer, 0.0) for answer in [*letters, "none"]}})  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["benchmark", "arm", "answers", "valid", "accuracy", "accuracy_if_valid"])
+
+
+def _all_read_tolerantly(rows: pd.DataFrame) -> bool:
+    return "correct_tolerant" in rows and bool(rows["correct_tolerant"].notna().all())
 
 
 def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:

@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from helpers.evaluation.benchmarks import data_facts, manager, members, settings
 from helpers.evaluation.documents import key, options_of, rotate
+from helpers.evaluation.judging import is_right
 from helpers.evaluation.mirror import in_mirror
 from helpers.evaluation.samples import read_sample
-from helpers.questions.answers import read_answer
+from helpers.questions.answers import read_answer, read_tolerant
 from helpers.questions.text import LETTERS
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
 from helpers.study.schema import REASONING, in_reasoning_mode
@@ -49,7 +50,8 @@ def score(
     model writes is scored again.
 
     Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted, target,
-    correct, chance, format_valid, response, setting.
+    correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant, of the tolerant reading
+    (`answers.read_tolerant`), which scores from before 27 November 2026 do not have.
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -246,6 +248,7 @@ def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoni
         return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
                 "response": response, "chance": chance}  # fmt: skip
     text = doc["prefill"] + response
-    reading = read_answer(text, options)
+    reading, tolerant = read_answer(text, options), read_tolerant(text, options)
     return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
-            "format_valid": reading.format_valid, "chance": chance}  # fmt: skip
+            "format_valid": reading.format_valid, "chance": chance, "predicted_tolerant": tolerant,
+            "correct_tolerant": is_right(doc, tolerant)}  # fmt: skip

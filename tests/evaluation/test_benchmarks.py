@@ -112,7 +112,11 @@ def test_all_forms_end_to_end(made):
     duration = pd.read_csv(made / "tables/duration.csv")
     assert duration.loc[duration["arm"] == "half", "step"].tolist() == [0, 1, 2]
     assert {p.name for p in (made / "train/full/seed0/adapter").glob("*.safetensors")} == {"model.safetensors"}
-    for part in ("Warning:", "how often a model names its favourite letter", "2 of 40 pool questions occur"):
+    for part in (
+        "Warning:",
+        "how often a model names its favourite letter",
+        "Of 40 questions of the pool, 2 occur in a benchmark",
+    ):
         assert part in report, part
     note = json.loads((made / "filter/self/labels.json").read_text())
     assert note["pool"]["from"] == "offline mirror"
