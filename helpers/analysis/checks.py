@@ -82,9 +82,9 @@ def knows(labels: pd.DataFrame, chance: float) -> bool:
 
 
 def filter_letters(labels: pd.DataFrame, filter: str) -> list[Notice]:
-    """Warning about a filter (columns predicted) that nearly always answers with one letter: what it calls easy is what has that answer."""
-    letter, share = _most_frequent_letter(labels["predicted"])
-    what = f"More than {ONE_LETTER:.0%} of a filter's answers name one letter, so its easy questions are those with that answer"
+    """Warning about a filter (column predicted) whose readable answers nearly all name one letter: its easy questions have that answer."""
+    letter, share = _most_frequent_letter(labels["predicted"].dropna())
+    what = f"More than {ONE_LETTER:.0%} of a filter's readable answers name one letter, so its easy questions are those with that answer"
     return [Notice(what, filter, f"{letter} {share:.0%}")] if share > ONE_LETTER else []
 
 

@@ -117,7 +117,14 @@ def jaccard(chosen: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in chosen.items()}
 
     def share(a: str, b: str) -> float:
-        return float(np.mean([len(ids[a][draw] & ids[b][draw]) / max(1, len(ids[a][draw] | ids[b][draw])) for draw in ids[a]]))
+        return float(
+            np.mean(
+                [
+                    len(ids[a][draw] & ids[b][draw]) / max(1, len(ids[a][draw] | ids[b][draw]))
+                    for draw in ids[a].keys() & ids[b].keys()
+                ]
+            )
+        )
 
     return pd.DataFrame({a: {b: share(a, b) for b in ids} for a in ids})
 

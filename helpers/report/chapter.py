@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from helpers.analysis import compare, opening, plots
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
+from helpers.selection import difficulty, draws
 from helpers.study.files import read_note
 from helpers.study.schema import REWARDS
 from helpers.study.study import UNTRAINED
@@ -37,6 +38,13 @@ def picture(
     if table is None or table.empty:
         return None
     return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
+
+
+def composition(r: Results) -> pd.DataFrame:
+    """`draws.composition` of every arm and draw, with the trained model's own pass rates where a filter of the study sampled them."""
+    sampled = [name for name in r.own if r.study.filters[name].samples > 1]
+    rates = difficulty.by_question(r.labels[sampled[0]]) if sampled else None
+    return draws.composition(r.questions, r.study.train.rollouts, rates)
 
 
 def plane(r: Results) -> Picture | None:

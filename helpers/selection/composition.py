@@ -11,7 +11,7 @@ from helpers.selection.rates import RATES, zero_variance
 
 
 def by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """The draws of an arm, by the seed they serve; a fixed draw has the number 0."""
+    """The draws of an arm, by the seed that each serves; a fixed draw has the number 0."""
     return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
 
 
@@ -69,7 +69,7 @@ def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
         else pd.Series(dtype=float)
     )
     flat = zero_variance(part["posterior_a"].to_numpy(float), part["posterior_b"].to_numpy(float), rollouts)
-    topics = part["topic"].replace("", np.nan).dropna()
+    topics = part["topic"].replace("", np.nan).dropna() if "topic" in part else pd.Series(dtype=object)
     topic, topic_share = _most_frequent(topics)
     letter, letter_share = _most_frequent(part["answer"])
     return {
@@ -106,7 +106,7 @@ def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in arms.items()}
     rows = []
     for a, b in combinations(ids, 2):
-        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a]]
+        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a] if draw in ids[b]]
         counts = np.array([(len(x & y), max(len(x), len(y))) for x, y in pairs])
         rows.append((a, b, *(counts[0].tolist() if len(pairs) == 1 else counts.mean(axis=0))))
     return pd.DataFrame(rows, columns=["first", "second", "both", "larger"])

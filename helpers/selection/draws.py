@@ -149,16 +149,14 @@ def make(study: Study, arm: str, seed: int, clean: pd.DataFrame, **facts: Any) -
 
 
 def read(study: Study, arms: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The questions of each arm. Where every seed has a draw of its own, these are concatenated; column `draw` has the seed."""
+    """The questions of each arm. Where every seed has a draw of its own, those drawn so far are concatenated; column `draw` has the seed."""
     if study.split.draws == "fixed":
         return {arm: read_table(study.draw_file(arm, 0), f"02_split (arm {arm})") for arm in arms}
+    drawn = {arm: [seed for seed in study.seeds if study.draw_file(arm, seed).exists()] or study.seeds[:1] for arm in arms}
     return {
         arm: pd.concat(
-            [
-                read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})").assign(draw=seed)
-                for seed in study.seeds
-            ],
+            [read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})").assign(draw=seed) for seed in seeds],
             ignore_index=True,
         )
-        for arm in arms
+        for arm, seeds in drawn.items()
     }

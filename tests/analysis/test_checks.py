@@ -149,7 +149,7 @@ def test_runs_whose_seed_did_not_reach_the_sampling_of_rollouts():
         ("BBBC", [], ["B 75%"]),  # of a filter, more than three quarters
         ("BBCC", [], []),
         ("ABCD", [], []),
-        ("B---", [], []),  # of all answers, the unread ones too
+        ("B---", ["B 100%"], []),  # of a filter, of the answers that could be read
         (["42"] * 4, [], []),  # no letters
     ],
 )
