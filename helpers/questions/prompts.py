@@ -58,7 +58,7 @@ def lines(question: str, options: list[str]) -> str:
 
 
 def is_plain(prompt: Prompt, tokenizer: Any) -> bool:
-    """True if this tokenizer gets the transcript: asked for, or it has no chat template."""
+    """True if this tokenizer gets the transcript: the study says so, or it has no chat template."""
     return prompt.style == "plain" or not tokenizer.chat_template
 
 
@@ -92,9 +92,9 @@ def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) ->
         turns += [("user", lines(example["question"], example["options"])), ("assistant", answer)]
     turns.append(("user", lines(question, options)))
     if is_plain(prompt, tokenizer):
-        told = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in turns)
+        transcript = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in turns)
         space = " " if prompt.prefill else ""
-        return f"{instruction}\n\n{told}\n\nAssistant:{space}{prompt.prefill}"
+        return f"{instruction}\n\n{transcript}\n\nAssistant:{space}{prompt.prefill}"
     messages = [{"role": "system", "content": instruction}] + [{"role": r, "content": text} for r, text in turns]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -68,7 +68,7 @@ def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
         if "question" in part
         else pd.Series(dtype=float)
     )
-    flat = zero_variance(part["posterior_a"].to_numpy(float), part["posterior_b"].to_numpy(float), rollouts)
+    same = zero_variance(part["posterior_a"].to_numpy(float), part["posterior_b"].to_numpy(float), rollouts)
     topics = part["topic"].replace("", np.nan).dropna() if "topic" in part else pd.Series(dtype=object)
     topic, topic_share = _most_frequent(topics)
     letter, letter_share = _most_frequent(part["answer"])
@@ -76,7 +76,7 @@ def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
         "questions": len(part),
         **{label: int((part["label"] == label).sum()) for label in ("hard", "easy", "unlabelled")},
         **{f"pass_rate_{name}": rate.quantile(at) for name, at in (("low", 0.25), ("median", 0.5), ("high", 0.75))},
-        "zero_variance": pd.Series(flat).mean(),
+        "zero_variance": pd.Series(same).mean(),
         "characters": length.mean(),
         "topics": topics.nunique(),
         "topic": topic,

@@ -40,7 +40,7 @@ def choose(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Choose an arm's questions, without replacement.
 
-    pool: the questions left after the contamination check. labels: the filter's, one row an answer, or None for an arm without
+    pool: the questions left after the contamination check. labels: the filter's, one row per answer, or None for an arm without
     a filter. shortage: "stop" raises StudyError when a label has too few questions, "fill" takes the missing ones from the other
     label. reading: of the filter's answers, see `by_question`.
 
@@ -60,9 +60,9 @@ def choose(
             f"arms.{name}: {arm.rule}: the pool has {len(ranked)} such questions; lower size to {len(ranked)} or less"
         )
     chosen = ranked.head(arm.wanted).sort_index()
-    flat = chosen["pass_rate"].isin([0.0, 1.0]).sum() if arm.needs_samples else 0
-    remark = f"{flat} of {arm.size} questions have a pass rate of 0 or 1: the filter's samples found no better ones"
-    return chosen.reset_index(drop=True), [remark] if flat else []
+    certain = chosen["pass_rate"].isin([0.0, 1.0]).sum() if arm.needs_samples else 0
+    remark = f"{certain} of {arm.size} questions have a pass rate of 0 or 1: the pool has no others that fit the rule better."
+    return chosen.reset_index(drop=True), [remark] if certain else []
 
 
 def with_labels(pool: pd.DataFrame, labels: pd.DataFrame | None, reading: str) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def test_by_pass_rate(pool):
     assert (chosen["pass_rate"] == 0.5).sum() == 15  # all of them
     assert set(chosen["pass_rate"]) == {0.375, 0.5, 0.625, 0.75} | set(chosen["pass_rate"]) - {0.0, 1.0}
     few, remarks = draws.choose(pool, Arm(filter="f", size=95, pass_rate={"nearest": 0.5}), "x", pd.DataFrame(rows), 0, "stop")
-    assert remarks == [f"{few['pass_rate'].isin([0.0, 1.0]).sum()} of 95 questions have a pass rate of 0 or 1: the filter's samples found no better ones"]  # fmt: skip
+    assert remarks == [f"{few['pass_rate'].isin([0.0, 1.0]).sum()} of 95 questions have a pass rate of 0 or 1: the pool has no others that fit the rule better."]  # fmt: skip
 
 
 def test_a_draw_per_seed_pairs_the_arms_and_differs_between_seeds(pool, labels):
