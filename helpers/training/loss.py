@@ -25,7 +25,7 @@ RATIO_LIMIT = 3.0  # completions that the training model finds this many times l
 
 
 def token_weights(mask: torch.Tensor, loss: str, items: float, longest: int) -> torch.Tensor:
-    """How much each token counts in the loss of a step; shape (completions, tokens), as `mask`.
+    """The weight of each token in the loss of a step; shape (completions, tokens), as `mask`.
 
     grpo: the mean over completions of each one's mean. bnpo: the mean over all tokens of the step here. dr_grpo: the sum divided by
     completions × `longest` (train.max_completion_tokens). dapo: the sum divided by `items`, the tokens of a process on average.

@@ -88,7 +88,7 @@ def functions(train: Train, seed: int, process: int = 0, processes: int = 1) -> 
 
 
 def weights(train: Train) -> list[float]:
-    """How much each of `functions` counts. With the random reward the others are logged and count nothing."""
+    """The weight of each of `functions`. With the random reward the others are logged and weigh nothing."""
     if train.reward == RANDOM:
         return [0.0] * len(ALL) + [1.0]
     return [train.reward_weights.get(name, 1.0) for name in ALL]

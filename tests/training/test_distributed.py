@@ -62,6 +62,7 @@ def replay(folder: Path, loss: str) -> None:
     trainer = grpo.make_trainer(
         OPTForCausalLM(shape).double(), tokenizer, data, settings, prompt, 0, folder / loss / "checkpoints"
     )
+    trainer.budget = 380  # a prompt and a few completions: processes need different numbers of micro-batches
     before = trainer.accelerator.unwrap_model(trainer.model).state_dict()
     if trainer.accelerator.is_main_process:
         save_file({name: value.clone() for name, value in before.items() if "lora" in name}, folder / f"{loss}.safetensors")
