@@ -29,6 +29,18 @@ def reason(verdict: pd.DataFrame, guards: pd.DataFrame) -> str:
     return f"{opens}: {'; '.join(parts)}." if parts else ""
 
 
+def limits(pairs: pd.DataFrame, guards: pd.DataFrame) -> list[str]:
+    """What the intervals of a study leave out, in sentences. pairs: `indices.pairs`; guards as in `reason`."""
+    found = []
+    if ((pairs["draws"] == 1) & (pairs["seeds"] > 1)).any():
+        found.append("All seeds of an arm trained on the same questions, so no interval covers the choice of another draw.")
+    if (guards["what"] == checks.ONE_STREAM).any():
+        found.append(
+            "All runs sampled their rollouts from one stream of random numbers (huggingface/trl#7040), so runs of different arms began alike."
+        )
+    return found
+
+
 def _alike(guards: pd.DataFrame) -> str:
     """Arms that share most of their questions, in words."""
     found = guards.loc[guards["what"] == checks.ALIKE, "value"].str.extract(r"([\d.]+) of ([\d.]+)").astype(float)

@@ -51,6 +51,7 @@ def finding(figures: Path = FIGURES) -> str:
         comparison=_against_random(tables, about["model"]),
         claims=tables["verdict"].to_dict("records"),
         outcomes=OUTCOMES,
+        limits=opening.limits(tables["pairs"], tables["guards"]),
         origins=_origins(folder / "provenance.json"),
     )
 

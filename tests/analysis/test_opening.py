@@ -53,3 +53,14 @@ def test_a_study_that_does_not_test_the_first_claim_has_no_answer():
     rows = warnings((checks.GUESSES, "small", "22%"))
     assert opening.answer(verdict("not tested", "No arm fits.")).startswith("This study cannot say")
     assert opening.reason(verdict("not tested"), rows).startswith("Why: one filter")
+
+
+def test_limits_of_a_fixed_draw_and_of_one_stream():
+    def pairs(draws, seeds):
+        return pd.DataFrame({"draws": [draws], "seeds": [seeds]})
+
+    assert opening.limits(pairs(3, 3), warnings()) == []
+    assert opening.limits(pairs(1, 1), warnings()) == []  # with one seed the interval says so itself
+    fixed, stream = opening.limits(pairs(1, 3), warnings((checks.ONE_STREAM, "6 of 6 runs", "")))
+    assert "no interval covers the choice of another draw" in fixed
+    assert "one stream of random numbers" in stream

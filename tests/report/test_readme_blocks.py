@@ -15,7 +15,7 @@ def published(folder, low=-0.001):
     (folder / "small").mkdir()
     (folder / "somebody_elses").mkdir()
     (folder / "somebody_elses" / "groups.csv").write_text("arm,seeds\nx,1\n")
-    groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3)
+    groups = pd.DataFrame(rows, columns=["arm", "group", "change", "low", "high"]).assign(seeds=3, draws=1)
     groups.to_csv(folder / "small/groups.csv", index=False)
     groups.rename(columns={"arm": "second"}).assign(first="random").to_csv(folder / "small/pairs.csv", index=False)
     claims = [("Filtering pays", "cannot tell", "Inconclusive: we found nothing. self: +1.2 points."),
@@ -80,7 +80,10 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     )
     assert "| the same without the 71 items of mmlu pro |" in first
     assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nWhy this" in first
-    assert "one model in one way on questions of one pool (org/pool). Its weights are not the originals: 4-bit GGUF (a)." in first
+    assert (
+        "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first
+    )
+    assert "choice of another draw. Its weights are not the originals: 4-bit GGUF (a)." in first
     assert "else" not in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in text
