@@ -43,7 +43,7 @@ analysis: {resamples: 200}
 """
 
 
-LONGEST = ("test_pipeline", "test_distributed", "test_benchmarks", "test_analysis")
+LONGEST = ("test_pipeline", "test_stopping", "test_distributed", "test_benchmarks", "test_analysis")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
