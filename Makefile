@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: study plan report publish test test-vllm lab clean
+.PHONY: study plan labels report publish test test-vllm lab clean
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
@@ -26,6 +26,11 @@ study: .venv/ready
 # Memory, hours and the smallest detectable effects, before anything is downloaded. GPU=24GB or GPU=H100, RATE=2000: optional.
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
+
+# Label a pool without a study: make labels POOL=mine.jsonl MODEL=org/model SAMPLES=16
+SAMPLES ?= 1
+labels: .venv/ready
+	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" --samples "$(SAMPLES)"
 
 # Render the report again from runs/; with FROM=figures/<study>, repeat the whole analysis from published files.
 report: .venv/ready

@@ -95,15 +95,15 @@ def _prepare(study: Study) -> None:
     So errors show before a model is loaded, and weights are unpacked once (which takes 3 GB for a moment).
     """
     if pool_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
-        _call(study, "helpers.evaluation.benchmarks", str(study.file))
+        call(study, "helpers.evaluation.benchmarks", str(study.file))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
-    _call(study, "helpers.models.loading", *ids)
+    call(study, "helpers.models.loading", *ids)
 
 
-def _call(study: Study, module: str, *arguments: str) -> None:
+def call(study: Study, module: str, *arguments: str) -> None:
     """Run a module of the project and show its output. Raises StudyError with its error line if it fails."""
-    call = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(call, stderr=subprocess.PIPE, text=True, check=False, env=processes.mark(study.folder))
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=processes.mark(study.folder))
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no output"]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

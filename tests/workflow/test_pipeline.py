@@ -259,6 +259,7 @@ def test_every_command_of_the_readme(made, tiny, tmp_path):
             continue
         study, out = shlex.quote(str(tiny / "tiny.yaml")), shlex.quote(str(tmp_path / "out.ipynb"))
         here = command.replace("STUDY=quickstart", "").replace("study quickstart", f"study {study}").replace("out.ipynb", out)
+        here = here.replace("HuggingFaceTB/SmolLM2-135M-Instruct", "tiny/llama")
         here = f"STUDY={study} {here}" if here.startswith("make ") else here  # a variable of make that has no value on its line
         elsewhere_runs = {"STUDY_RUNS": str(tmp_path / "runs")} if command == "make clean" else {}
         if elsewhere_runs:

@@ -1,0 +1,61 @@
+"""Labels without a study: the files and the card of `make labels`, and mistakes in one line."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import run
+
+
+@pytest.fixture
+def pool(tiny, tmp_path):
+    rows = [{"question": f"What is {k}?", "options": ["one", "two", "three"], "answer": "A"} for k in range(6)]
+    path = tmp_path / "my pool.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_labels_answers_and_card(pool, tmp_path):
+    done = run(
+        "python",
+        "-m",
+        "helpers.workflow.labels",
+        pool,
+        "tiny/llama",
+        "--samples=2",
+        "--tokens=4",
+        STUDY_RUNS=str(tmp_path / "runs"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "runs" / "labels-my-pool-llama"
+    table, answers = pd.read_csv(folder / "labels.csv"), pd.read_parquet(folder / "answers.parquet")
+    assert {"question_id", "question", "label", "pass_rate", "pass_rate_shrunk", "label_tolerant", "pass_rate_tolerant"} <= set(
+        table
+    )
+    assert (len(table), len(answers)) == (6, 12)
+    assert table["pass_rate"].tolist() == pd.read_parquet(folder / "labels.parquet")["pass_rate"].tolist()
+    card = (folder / "README.md").read_text()
+    assert card.startswith("# Labels of my pool.jsonl by tiny/llama")
+    assert "2 answers per question at temperature 1" in card
+    assert "What is 0?\nA. one" in card
+
+
+@pytest.mark.parametrize(
+    ("pool", "model", "line"),
+    [
+        ("none.jsonl", "tiny/llama", "no such file"),
+        ("starter:none", "tiny/llama", "none"),
+        ("", "", "POOL and MODEL are needed, as in make labels POOL=mine.jsonl MODEL=org/model"),
+    ],
+)
+def test_mistakes_are_one_line(pool, model, line, tmp_path):
+    done = run("python", "-m", "helpers.workflow.labels", pool, model, STUDY_RUNS=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert line in done.stderr
+
+
+def test_make_passes_its_values_on():
+    done = run("make", "-n", "labels", "POOL=a b.jsonl", "MODEL=org/m", "SAMPLES=16")
+    assert 'helpers.workflow.labels "a b.jsonl" "org/m" --samples "16"' in done.stdout
