@@ -6,9 +6,7 @@ copied from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -61,21 +59,11 @@ def score(
         chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
         path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
         if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
-            with _compiled_once():
-                rows, facts = work.run(task, chosen)
+            rows, facts = work.run(task, chosen)
             write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
         rows = pd.read_parquet(path)
         parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
     return pd.concat(parts, ignore_index=True)
-
-
-@contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Within it, each of the harness's templates is compiled once, not once per text."""
-    from lm_eval import utils
-
-    with patch.object(utils.env, "from_string", lru_cache(maxsize=1024)(utils.env.from_string)):
-        yield
 
 
 class _Work:

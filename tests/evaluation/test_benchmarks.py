@@ -16,7 +16,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY, run
 
-from helpers.evaluation import benchmarks, documents, mirror, scoring
+from helpers.evaluation import benchmarks, documents, items, mirror, scoring
+from helpers.evaluation.evaluation import Evaluation
 from helpers.models import engines, loading
 from helpers.models.transformers_engine import Transformers
 from helpers.study import files
@@ -380,16 +381,25 @@ class _Counted:
         return list("abcdef")
 
 
-def test_the_harness_compiles_a_template_once_and_does_not_read_a_data_set_for_each_document():
-    """Of itself it compiles one for every text, and a task that filters its data set does so for every document."""
-    from lm_eval import utils
-
-    usual = utils.env.from_string
-    with scoring._compiled_once():
-        made = [utils.apply_template("{{a}} and {{b}}", {"a": 1, "b": number}) for number in range(3)]
-        assert utils.env.from_string.cache_info().misses == 1
-    assert made == ["1 and 0", "1 and 1", "1 and 2"]
-    assert utils.env.from_string == usual
+def test_the_documents_of_a_benchmark_are_read_once():
+    """The harness lets a task that filters its data set do so for every document."""
     read: list[int] = []
-    asked = scoring._Asked.of(_Counted(read), scoring._places(_Counted(read), 4, None))
-    assert (asked.documents, len(read)) == (list("abcd"), 2)  # once for the places, once for the documents
+    selected = scoring.Selection.of(_Counted(read), scoring._places(_Counted(read), 4, None))
+    assert (selected.documents, len(read)) == (list("abcd"), 2)  # once for the places, once for the documents
+
+
+def test_the_items_that_04_shows_are_those_that_were_scored(made, forms):
+    study = open_study(str(forms))
+    model, scores = Evaluation(study), pd.read_parquet(made / "eval/untrained/scores.parquet")
+    shown, options = items.by_likelihood(model, scores)
+    row = scores[(scores["benchmark"] == "mmlu_anatomy") & (scores["rotation"] == 0)].iloc[0]
+    assert (shown["benchmark"].item(), shown["item_id"].item()) == ("mmlu_anatomy", row["item_id"])
+    assert shown["prompt"].item().endswith("Answer:")
+    assert options["continuation"].tolist() == list("ABCD")
+    assert options.loc[options["log-likelihood"].idxmax(), ["option", "chosen"]].tolist() == [row["predicted"], "chosen"]
+    assert options.loc[options["right"] == "right", "option"].tolist() == [row["target"]]
+    asked = items.in_reasoning_mode(model, scores)
+    assert asked["benchmark"].item() == "pool_held_out"
+    assert asked["prompt"].item().endswith("Assistant: <think>")
+    assert items.by_likelihood(model, scores[scores["mode"] == "reasoning"]) is None
+    assert items.in_reasoning_mode(model, scores[scores["mode"] != "reasoning"]) is None
