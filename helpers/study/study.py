@@ -16,7 +16,6 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from helpers.study import inputs, references, results, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
-from helpers.study.notebook import refuse_unknown  # noqa: F401  (notebooks import it from here)
 from helpers.study.places import REPOSITORY, parameter_file
 from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Seed, Strict, Train
 from helpers.study.schema_eval import Analysis, Eval
