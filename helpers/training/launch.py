@@ -127,11 +127,11 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     settings, folder = study.training(arm), study.path("train", arm, seed)
     questions = read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})")
     tokenizer = loading.load_tokenizer(study.model.id)
-    dtype = "float32" if settings.method == "full" else study.model.dtype
-    model = loading.load_model(study.model.id, dtype, method=settings.method)
     data = grpo.to_dataset(questions, study.prompt, tokenizer, settings.rotate_options)
     engine = engines.choose(study.engine, settings.method)
     held_out = follow.held_out_questions(study, settings.follow.questions) if settings.follow else None
+    dtype = "float32" if settings.method == "full" else study.model.dtype
+    model = loading.load_model(study.model.id, dtype, method=settings.method)
     trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine, held_out)
     log, rollouts = grpo.run(trainer, mark)
     grpo.save_weights(trainer, folder / "adapter")

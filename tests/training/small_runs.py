@@ -30,11 +30,15 @@ def questions(count: int = 12):
 
 
 def trainer(folder: Path, model: Any = None, seed: int = 0, count: int = 12, **options: Any):
-    """The study's trainer on the tiny model and some questions, as 03_grpo_train makes it. options: keys of `Train`, `engine`, `held_out`."""
+    """The study's trainer on the tiny model and some questions, of whose prompts it gets the last 80 characters: a byte is a token here.
+
+    options: keys of `Train`, `engine`, `held_out`.
+    """
     given = {key: options.pop(key) for key in ("engine", "held_out") if key in options}
     train = Train(**({"max_completion_tokens": 4, "save_steps": 1, "learning_rate": 1e-2} | options))
     tokenizer = loading.load_tokenizer("tiny/llama")
     data = grpo.to_dataset(questions(count), PROMPT, tokenizer, train.rotate_options)
+    data = data.map(lambda row: {"prompt": row["prompt"][-80:]})
     model = model or loading.load_model("tiny/llama", "float32")
     return grpo.make_trainer(model, tokenizer, data, train, PROMPT, seed, folder / "checkpoints", **given)
 

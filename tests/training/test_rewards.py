@@ -3,11 +3,9 @@
 import datasets
 import pandas as pd
 import pytest
+import small_runs
 import torch
 
-from helpers.models import loading
-from helpers.questions import pools
-from helpers.study.schema import Pool, Prompt, Train
 from helpers.training import grpo, rewards
 
 OPTIONS = [["Zinc", "Iron", "Iodine", "Copper"]]
@@ -51,13 +49,8 @@ def test_what_the_prompt_wrote_already_counts():
 
 
 def trainer(tiny, tmp_path, **train):
-    """TRL's trainer on the tiny model and twelve questions, as 03_grpo_train makes it."""
-    pool = pools.load_pool(Pool(source="starter:medicine_pool")).head(12)
-    tokenizer, model = loading.load_tokenizer("tiny/llama"), loading.load_model("tiny/llama", "float32")
-    prompt = Prompt(style="plain", prefill="<think>")
-    settings = Train(max_completion_tokens=4, save_steps=1, learning_rate=1e-2, **train)
-    data = grpo.to_dataset(pool, prompt, tokenizer)
-    return grpo.make_trainer(model, tokenizer, data, settings, prompt, 0, tmp_path / "checkpoints")
+    """The study's trainer on the tiny model and twelve questions."""
+    return small_runs.trainer(tmp_path, **train)
 
 
 def test_rewards_1_0_1_give_a_first_advantage_of_one_third(tiny, tmp_path, monkeypatch):
