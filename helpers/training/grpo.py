@@ -131,6 +131,8 @@ def run(trainer: Trainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         if first:
             checkpoints.prepare(folder, mark)
             write_json(trainer.notes, folder / NOTES)
+            if trainer.notes["shared_prompts"] != "on":
+                sys.stderr.write(f"shared prompts are {trainer.notes['shared_prompts']}\n")
         trainer.accelerator.wait_for_everyone()
         checkpoint = last_checkpoint(folder)
         if checkpoint and _finished(trainer, checkpoint):
