@@ -67,4 +67,6 @@ def accuracies(table: pd.DataFrame, name: str) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("right answers (%)")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    numbers = [f"{row.benchmark} {row.accuracy:.0%}" for row in rows[rows["arm"] == name].itertuples()]
+    figure.set_label(f"Right answers of {name}: {', '.join(numbers)}.")
     return figure
