@@ -13,6 +13,7 @@ from helpers.study.errors import StudyError
 from helpers.training import rewards
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic; read when CUDA starts
 from trl import GRPOConfig  # noqa: E402
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from helpers.training.callbacks import Finite, Progress
 from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark
 from helpers.training.config import config, processes, share
 from helpers.training.log import completion_table, log_table
-from helpers.training.trainer import Trainer
+from helpers.training.trainer import Trainer, deterministic
 
 if TYPE_CHECKING:
     from helpers.study.schema import Prompt, Train
@@ -156,7 +156,8 @@ def _train(trainer: Trainer, checkpoint: Path | None) -> None:
         trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
         if trainer.accelerator.is_main_process:
             sys.stderr.write(f"continuing from {checkpoint.name}\n")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with deterministic():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def stopped(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,23 @@ from helpers.training.rotation import RotatedSampler
 from helpers.training.shared_prompts import SharedPrompts
 
 
+@contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
+    """Within it, a GPU computes gradients in one order, so that one seed twice gives the same run.
+
+    With a mask, the backward of PyTorch's memory-efficient attention adds up parts in any order unless it is asked not to: two runs
+    of one seed on an H200 had equal rollouts in their first step, and gradients that differed in the sixth digit (figures/DIARY.md).
+    Operations without a deterministic form only warn.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it would only cost time
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
 class Trainer(SharedPrompts):
     """TRL's trainer, quiet: completions go to files (TRL's own Parquet), not as rich tables into the log.
 
@@ -71,7 +88,7 @@ class Trainer(SharedPrompts):
 
     def _generate(self, prompts: list[Any]) -> Any:
         """The rollouts of a step; the seconds they take are logged, those of the synchronisation with vLLM included."""
-        with self.timed("generation"):
+        with self.timed("generation"), deterministic(False):  # the engine's sampling has its own seeds
             if self.use_vllm:
                 self.sync()
                 self.vllm_generation.step = self.state.global_step
