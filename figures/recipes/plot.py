@@ -14,7 +14,9 @@ def recipe(run: pd.Series) -> str:
     """A run's recipe in words, the same for all its seeds."""
     kind = "rotated, " if run["rotated"] else ""
     penalty = f", KL {run['beta']:g}" if run["beta"] else ""
-    return f"{kind}{run['questions']:,} questions, {run['completions_per_step']} completions, lr {run["learning_rate"]:.0e}{penalty}"
+    return (
+        f"{kind}{run['questions']:,} questions, {run['completions_per_step']} completions, lr {run['learning_rate']:g}{penalty}"
+    )
 
 
 def draw() -> plt.Figure:
@@ -31,7 +33,12 @@ def draw() -> plt.Figure:
             panel.plot(run["step"], run["accuracy"], color="0.8", linewidth=1)
         done = part[part["finished"]]
         sns.lineplot(done, x="step", y="accuracy", hue="recipe", units="run", estimator=None, marker="o", ax=panel)
-        panel.set(title=title, ylim=(26, 40) if pool == "medqa" else None, xlabel="optimiser step", ylabel="accuracy in reasoning mode (%)")
+        panel.set(
+            title=title,
+            ylim=(26, 40) if pool == "medqa" else None,
+            xlabel="optimiser step",
+            ylabel="accuracy in reasoning mode (%)",
+        )
         panel.legend(title="", fontsize="x-small", loc="lower right" if pool == "gsm8k" else "upper left")
     return figure
 
