@@ -26,8 +26,38 @@ def test_every_number_with_a_unit_is_known():
     text = re.sub(r"<!-- (finding|results) -->.*?<!-- /\1 -->|```.*?```", "", README, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text)
     measured = {f"{row.value:g} {row.unit}" for row in pd.read_csv(RESULTS / "measured.csv").itertuples()}
+    text = re.sub("## What comes next.*?(?=## )", "", text, flags=re.DOTALL)  # the next test's
     found = set(re.findall(r"\d[\d.,]*\s(?:minutes?|hours?|seconds?|GB|points?|%)", text.replace("\n", " ")))
     assert found <= measured | {"8 GB"}, found - measured
+
+
+def test_what_the_search_for_a_recipe_found():
+    """Gains on held-out questions, their paired standard errors, and the filters' shares of hard questions."""
+    (text,) = re.findall("## What comes next(.*?)## ", README, re.DOTALL)
+    text = " ".join(text.split())
+    runs = pd.read_csv(REPOSITORY / "figures/recipes/runs.csv").query("finished").set_index("run")
+    answers = (
+        pd.read_parquet(REPOSITORY / "figures/recipes/items.parquet")
+        .set_index(["run", "step", "question_id"])["correct"]
+        .astype(float)
+    )
+    changes = {run: answers[run, steps] - answers[run, 0] for run, steps in runs["steps"].items()}
+    assert {len(change) for change in changes.values()} == {500}
+    runs["gain"] = [100 * change.mean() for change in changes.values()]
+    medqa, gsm8k = runs[runs["pool"] == "medqa"], runs[runs["pool"] == "gsm8k"]
+    recipe = {
+        name: yaml.safe_load((REPOSITORY / f"parameters/recipes/{name}.yaml").read_text()) for name in ("steady", "arithmetic")
+    }
+    low, high = sorted(gsm8k.loc[gsm8k["learning_rate"] == recipe["arithmetic"]["learning_rate"], "gain"])
+    assert f"two runs of the chosen recipe gained {low:.1f} and {high:.1f} points" in text
+    assert len(medqa) == 6
+    assert f"six finished runs gained {medqa['gain'].min():.1f} to {medqa['gain'].max():.1f} points" in text
+    assert min(100 * changes[run].sem() for run in medqa.index) > 2
+    assert len(medqa[(medqa["questions"] == 500) & (medqa["learning_rate"] == recipe["steady"]["learning_rate"])]) == 1
+    hard = 100 * (1 - pd.read_csv(REPOSITORY / "figures/small/filters.csv").iloc[:, 1])
+    assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in text
+    assert {len(open_study(name).seeds) for name in ("choice", "medicine")} == {8}
+    assert not any((REPOSITORY / "figures" / name).exists() for name in ("choice", "medicine")), "no longer 'not run yet'"
 
 
 def test_the_smallest_detectable_change():

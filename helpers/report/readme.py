@@ -21,7 +21,13 @@ from helpers.study.study import REPOSITORY, UNTRAINED, open_study
 
 FIGURES = REPOSITORY / "figures"
 FIRST = "small"  # the study whose finding opens the README
-NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study")  # its tables
+NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
+POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of its pool: they say what could have been detected
+MEANING = {  # what each outcome of the first claim means for someone who trains
+    "supports": "For training this means: choose by such a filter, for a model and questions like these",
+    "contradicts": "For training this means: draw the questions at random, for a model and questions like these",
+    "cannot tell": "For training this is no reason to use a filter, and none against it",
+}
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
 GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
@@ -30,7 +36,7 @@ MARKDOWN = TEMPLATES.overlay(autoescape=False)
 
 
 def finding(figures: Path = FIGURES) -> str:
-    """The first study's answer, why it is no surer, its arms against the random one, its claims, control, limits and figure.
+    """The first study's question, answer and meaning, its figure, why it is no surer, its arms, claims, control and limits.
 
     Returns Markdown. Raises StudyError if the study was published before it had all of these tables.
     """
@@ -43,12 +49,18 @@ def finding(figures: Path = FIGURES) -> str:
         raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={FIRST} again")
     tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in NEEDED}
     about = tables["study"].iloc[0]
+    differences = _from_random(tables["pairs"])
+    arm = next(iter(differences), "")
     return MARKDOWN.get_template("finding.md.j2").render(
         study=FIRST,
         about=about,
         answer=opening.answer(tables["verdict"]),
         reason=opening.reason(tables["verdict"], tables["guards"]),
-        comparison=_against_random(tables, about["model"]),
+        first=_first(arm, differences, tables["arms"], about["model"]),
+        detectable=_detectable(tables["comparison"], arm),
+        learned=_learned(tables["pairs"]),
+        meaning=MEANING,
+        comparison=_against_random(tables, differences, about["model"]),
         claims=tables["verdict"].to_dict("records"),
         outcomes=OUTCOMES,
         limits=opening.limits(tables["pairs"], tables["guards"]),
@@ -137,20 +149,52 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
 
 
-def _against_random(tables: Mapping[str, pd.DataFrame], model: str) -> dict[str, Any]:
-    """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
-
-    tables: the published pairs, arms and without; model: the trained one. Returns heads and rows of a table, as text; no rows if
-    the study has no random arm.
-    """
-    pairs, without = tables["pairs"], tables["without"]
+def _from_random(pairs: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Arms minus the random arm: arm → index → change and interval, in points, as text. pairs: the published table."""
     pairs = pairs[pairs["group"].isin(INDICES) & (pairs["first"] != UNTRAINED)]
     after = pairs[pairs["first"] == "random"].to_dict("records")
     before = [row | {"second": row["first"], "change": -row["change"], "low": -row["high"], "high": -row["low"]}
               for row in pairs[pairs["second"] == "random"].to_dict("records")]  # fmt: skip
-    cells: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for row in [*after, *before]:
-        cells.setdefault(row["second"], {})[row["group"]] = _cell(row)
+        found.setdefault(row["second"], {})[row["group"]] = _cell(row)
+    return found
+
+
+def _first(arm: str, differences: Mapping[str, dict[str, str]], arms: pd.DataFrame, model: str) -> dict[str, str] | None:
+    """What chose the questions of an arm (filter), and its difference from the random arm in what was trained (change); None if unknown."""
+    if "specialisation" not in differences.get(arm, {}):
+        return None
+    name = arms.set_index("arm")["chosen by"].get(arm, "") or arm
+    chooser = "the trained model itself" if name == model else name.rpartition("/")[2]
+    return {"filter": chooser, "change": differences[arm]["specialisation"]}
+
+
+def _detectable(comparison: pd.DataFrame, arm: str) -> list[str]:
+    """The smallest difference from the random arm that the test finds four times in five, on the test questions of the pool, in points."""
+    rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
+    return [
+        f"{100 * value:.1f} points on MedQA {'in reasoning mode' if name.endswith('_reasoning') else 'by likelihood'}"
+        for name, value in zip(rows["benchmark"], rows["vs_random_detectable"], strict=True)
+        if value != ""
+    ]
+
+
+def _learned(pairs: pd.DataFrame) -> str:
+    """How the random arm changed in what was trained, with its interval; empty if the change is significant or unknown."""
+    rows = pairs[(pairs["first"] == UNTRAINED) & (pairs["second"] == "random") & (pairs["group"] == "specialisation")]
+    rows = rows[(rows["low"] <= 0) & (rows["high"] >= 0)]
+    return _cell(rows.iloc[0].to_dict()) if len(rows) else ""
+
+
+def _against_random(tables: Mapping[str, pd.DataFrame], differences: Mapping[str, dict[str, str]], model: str) -> dict[str, Any]:
+    """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
+
+    tables: the published arms and without; differences: from `_from_random`; model: the trained one. Returns heads and rows of a
+    table, as text; no rows if the study has no random arm.
+    """
+    without = tables["without"]
+    cells = {arm: dict(found) for arm, found in differences.items()}
     heads = {"specialisation": "minus the random arm, in medicine (points)", "robustness": "on other benchmarks"}
     rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]
     rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second")

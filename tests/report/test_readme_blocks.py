@@ -34,6 +34,13 @@ def published(folder, low=-0.001):
         ("else", "x", ""),
     ]
     pd.DataFrame(fired, columns=["what", "where", "value"]).to_csv(folder / "small/guards.csv", index=False)
+    detectable = [
+        ("self", "medqa_4options_mirror", "none", 0.0301),
+        ("self", "mmlu", "none", 0.02),
+        ("random", "medqa_4options_mirror", "none", None),
+    ]
+    columns = ["arm", "benchmark", "filter", "vs_random_detectable"]
+    pd.DataFrame(detectable, columns=columns).to_csv(folder / "small/comparison.csv", index=False)
     arms = [("self", "org/a-1.5B"), ("random", "chance")]
     pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
     rest = [("random", "self", "specialisation", "mmlu: specialisation", 1871, 0.0, -0.1, 0.1),
@@ -65,21 +72,29 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "lent to the notebooks when they last ran: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
+    order = [
+        "We trained org/a with GRPO on medical",
+        "**Inconclusive: we found nothing.** In medicine",
+        "<img",
+        "Why this is inconclusive",
+        "<details>",
+    ]
+    places = [first.index(words) for words in order]
+    assert places == sorted(places)
+    assert "(study [`small`](parameters/small.yaml), 3 seeds per arm)?" in first
     assert (
-        "**Inconclusive: we found nothing.** This is the result of the study [`small`](parameters/small.yaml): org/a, 3 seeds per arm;"
-        in first
+        "In medicine, questions chosen by a-1.5B differ from random ones by +1.2 [-0.1, +2.5] points (95 % interval, over items and seeds); "
+        "the test finds a true difference four times in five if it is at least 3.0 points on MedQA by likelihood. "
+        "For training this is no reason to use a filter, and none against it.\n" in first
     )
     assert (
         "\nWhy this is inconclusive: one pair of arms shares 496 of their 500 questions; one filter is not shown to be right"
         in first
     )
-    assert "- Filtering pays: **cannot tell**.\n\n<details>" in first
-    assert (
-        "- Filtering pays: Inconclusive: we found nothing. self: +1.2 points.\n- A larger one pays more: No such arm.\n\n</details>\n\nThe control works.\n"
-        in first
-    )
+    assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
+    assert "- A larger one pays more: No such arm.\n\nThe control works.\n" in first
     assert "| the same without the 71 items of mmlu pro |" in first
-    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nWhy this" in first
+    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering pays" in first
     assert (
         "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first
     )
@@ -103,6 +118,31 @@ def test_arms_before_the_random_one_are_turned(tmp_path):
         readme.finding(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (-0.014, ", because training on random questions did not measurably change medicine either (+0.1 [-1.4, +1.5] points)."),
+        (0.0005, "."),
+    ],
+)
+def test_what_the_random_arm_learned_is_the_reason_only_if_it_may_be_nothing(tmp_path, low, said):
+    published(tmp_path)
+    pairs = pd.read_csv(tmp_path / "small/pairs.csv")
+    learned = {"first": "untrained", "second": "random", "group": "specialisation", "change": 0.001, "low": low, "high": 0.015}
+    pd.concat([pairs, pd.DataFrame([learned])]).fillna({"seeds": 3, "draws": 1}).to_csv(tmp_path / "small/pairs.csv", index=False)
+    assert f"no reason to use a filter, and none against it{said}\n" in readme.finding(tmp_path)
+
+
+def test_an_outcome_says_what_it_means_for_training(tmp_path):
+    published(tmp_path)
+    claims = pd.read_csv(tmp_path / "small/verdict.csv")
+    for outcome, words in {"supports": "choose by such a filter", "contradicts": "draw the questions at random"}.items():
+        claims.assign(outcome=outcome).to_csv(tmp_path / "small/verdict.csv", index=False)
+        assert f"For training this means: {words}" in readme.finding(tmp_path)
+    claims.assign(outcome="not tested").to_csv(tmp_path / "small/verdict.csv", index=False)
+    assert "Nothing about the choice of questions follows for training." in readme.finding(tmp_path)
+
+
 def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comparison(tmp_path):
     published(tmp_path)
     pd.DataFrame(columns=["what", "where", "value"]).to_csv(tmp_path / "small/guards.csv", index=False)
@@ -111,6 +151,7 @@ def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comp
     text = readme.finding(tmp_path)
     assert "Why this" not in text
     assert "| arm:" not in text
+    assert "In medicine, questions" not in text
 
 
 def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
