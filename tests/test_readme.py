@@ -40,6 +40,7 @@ def test_what_the_search_for_a_recipe_found():
         pd.read_parquet(REPOSITORY / "figures/recipes/items.parquet")
         .set_index(["run", "step", "question_id"])["correct"]
         .astype(float)
+        .sort_index()
     )
     changes = {run: answers[run, steps] - answers[run, 0] for run, steps in runs["steps"].items()}
     assert {len(change) for change in changes.values()} == {500}

@@ -24,9 +24,9 @@ FIRST = "small"  # the study whose finding opens the README
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
 POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of its pool: they say what could have been detected
 MEANING = {  # what each outcome of the first claim means for someone who trains
-    "supports": "For training this means: choose by such a filter, for a model and questions like these",
-    "contradicts": "For training this means: draw the questions at random, for a model and questions like these",
-    "cannot tell": "For training this is no reason to use a filter, and none against it",
+    "supports": "Choose by such a filter, for a model and questions like these",
+    "contradicts": "Draw the questions at random, for a model and questions like these",
+    "cannot tell": "This is no reason to use a filter, and none against it",
 }
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")

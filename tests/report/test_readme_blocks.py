@@ -73,19 +73,20 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
     order = [
-        "We trained org/a with GRPO on medical",
-        "**Inconclusive: we found nothing.** In medicine",
+        "- **Asked:** Does GRPO on medical questions chosen by a filter teach org/a",
+        "\n- **Found:** Inconclusive: we found nothing. In medicine",
+        "\n- **For training:** This is",
         "<img",
         "Why this is inconclusive",
         "<details>",
     ]
     places = [first.index(words) for words in order]
     assert places == sorted(places)
-    assert "(study [`small`](parameters/small.yaml), 3 seeds per arm)?" in first
+    assert "(Study [`small`](parameters/small.yaml), 3 seeds per arm.)" in first
     assert (
         "In medicine, questions chosen by a-1.5B differ from random ones by +1.2 [-0.1, +2.5] points (95 % interval, over items and seeds); "
-        "the test finds a true difference four times in five if it is at least 3.0 points on MedQA by likelihood. "
-        "For training this is no reason to use a filter, and none against it.\n" in first
+        "four times in five, the test finds a true difference of 3.0 points on MedQA by likelihood.\n"
+        "- **For training:** This is no reason to use a filter, and none against it.\n" in first
     )
     assert (
         "\nWhy this is inconclusive: one pair of arms shares 496 of their 500 questions; one filter is not shown to be right"
@@ -121,7 +122,7 @@ def test_arms_before_the_random_one_are_turned(tmp_path):
 @pytest.mark.parametrize(
     ("low", "said"),
     [
-        (-0.014, ", because training on random questions did not measurably change medicine either (+0.1 [-1.4, +1.5] points)."),
+        (-0.014, ", because even random questions taught no medicine that we could measure (+0.1 [-1.4, +1.5] points)."),
         (0.0005, "."),
     ],
 )
@@ -136,11 +137,11 @@ def test_what_the_random_arm_learned_is_the_reason_only_if_it_may_be_nothing(tmp
 def test_an_outcome_says_what_it_means_for_training(tmp_path):
     published(tmp_path)
     claims = pd.read_csv(tmp_path / "small/verdict.csv")
-    for outcome, words in {"supports": "choose by such a filter", "contradicts": "draw the questions at random"}.items():
+    for outcome, words in {"supports": "Choose by such a filter", "contradicts": "Draw the questions at random"}.items():
         claims.assign(outcome=outcome).to_csv(tmp_path / "small/verdict.csv", index=False)
-        assert f"For training this means: {words}" in readme.finding(tmp_path)
+        assert f"- **For training:** {words}" in readme.finding(tmp_path)
     claims.assign(outcome="not tested").to_csv(tmp_path / "small/verdict.csv", index=False)
-    assert "Nothing about the choice of questions follows for training." in readme.finding(tmp_path)
+    assert "Nothing about the choice of questions follows." in readme.finding(tmp_path)
 
 
 def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comparison(tmp_path):
