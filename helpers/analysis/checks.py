@@ -30,10 +30,8 @@ TRUNCATED = 1 / 3  # share of truncated completions above which their rewards an
 BELOW_CHANCE = 4.0  # standard errors
 SAME = 0.9  # share of common questions from which on two arms are nearly the same
 ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a training teaches almost nothing
-ONE_ANSWER, ONE_ANSWER_STEPS = (
-    0.6,
-    10,
-)  # the same answer in so large a share of completions, in so many steps in a row, is a collapse
+ONE_ANSWER = 0.6  # the same answer in so large a share of completions,
+ONE_ANSWER_STEPS = 10  # in so many steps in a row, is a collapse
 DOMINANT = 0.5  # share of an arm's questions above which one letter is right too often
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
@@ -220,15 +218,13 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
         if chance and share < chance - BELOW_CHANCE * error:
             what = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably read wrongly"
             found.append(Notice(what, model, f"{share:.1%} of {len(part)}"))
-        letter = part["predicted"].where(part["predicted"].isin(list(LETTERS))).value_counts()
-        if len(letter) and letter.iloc[0] > ONE_LETTER * len(part) and part["target"].nunique() > 1:
-            what = f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter"
-            found.append(Notice(what, model, f"{letter.index[0]} {letter.iloc[0] / len(part):.0%}"))
+        letter, named = _most_frequent_letter(part["predicted"])
+        if named > ONE_LETTER and part["target"].nunique() > 1:
+            found.append(
+                Notice(f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter", model, f"{letter} {named:.0%}")
+            )
         unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
         if unread > unparsed and part["response"].notna().any():
-            found.append(
-                Notice(
-                    f"No answer could be read from more than {unparsed:.0%} of the completions to {name}", model, f"{unread:.0%}"
-                )
-            )
+            what = f"No answer could be read from more than {unparsed:.0%} of the completions to {name}"
+            found.append(Notice(what, model, f"{unread:.0%}"))
     return found

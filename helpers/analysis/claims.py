@@ -75,11 +75,8 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     roles = arms.roles
     sized = [arm for arm in _arms(roles, *kinds) if roles[arm].size == roles["random"].size]
     chosen, left_out = ([arm for arm in sized if (roles[arm].filter in arms.knowing) == known] for known in (True, False))
-    note = (
-        f" Left out, since their filters are not shown to be right more often than guesses: {', '.join(left_out)}."
-        if left_out
-        else ""
-    )
+    why = "Left out, since their filters are not shown to be right more often than guesses"
+    note = f" {why}: {', '.join(left_out)}." if left_out else ""
     rows = corrected(difference(pairs, "random", arm, group) for arm in chosen)
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
@@ -123,14 +120,9 @@ def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     no_loss = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
     both = gains["better"].all() and loses["worse"].all()
     outcome: Outcome = "contradicts" if against or no_gain or no_loss else "supports" if both else "cannot tell"
-    shown = (
-        ("a gain" if gains["better"].all() else "no gain")
-        + " in medicine and "
-        + ("a loss" if loses["worse"].all() else "no loss")
-    )
-    return Claim(
-        claim, outcome, f"{'Inconclusive: we' if outcome == 'cannot tell' else 'We'} found {shown} elsewhere. {in_figures(rows)}"
-    )
+    gain, loss = "a gain" if gains["better"].all() else "no gain", "a loss" if loses["worse"].all() else "no loss"
+    who = "Inconclusive: we" if outcome == "cannot tell" else "We"
+    return Claim(claim, outcome, f"{who} found {gain} in medicine and {loss} elsewhere. {in_figures(rows)}")
 
 
 def larger_most_robust(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
@@ -237,11 +229,8 @@ def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     apart = [(easy, hard) for easy, hard in ends if arms.roles[hard].hard - arms.roles[easy].hard >= CONTRAST]
     rows = corrected(difference(pairs, easy, hard, "specialisation") for easy, hard in apart)
     if rows.empty:
-        return Claim(
-            claim,
-            "not tested",
-            "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions.",
-        )
+        lacking = "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions."
+        return Claim(claim, "not tested", lacking)
     return _one_way(claim, rows, "benefit of hard questions")
 
 

@@ -8,7 +8,6 @@ within a mode, over the rotations of its options. Intervals are those of `helper
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,10 @@ import pandas as pd
 from helpers.analysis import intervals
 from helpers.analysis.answers import favourite_letters
 from helpers.analysis.intervals import Runs
+from helpers.study.schema_eval import SIDES as INDICES
 from helpers.study.study import UNTRAINED
 
 FLEXIBLE = "flexible-extract"  # of a task's answer filters, the one that enters an index
-INDICES = ("specialisation", "robustness", "shift")
 ONE_LETTER = 0.75  # share of answers that name the same letter, above which a score says little about the questions
 SAME_ITEMS = {  # tasks that ask the items of a benchmark of another name
     "medqa_4options": "medqa",
@@ -104,11 +103,6 @@ def benchmarks(items: pd.DataFrame) -> dict[str, list[str]]:
     """Names of the benchmarks of each group, in the order of `by_group`."""
     named = items.drop_duplicates(["group", "benchmark"])
     return {group: list(part["benchmark"]) for group, part in named.groupby("group", sort=False)}
-
-
-def all_pairs(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """Every two models of a study, untrained first."""
-    return list(combinations(dict.fromkeys(scores["arm"]), 2))
 
 
 def pairs(

@@ -117,14 +117,8 @@ def jaccard(chosen: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in chosen.items()}
 
     def share(a: str, b: str) -> float:
-        return float(
-            np.mean(
-                [
-                    len(ids[a][draw] & ids[b][draw]) / max(1, len(ids[a][draw] | ids[b][draw]))
-                    for draw in ids[a].keys() & ids[b].keys()
-                ]
-            )
-        )
+        pairs = [(ids[a][draw], ids[b][draw]) for draw in ids[a].keys() & ids[b].keys()]
+        return float(np.mean([len(x & y) / max(1, len(x | y)) for x, y in pairs]))
 
     return pd.DataFrame({a: {b: share(a, b) for b in ids} for a in ids})
 
@@ -236,8 +230,3 @@ def examples(marked: pd.DataFrame, count: int, around: int = 160) -> pd.DataFram
         marker = found.group().lstrip(BEFORE + " ")
         rows.append({"arm": row.arm, "seed": row.seed, "step": row.step, "marker": marker, "text": text})
     return pd.DataFrame(rows)
-
-
-def chosen_sizes(sizes: dict[str, int], changes: pd.DataFrame) -> pd.DataFrame:
-    """`reflection_change` with the size of each arm's training set, smallest first: does re-examination come with more questions?"""
-    return changes.assign(size=changes["arm"].map(sizes)).sort_values("size", ignore_index=True)

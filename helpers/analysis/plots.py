@@ -17,25 +17,12 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.analysis.curves import duration, learned, reflection, reward_curves, sized_reflection
-from helpers.analysis.drawing import (
-    KINDS,
-    LINES,
-    caption,
-    colours,
-    hatch,
-    in_words,
-    legend_below,
-    markers,
-    picture,
-    save,
-    side_by_side,
-    style,
-)
+from helpers.analysis.drawing import KINDS, LINES, colours, hatch, in_words, legend_below, markers, picture, side_by_side, style
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
-    "agreement", "answer_kinds", "by_side", "caption", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned", "names",
-    "picture", "plane", "power_curve", "reflection", "reward_curves", "save", "sized_reflection", "style",
+    "agreement", "answer_kinds", "by_side", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned", "names",
+    "picture", "plane", "power_curve", "reflection", "reward_curves", "sized_reflection", "style",
 ]  # fmt: skip
 
 
@@ -241,14 +228,12 @@ def names(table: pd.DataFrame) -> pd.Series:
     return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0] + ")")
 
 
-def dose(
-    table: pd.DataFrame, label: str, arms: Sequence[str], groups: Sequence[str] = ("specialisation", "robustness", "shift")
-) -> Figure:
+def dose(table: pd.DataFrame, arms: Sequence[str], label: str) -> Figure:
     """Change from untrained over a quantity that the study varies. table: x, series, name, arm, group, change, low, high.
 
     A line joins the arms of one series (their mean where several have one x); a study with one point has one point.
     """
-    shown = [group for group in groups if group in set(table["group"])]
+    shown = [group for group in SIDES if group in set(table["group"])]
     figure, grid = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.8), squeeze=False, sharey=True)
     kinds = [] if pd.api.types.is_numeric_dtype(table["x"]) else list(dict.fromkeys(table["x"]))
     placed = table.assign(x=[kinds.index(value) for value in table["x"]]) if kinds else table

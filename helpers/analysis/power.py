@@ -22,6 +22,7 @@ PAPER = (
     ("GSM8K", 1_319, "self-filtered − untrained", 0.9219, 0.9189),
 )
 MANY = 10_000_000  # items: "no number would do" is said from here on
+MANY_SEEDS = 100
 
 
 class Components(NamedTuple):
@@ -109,14 +110,15 @@ def items_needed(difference: float, discordant: float, alpha: float = 0.05, powe
 
 
 def seeds_needed(
-    difference: float, items: int, parts: Components, alpha: float = 0.05, power: float = 0.8, trained: int = 1, most: int = 100
+    difference: float, items: int, parts: Components, alpha: float = 0.05, power: float = 0.8, trained: int = 1
 ) -> int:
-    """Seeds of each trained model with which the test over items and seeds finds a true `difference`; `most` + 1 if it takes more.
+    """Seeds of each trained model with which the test over items and seeds finds a true `difference`; MANY_SEEDS + 1 if it takes more.
 
     trained: 1 against the untrained model, 2 for one arm against another.
     """
-    fits = (seeds for seeds in range(2, most + 1) if seeds_power(abs(difference), items, seeds, parts, alpha, trained) >= power)
-    return next(fits, most + 1)
+    counts = range(2, MANY_SEEDS + 1)
+    fits = (seeds for seeds in counts if seeds_power(abs(difference), items, seeds, parts, alpha, trained) >= power)
+    return next(fits, MANY_SEEDS + 1)
 
 
 def minimum_detectable_effect(sd: float, seeds: int, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -146,9 +148,7 @@ def largest_significant_discordance(items: int, difference: float, alpha: float 
     return float(found.max() / items) if len(found) else 0.0
 
 
-def paper_table(
-    seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, power: float = 0.8, stated: tuple = PAPER
-) -> pd.DataFrame:
+def paper_table(seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, power: float = 0.8) -> pd.DataFrame:
     """The paper's stated differences put through the same tests; one row a difference.
 
     The paper gives no items, so which ones changed is not known. `significant_below`: the largest share of changed items
@@ -156,7 +156,7 @@ def paper_table(
     seeds that scatter by `seed_sd` (a share; NaN: not known): p (McNemar), items_needed with one seed, seeds_needed with its items.
     """
     rows = []
-    for benchmark, items, pair, before, after in stated:
+    for benchmark, items, pair, before, after in PAPER:
         difference = after - before
         net = round(abs(difference) * items)
         changed = max(net, round(discordant * items))
@@ -174,10 +174,8 @@ def paper_table(
     return pd.DataFrame(rows)
 
 
-def curve(
-    seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8, seeds: tuple[int, ...] = (3, 5)
-) -> pd.DataFrame:
-    """Smallest detectable difference over the number of items; columns items, seeds, detectable.
+def curve(seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> pd.DataFrame:
+    """Smallest detectable difference over the number of items, with 1, 3 and 5 seeds; columns items, seeds, detectable.
 
     One seed: McNemar's exact test, for that seed. Several: over seeds that scatter by `seed_sd`; left out where it is NaN. Half
     of the changes are taken to be the same in all seeds.
@@ -187,5 +185,5 @@ def curve(
         rows.append({"items": items, "seeds": 1, "detectable": smallest_detectable(int(items), discordant, alpha, power)})
         parts = Components(discordant / 2, discordant / 2, seed_sd)
         rows += [{"items": items, "seeds": count, "detectable": seeds_detectable(int(items), count, parts, alpha, power)}
-                 for count in (seeds if np.isfinite(seed_sd) else ())]  # fmt: skip
+                 for count in ((3, 5) if np.isfinite(seed_sd) else ())]  # fmt: skip
     return pd.DataFrame(rows)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,8 @@ class Results(Recorded):
     def pairs(self) -> pd.DataFrame:
         """`indices.pairs`: indices of every two models, second minus first."""
         a = self.settings
-        return indices.pairs(self.sides, indices.all_pairs(self.scores), a.confidence, a.resamples, a.seed, a.margin, self.paired)
+        two = list(combinations(dict.fromkeys(self.scores["arm"]), 2))
+        return indices.pairs(self.sides, two, a.confidence, a.resamples, a.seed, a.margin, self.paired)
 
     @cached_property
     def without(self) -> pd.DataFrame:
@@ -275,7 +277,9 @@ class Results(Recorded):
     def reflection_change(self) -> pd.DataFrame:
         """`rises` with the number of training questions, smallest first."""
         sizes = {arm: self.study.arms[arm].wanted for arm in self.arms}
-        return mechanism.chosen_sizes(sizes, self.rises) if len(self.rises) else self.rises
+        if not len(self.rises):
+            return self.rises
+        return self.rises.assign(size=self.rises["arm"].map(sizes)).sort_values("size", ignore_index=True)
 
     @cached_property
     def filter_gap(self) -> pd.DataFrame | None:

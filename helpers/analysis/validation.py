@@ -116,28 +116,12 @@ def pairs_of_arms(sims: int, seed: int, counts: Sequence[int] = (3, 5, 8, 10)) -
             about = {name: getattr(world, name) for name in ("seeds", "items", "effect", "seed_sd", "draw_sd", "correlation")}
             checks = [("interval of two arms, one draw per seed", "coverage", "interval", "93 to 97 %", 0.93, 0.97)]
             if world.fixed:
-                checks = [
-                    (
-                        "interval of two arms, one fixed draw, read as if it held for others",
-                        "coverage",
-                        "interval",
-                        "93 to 97 %",
-                        None,
-                        None,
-                    )
-                ]
+                name = "interval of two arms, one fixed draw, read as if it held for others"
+                checks = [(name, "coverage", "interval", "93 to 97 %", None, None)]
             elif world.effect:
                 power = paired_promise(world)
-                checks.append(
-                    (
-                        "test of two arms, one draw per seed",
-                        "power",
-                        "test",
-                        f"{100 * power:.0f} ± 5 %",
-                        power - 0.05,
-                        power + 0.05,
-                    )
-                )
+                limits = (f"{100 * power:.0f} ± 5 %", power - 0.05, power + 0.05)
+                checks.append(("test of two arms, one draw per seed", "power", "test", *limits))
                 name = f"equivalence of two arms, margin {100 * MARGIN:.0f} points, truth on it"
                 checks.append((name, "false positives", "equivalence", "at most 7 %", 0, 0.07))
             else:

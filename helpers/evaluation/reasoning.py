@@ -17,13 +17,10 @@ from helpers.evaluation.sources import starter_documents
 from helpers.questions import prompts
 from helpers.questions.text import LETTERS, number
 from helpers.study.errors import StudyError
+from helpers.study.schema_eval import MMLU_MEDICAL as MEDICAL_SUBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-MEDICAL_SUBJECTS = (
-    "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine",
-    "high_school_biology", "nutrition", "virology")  # fmt: skip
 
 
 def reasoning_set(name: str, prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:

@@ -14,15 +14,14 @@ from typing import Any
 
 import yaml
 
+from helpers.models.packages import cache_folder
 from helpers.study.errors import StudyError
 
 MODELS = Path(__file__).with_name("models.yaml")
 GIB = 2**30
 GPU_PART = 0.85  # of a GPU's memory, or of a share of it, that an engine takes
-VLLM_WORK, VLLM_ROLLOUTS = (
-    3 * GIB,
-    1 * GIB,
-)  # activations, CUDA graphs, CUDA's own: for batches of hundreds, and for those of a training step
+VLLM_WORK = 3 * GIB  # activations, CUDA graphs, CUDA's own, for batches of hundreds
+VLLM_ROLLOUTS = 1 * GIB  # the same for the batches of a training step
 READ_TOKENS = 16384  # of prompts read together for their likelihoods; the longest 64 of MMLU-Pro have 107,000
 READ_WORK = 6 * GIB  # what reading likelihoods may take beside the weights, where vLLM has the rest of the GPU
 VISION = {"layers": 27, "hidden": 1152, "intermediate": 4304, "patch": 14, "positions": 4096}  # Gemma 3's SigLIP tower
@@ -124,9 +123,12 @@ def known_models() -> dict[str, dict[str, Any]]:
 def folder_of(model: str) -> tuple[Path, str] | None:
     """(folder, what it is) of a model that need not be downloaded; None if it has to be."""
     mirror = os.environ.get("OFFLINE_MIRROR", "")
-    unpacked = Path(os.environ.get("MODEL_CACHE", Path.home() / ".cache" / "open-medical-r1")) / model
     hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub" / f"models--{model.replace('/', '--')}"
-    places = [(Path(model), "folder"), *([(Path(mirror) / model, "mirror")] if mirror else []), (unpacked, "unpacked")]
+    places = [
+        (Path(model), "folder"),
+        *([(Path(mirror) / model, "mirror")] if mirror else []),
+        (cache_folder() / model, "unpacked"),
+    ]
     places += [(snapshot, "hub's cache") for snapshot in sorted(hub.glob("snapshots/*"))]
     return next(((path, kind) for path, kind in places if (path / "config.json").is_file()), None)
 

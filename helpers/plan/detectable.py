@@ -16,11 +16,9 @@ import pandas as pd
 from helpers.analysis.indices import FLEXIBLE
 from helpers.analysis.power import minimum_detectable_effect
 from helpers.plan.sizes import item_count
-from helpers.study.places import REPOSITORY
+from helpers.study.places import FIGURES
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study
-
-FIGURES = REPOSITORY / "figures"
 
 
 class Effect(NamedTuple):

@@ -151,9 +151,8 @@ class Speed:
             return sequences * new / self.rate
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
         cached = cache_bytes(self.model, self.width, batch, prompt + new // 2)
-        moved = (
-            self.width * self.model.parameters() + (1 if self.vllm else 3) * cached
-        )  # read once per token; transformers also copies it as it grows
+        # The cache is read once per token; transformers also copies it as it grows.
+        moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached
         work = self.forward(batch)
         start = self.waiting(self.model.layers * start_of_token(self.vllm, self.on))
         step = start + max(moved / self.on.bandwidth, work)

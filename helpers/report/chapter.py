@@ -68,17 +68,13 @@ def varied(r: Results) -> list[Picture | None]:
     interval = f"{r.settings.confidence:.0%} intervals {r.over}."
     text = f"{r.counted} {interval} A line joins (the mean of) arms that differ in this alone."
     found = [
-        picture(r, name, partial(_dose, label), compare.dose(r.groups, points), text)
+        picture(r, name, partial(plots.dose, label=label), compare.dose(r.groups, points), text)
         for name, (label, points) in doses(r).items()
     ]
     source = r.parts["benchmark"].str.startswith("medqa") & (r.parts["group"] == "specialisation")
     shift = r.parts[(r.parts["group"] == "shift") | source] if "shift" in set(r.parts["group"]) else None
     saved = None if shift is None else compare.against(shift, UNTRAINED)
     return [*found, picture(r, "shift", plots.forest, shift, f"MedQA beside medicine in other forms. {interval}", saved)]
-
-
-def _dose(label: str, table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    return plots.dose(table, label, arms)
 
 
 def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:

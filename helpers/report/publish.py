@@ -18,6 +18,7 @@ import pandas as pd
 
 from helpers.report import readme
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
+from helpers.study.places import FIGURES
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import REPOSITORY, Study, open_study
 
@@ -154,7 +155,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         study = open_study(arguments.study)
-        target = arguments.to or readme.FIGURES / study.name
+        target = arguments.to or FIGURES / study.name
         files = set(publish(study, target))
         print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB: {target}")
         if not arguments.to and not readme.update(REPOSITORY / "README.md"):

@@ -17,9 +17,9 @@ from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
 from helpers.study.files import StudyError, atomic
-from helpers.study.study import REPOSITORY, UNTRAINED, open_study
+from helpers.study.places import FIGURES, PARAMETERS
+from helpers.study.study import UNTRAINED, open_study
 
-FIGURES = REPOSITORY / "figures"
 FIRST = "small"  # the study whose finding opens the README
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
 POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of its pool: they say what could have been detected
@@ -133,7 +133,7 @@ def _gpu_hours(times: Path) -> list[str]:
 
 def _counts(name: str) -> bool:
     """Whether the README shows a study's results: it is one of parameters/, and no demonstration."""
-    return (REPOSITORY / "parameters" / f"{name}.yaml").exists() and not open_study(name).demonstration
+    return (PARAMETERS / f"{name}.yaml").exists() and not open_study(name).demonstration
 
 
 def _claims(figures: Path) -> pd.DataFrame:

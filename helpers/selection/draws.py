@@ -101,11 +101,6 @@ def _by_label(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tup
     return shuffled[rank < shuffled["label"].map(taken)].reset_index(drop=True), remarks
 
 
-def held_out(pool: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """The questions that no arm may train on: the last `count` of the pool in its seeded order."""
-    return order(pool, seed).tail(count).reset_index(drop=True)
-
-
 def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: str) -> tuple[dict[str, int], list[str]]:
     """How many of each label to take when a label may have too few."""
     taken = {label: min(count, found[label]) for label, count in wanted.items()}

@@ -4,6 +4,6 @@ A notebook begins with `open_study` and `refuse_unknown`.
 """
 
 from helpers.study.notebook import refuse_unknown
-from helpers.study.study import UNTRAINED, Study, open_study
+from helpers.study.study import open_study
 
-__all__ = ["UNTRAINED", "Study", "open_study", "refuse_unknown"]
+__all__ = ["open_study", "refuse_unknown"]

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from helpers.study.schema import HELD_OUT, Count, Name, Seed, Share, Sharing, Strict, Text
 
-SIDES = ("specialisation", "robustness", "shift")
 Side = Literal["specialisation", "robustness", "shift"]
+SIDES: tuple[str, ...] = get_args(Side)
 
-_MMLU_MEDICAL = (
+MMLU_MEDICAL = (
     "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine",
     "high_school_biology", "nutrition", "virology")  # fmt: skip
 _CMMLU_MEDICAL = (
     "anatomy", "clinical_knowledge", "college_medical_statistics", "college_medicine", "genetics", "nutrition",
     "professional_medicine", "traditional_chinese_medicine", "virology")  # fmt: skip
 GROUPS: dict[str, list[str]] = {
-    "specialisation": [f"mmlu_{subject}" for subject in _MMLU_MEDICAL]
+    "specialisation": [f"mmlu_{subject}" for subject in MMLU_MEDICAL]
     + [f"cmmlu_{subject}" for subject in _CMMLU_MEDICAL]
     + ["mmlu_pro_health", "mmlu_pro_biology", "mmlu_pro_likelihood_health", "mmlu_pro_likelihood_biology"]
     + ["medqa_*", "mmlu_medical_reasoning", HELD_OUT],

@@ -7,7 +7,6 @@ line that names the file, the key, the value and what would be right.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -213,18 +212,9 @@ class Study(Strict):
         kept = [(arm, f"seed{seed}", f"step{step}") for arm in self.arms for seed in self.seeds for step in self.checkpoints(arm)]
         return self.models() + kept
 
-    def result(
-        self,
-        name: str | Path,
-        *,
-        make: Callable[[str], pd.DataFrame],
-        inputs: dict[str, Any],
-        made_from: Sequence[Any] = (),
-        beside: Sequence[str] = (),
-        **facts: Any,
-    ) -> pd.DataFrame:
-        """The table `name` of this study's folder: read if it is current, else adopted, else made. See `results.result`."""
-        return results.result(self.folder, name, make=make, inputs=inputs, made_from=made_from, beside=beside, **facts)
+    def result(self, name: str | Path, **how: Any) -> pd.DataFrame:
+        """The table `name` of this study's folder: read if it is current, else adopted, else made. how: as in `results.result`."""
+        return results.result(self.folder, name, **how)
 
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
         """The parameters that one job of `step` depends on, and no others.

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from helpers.study.schema import Lora
     from helpers.study.study import Study
 
-PREFIXES = (
-    "model.layers.{}.",
-    "model.language_model.layers.{}.",
-)  # of a decoder layer in transformers: text models, Gemma 3 with images
+# Of a decoder layer in transformers: text models, Gemma 3 with images.
+PREFIXES = ("model.layers.{}.", "model.language_model.layers.{}.")
 OTHERS = ("lm_head", "model.embed_tokens")  # modules outside the layers that LoRA can train
 
 

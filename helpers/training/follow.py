@@ -98,17 +98,8 @@ class Following(TrainerCallback):
         for place, row in enumerate(self.questions.itertuples()):
             text = self.prefill + prompts.own_words(texts[place])
             reading = read_answer(text, list(row.options))
-            items.append(
-                (
-                    step,
-                    row.question_id,
-                    text,
-                    reading.predicted,
-                    row.answer,
-                    reading.predicted == row.answer,
-                    reading.format_valid,
-                )
-            )
+            right = reading.predicted == row.answer
+            items.append((step, row.question_id, text, reading.predicted, row.answer, right, reading.format_valid))
         return pd.DataFrame(items, columns=ITEMS[:-1]).assign(seconds=time.perf_counter() - begun)
 
 

@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from helpers.study.schema import Train
 
 LOG = "log.csv"
-FOLLOWING, FOLLOWING_ITEMS = (
-    "following.csv",
-    "following.parquet",
-)  # accuracy on held-out questions, round by round, and each answer
+FOLLOWING = "following.csv"  # accuracy on held-out questions, round by round
+FOLLOWING_ITEMS = "following.parquet"  # each answer to them
 
 
 def accelerate_file(study: Study, train: Train) -> Path | None:
