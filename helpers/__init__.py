@@ -1,1 +1,1 @@
-"""The thin module that the notebooks share: one file per noun of the study."""
+"""The package that the notebooks share: one folder per noun of the study."""

@@ -2,7 +2,7 @@
 
 What is measured is the process's resident memory, sampled every 2 ms, at its highest during two optimiser steps, less what
 the process held before the model was loaded. Freed memory has to go back to the system at once for that to mean anything,
-so glibc is told to map every larger block on its own (MALLOC_MMAP_THRESHOLD_). On a GPU it is what PyTorch's allocator gave out at
+so glibc maps every larger block on its own (MALLOC_MMAP_THRESHOLD_). On a GPU it is what PyTorch's allocator gave out at
 once, at its highest during twenty steps; what it keeps in reserve is printed beside it. MEASURED names another table than the published one.
 A model of which all parameters are trained is loaded in float32, as in 03_grpo_train: give float32 as DTYPE.
 """

@@ -42,15 +42,15 @@ def weights(first: Path, second: Path) -> dict[str, object]:
 
 def compare(first: Path, second: Path, arm: str, seed: int) -> pd.DataFrame:
     """All rows for one arm and seed of two folders of a study."""
-    run, asked = Path("train", arm, f"seed{seed}"), Path("eval", arm, f"seed{seed}", "scores.parquet")
+    run, scored = Path("train", arm, f"seed{seed}"), Path("eval", arm, f"seed{seed}", "scores.parquet")
     rows = [weights(first / run / "adapter", second / run / "adapter")]
     logs = [pd.read_csv(folder / run / "log.csv") for folder in (first, second)]
     rows += [numbers(f"log: {name}", *(log[name].to_numpy(float) for log in logs)) for name in logs[0] if name not in CLOCKS]
     wrote = [pd.read_parquet(folder / run / "completions.parquet")["completion"] for folder in (first, second)]
     rows.append(texts("rollouts", *wrote))
-    if all((folder / asked).is_file() for folder in (first, second)):
+    if all((folder / scored).is_file() for folder in (first, second)):
         key = ["task", "benchmark", "filter", "rotation", "item_id"]
-        scores = [pd.read_parquet(folder / asked).sort_values(key, ignore_index=True) for folder in (first, second)]
+        scores = [pd.read_parquet(folder / scored).sort_values(key, ignore_index=True) for folder in (first, second)]
         for task, part in scores[0].groupby("task", sort=False):
             other = scores[1].loc[part.index]
             said = "predicted" if part["response"].isna().all() else "response"  # by likelihood nothing is written

@@ -66,7 +66,7 @@ def study(folder: Path):
 
 def row(what: str, way: str, unit: str, count: float, seconds: float, **more: object) -> dict[str, object]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    told = {
+    facts = {
         "what": what,
         "way": way,
         "unit": unit,
@@ -74,8 +74,8 @@ def row(what: str, way: str, unit: str, count: float, seconds: float, **more: ob
         "seconds": round(seconds, 3),
         "rate": round(count / seconds, 2),
     }
-    print(told | more, flush=True)
-    return told | more | {"device": device, "torch": torch.__version__}
+    print(facts | more, flush=True)
+    return facts | more | {"device": device, "torch": torch.__version__}
 
 
 def timed(call):
@@ -89,18 +89,18 @@ def filter_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
     pool = pools.load_pool(s.pool, s.file)
     order = pool.sample(frac=1, random_state=0).head(QUESTIONS)
     tokenizer = loading.load_tokenizer(s.model.id)
-    asked = order[["question_id"]].assign(
+    queries = order[["question_id"]].assign(
         prompt=[prompts.render(q.question, list(q.options), s.prompt, tokenizer) for q in order.itertuples()]
     )
     settings = {"max_new_tokens": 256, "end_tokens": prompts.end_tokens(s.prompt, tokenizer), "batch_size": 128, "engine": engine}
     weights = engines.Weights(s.model.id, s.model.dtype)
     loaded, load_seconds = timed(lambda: engines.load(weights, engine))
-    longest = asked.loc[asked["prompt"].str.len().nlargest(128).index]
+    longest = queries.loc[queries["prompt"].str.len().nlargest(128).index]
     _, first = timed(lambda: generate.complete(longest, weights, tokenizer, **settings))
-    ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, asked, 128)]
+    ways = [(f"{loaded.name}, 128 at once" if loaded.name == "transformers" else loaded.name, queries, 128)]
     rows = []
     if loaded.name == "transformers" and NAIVE:
-        ways += [("naive: one question at a time", asked.head(NAIVE), 1)]
+        ways += [("naive: one question at a time", queries.head(NAIVE), 1)]
     for way, some, batch in ways:
         made, seconds = timed(
             lambda some=some, batch=batch: generate.complete(some, weights, tokenizer, **settings | {"batch_size": batch})
@@ -145,10 +145,10 @@ def beside(part: str, folder: Path, engine: str) -> list[dict[str, object]]:
                          "STUDY_RUNS": str(place / "runs")}, stdout=subprocess.DEVNULL) for place in places]  # fmt: skip
     if any([process.wait() for process in running]):
         raise SystemExit(f"one of {SIDE} processes failed")
-    told = pd.concat([pd.read_csv(place / f"{part}-{engine}.csv") for place in places])
+    facts = pd.concat([pd.read_csv(place / f"{part}-{engine}.csv") for place in places])
     return [
         row(what, f"{way}, {SIDE} side by side", some["unit"].iloc[0], int(some["count"].sum()), float(some["seconds"].max()))
-        for (what, way), some in told.groupby(["what", "way"], sort=False)
+        for (what, way), some in facts.groupby(["what", "way"], sort=False)
     ]
 
 
@@ -168,16 +168,16 @@ def train_rates(s, folder: Path, arms: list[str]) -> list[dict[str, object]]:
         if arm in failed:
             print(arm, "failed:", (folder / f"{arm}.log").read_text()[-1500:])
             continue
-        told = json.loads((folder / f"{arm}.json").read_text())
+        facts = json.loads((folder / f"{arm}.json").read_text())
         rows.append(
             row(
                 "train",
                 f"{arm}, one of {len(arms)} side by side",
                 "steps",
-                told.pop("steps"),
-                told.pop("training"),
+                facts.pop("steps"),
+                facts.pop("training"),
                 wall=round(wall, 1),
-                **told,
+                **facts,
             )
         )
     return rows

@@ -93,14 +93,14 @@ def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:
     each arm's whole training. Every arm begins with the untrained model at step 0. Columns arm, seed, step, items,
     valid (share in the right format), accuracy, accuracy_if_valid.
     """
-    asked = scores[scores["task"] == HELD_OUT]
+    held = scores[scores["task"] == HELD_OUT]
     rows = []
-    for (arm, seed, step), part in asked.groupby(["arm", "seed", "step"], sort=False):
+    for (arm, seed, step), part in held.groupby(["arm", "seed", "step"], sort=False):
         valid = part["format_valid"].astype(bool)
         row = {"items": len(part), "valid": valid.mean(), "accuracy": part["correct"].mean(),
                "accuracy_if_valid": part.loc[valid, "correct"].mean()}  # fmt: skip
         if arm == UNTRAINED:
-            seeds = asked.loc[asked["arm"] != UNTRAINED, ["arm", "seed"]].drop_duplicates()
+            seeds = held.loc[held["arm"] != UNTRAINED, ["arm", "seed"]].drop_duplicates()
             rows += [{"arm": other.arm, "seed": other.seed, "step": 0} | row for other in seeds.itertuples()]
         else:
             rows.append({"arm": arm, "seed": seed, "step": step or last[arm]} | row)

@@ -1,4 +1,4 @@
-"""Checks: what would make a number mean less than it seems to. The report shows their warnings above the numbers.
+"""Checks that warn when a number means less than it seems to. The report shows the warnings above the numbers.
 
 Every function takes the tables of one step and returns its warnings, none if nothing was found. The traps behind them were reported by
 others (huggingface/trl#5697, #6263, #3708; open-r1#235; lm-evaluation-harness#2432).
@@ -44,22 +44,22 @@ class Notice(NamedTuple):
     value: str = ""
 
 
-def lines(fired: Iterable[Notice], models: int = 0) -> list[str]:
+def lines(notices: Iterable[Notice], models: int = 0) -> list[str]:
     """One line for each thing that is wrong, with all the places where it is; only the number of them if these are all `models`.
 
     >>> lines([Notice("too short", "a", "40%"), Notice("too long", "a"), Notice("too short", "b", "50%")])
     ['too short: a (40%), b (50%)', 'too long: a']
     """
     places: dict[str, list[str]] = {}
-    for one in fired:
+    for one in notices:
         places.setdefault(one.what, []).append(f"{one.where} ({one.value})" if one.value else one.where)
     whole = f"all {models} models, the untrained one included"
     return [f"{what}: {whole if len(where) == models > 1 else ', '.join(where)}" for what, where in places.items()]
 
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
-    """Of a filter's answers (columns finish_reason, predicted, correct): too many truncated, too many without a readable answer, no
-    more right than by guessing. chance: the share that guessing gets right, 0 where nothing can be guessed."""
+    """Warnings about a filter's answers (columns finish_reason, predicted, correct): too many are truncated, too many have no readable
+    answer, or no more are right than by guessing. chance: the share that guessing gets right, 0 where nothing can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
@@ -100,7 +100,7 @@ def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:
-    """Of the contamination check: pool questions that are in a benchmark."""
+    """Warning about pool questions that are in a benchmark."""
     what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
     return [Notice(what, f"{dropped} of {pool}")] if dropped else []
 
@@ -111,7 +111,7 @@ def alike(common: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(common: pd.DataFrame) -> list[Notice]:
-    """Of the questions that every two arms share (`draws.common`): arms that are nearly the same."""
+    """Warnings about arms that train on nearly the same questions (common: `draws.common`)."""
     return [
         Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both:.0f} of {row.larger:.0f}")
         for row in alike(common).itertuples()
@@ -119,8 +119,8 @@ def arms(common: pd.DataFrame) -> list[Notice]:
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:
-    """Of a training's log (columns clipped_share, frac_reward_zero_std, skipped): truncated completions, zero-variance groups
-    in every step, or nearly all in its last third, skipped steps."""
+    """Warnings about a training's log (columns clipped_share, frac_reward_zero_std, skipped): truncated completions, skipped steps, and
+    zero-variance groups only, in every step or nearly so in the last third."""
     truncated, flat = log["clipped_share"].mean(), log["frac_reward_zero_std"]
     never, late = bool((flat >= 1).all()), flat.tail(max(1, len(log) // 3)).mean()
     skipped = int(log["skipped"].sum()) if "skipped" in log else 0
@@ -136,8 +136,8 @@ def training(log: pd.DataFrame, run: str) -> list[Notice]:
 
 
 def collapse(log: pd.DataFrame, run: str) -> list[Notice]:
-    """Of a training's log (columns top_answer_share, accuracy_zero_variance, where it has them): nearly always the same answer, and
-    groups whose accuracy does not vary."""
+    """Warnings about a training's log (columns top_answer_share and accuracy_zero_variance, if it has them): nearly always the same
+    answer, or groups whose accuracy does not vary."""
     found = []
     if "top_answer_share" in log:
         lowest = log["top_answer_share"].rolling(ONE_ANSWER_STEPS).min().max()
@@ -151,8 +151,8 @@ def collapse(log: pd.DataFrame, run: str) -> list[Notice]:
 
 
 def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
-    """Of the held-out questions asked during a training (columns step, accuracy, n) and its log (step, reward): accuracy that ends lower than
-    it began, or falls from its best while the reward rises. Differences of up to two standard errors are not reported."""
+    """Warnings about accuracy on held-out questions during a training: it ends lower than it began, or falls from its best while the
+    reward rises. curve: columns step, accuracy, n; log: columns step, reward. Differences of up to two standard errors are not reported."""
     if len(curve) < 2:
         return []
     first, last, best = curve.iloc[0], curve.iloc[-1], curve.loc[curve["accuracy"].idxmax()]
@@ -168,32 +168,32 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
 
 
 def stopped(notes: dict[str, dict[str, Any]]) -> list[Notice]:
-    """Of the notes beside the logs of trainings, by run: those that were ended early (train.stop_on_collapse)."""
+    """Warnings about trainings that were ended early (train.stop_on_collapse). notes: those beside the logs, by run."""
     what = "Trainings were ended early, since they had collapsed; their data is kept"
     ended = {run: note for run, note in notes.items() if "stopped_at" in note}
     return [Notice(what, run, f"step {note['stopped_at']} of {note['planned']}: {note['why']}") for run, note in ended.items()]
 
 
 def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:
-    """Of the notes beside the logs of trainings: runs with vLLM that do not say that their seed reached its sampling (key sampling)."""
+    """Warning about runs with vLLM whose note does not state that their seed reached the sampling (key sampling)."""
     notes = list(notes)
     shared = [note for note in notes if note.get("engine") == "vllm" and "sampling" not in note]
     return [Notice(ONE_STREAM, f"{len(shared)} of {len(notes)} runs")] if len(shared) > 1 else []
 
 
 def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:
-    """Of the comparison of logits (`models.training_effect`; nothing for the untrained model): weights that did not change."""
+    """Warning about training that changed no weight. effect: `effect.training_effect`, empty for the untrained model."""
     none = bool(effect) and effect["largest_weight"] == 0
     return [Notice("Training changed no weight; the scores are the untrained model's", model)] if none else []
 
 
 def left_out(scores: pd.DataFrame) -> list[Notice]:
-    """Of the scores of all models: tasks that the indices leave out (`indices.one_letter`)."""
+    """Warnings about tasks that the indices leave out (`indices.one_letter`). scores: of all models."""
     return [Notice(LEFT_OUT, row.task, f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()]
 
 
 def weight(without: pd.DataFrame) -> list[Notice]:
-    """Of the indices without each of their benchmarks (`indices.leave_one_out`): one that brings more than half of the item variance.
+    """Warnings about benchmarks that bring more than half of an index's item variance. without: `indices.leave_one_out`.
 
     Indices of one or two benchmarks are not looked at, since one of two nearly always does.
     """
@@ -207,8 +207,8 @@ def weight(without: pd.DataFrame) -> list[Notice]:
 
 
 def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
-    """Of one model's scores (one row an item and answer filter), suite by suite: unread answers, accuracy far below chance, one
-    letter for nearly everything."""
+    """Warnings about one model's scores (one row per item and answer filter), suite by suite: unread answers, accuracy far below
+    chance, or one letter for nearly everything."""
     found = []
     plain = table[table["rotation"] == 0]
     for (task, filter), part in plain.groupby(["task", "filter"], sort=False):

@@ -57,8 +57,8 @@ def comparison(
     per seed (`intervals.estimate`).
 
     Accuracy is the mean over runs, and its interval treats that mean as one sample of the items (it does not cover other seeds).
-    `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: an exact binomial test does not
-    tell it from guessing. Of a change (`vs_untrained`, `vs_random`): `_low`, `_high`, `_p` (McNemar's exact test with one run each, else
+    `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: not significantly
+    different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): `_low`, `_high`, `_p` (McNemar's exact test with one run each, else
     over items and seeds), `_p_equal` (two one-sided tests with `margin`), `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with
     this baseline, without suites that are also shown in parts and without strict answer filters), `_boot_low`, `_boot_high`
     (bootstrap: seeds, then items), `_detectable` (the smallest true change found with power `wanted`).

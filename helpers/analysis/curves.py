@@ -50,8 +50,8 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
         axes.tick_params(labelbottom=True)
         axes.xaxis.label.set_visible(True)
     legend_below(figure, grid.flat[0])
-    told = ends_in_words(smooth, "reward_accuracy") if "reward_accuracy" in columns else ""
-    figure.set_label(f"Training curves over {logs['step'].max()} steps. Accuracy reward from first to last step: {told}.")
+    ends = ends_in_words(smooth, "reward_accuracy") if "reward_accuracy" in columns else ""
+    figure.set_label(f"Training curves over {logs['step'].max()} steps. Accuracy reward from first to last step: {ends}.")
     return figure
 
 

@@ -21,7 +21,7 @@ PAPER = (
     ("MMLU", 14_042, "self-filtered − random", 0.6632, 0.6745),
     ("GSM8K", 1_319, "self-filtered − untrained", 0.9219, 0.9189),
 )
-MANY = 10_000_000  # items: "no number would do" is said from here on
+MANY = 10_000_000  # items: from here on, no number is enough
 MANY_SEEDS = 100
 
 

@@ -21,7 +21,7 @@ class Recorded:
     answers: all scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
     raw: those of the compared models · scores: the same with suites joined · items: one score per item and model, for the indices ·
     paired: whether each seed has its own draw · labels: {filter: one row per answer} · logs: one row per arm, seed and step ·
-    following: held-out questions asked during training, one row per arm, seed and round ·
+    following: held-out questions answered during training, one row per arm, seed and round ·
     rollouts: one row per completion, with words, reflects and phase · questions: {arm: its training questions} · notes: what each result
     was made with · effects, trainings: the notes of scored models and of runs of training · pool: how 02_split read the pool.
     """

@@ -128,8 +128,8 @@ class Results(Recorded):
         return claims.paragraph(self.verdict, self.study.model.id, self.seeds, self.settings.margin, self.control)
 
     @cached_property
-    def fired(self) -> list[checks.Notice]:
-        """What would make a number mean less than it seems to (`helpers/analysis/checks.py`)."""
+    def notices(self) -> list[checks.Notice]:
+        """The warnings of all checks (`helpers/analysis/checks.py`)."""
         unread = self.settings.unparsed
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
@@ -149,8 +149,8 @@ class Results(Recorded):
 
     @property
     def guards(self) -> pd.DataFrame:
-        """`fired` as a table."""
-        return pd.DataFrame(self.fired, columns=checks.Notice._fields)
+        """`notices` as a table."""
+        return pd.DataFrame(self.notices, columns=checks.Notice._fields)
 
     @property
     def arms_in_words(self) -> pd.DataFrame:
@@ -283,7 +283,7 @@ class Results(Recorded):
 
     @cached_property
     def filter_gap(self) -> pd.DataFrame | None:
-        """What each filter knows more than the trained model, beside the changes of its arms; None without another filter."""
+        """Accuracy of each filter minus that of the trained model, beside the changes of its arms; None without another filter."""
         if not self.own or len(self.labels) < 2:
             return None
         chosen = [(arm, self.study.arms[arm].filter) for arm in self.arms if self.study.arms[arm].filter]

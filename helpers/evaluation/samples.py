@@ -35,6 +35,6 @@ def read_sample(path: Path) -> dict[str, pd.DataFrame]:
     table["doc_id"] = table["doc_id"].astype(int)
     if (twice := table.duplicated(["benchmark", "doc_id"])).any():
         first = table[twice].iloc[0]
-        raise StudyError(f"{path}: {first['benchmark']} doc_id {first['doc_id']} stands twice; keep one")
+        raise StudyError(f"{path}: {first['benchmark']} doc_id {first['doc_id']} occurs twice; keep one")
     parts = table.sort_values("doc_id").groupby("benchmark")
     return {str(name): part[["doc_id", "question_id"]].reset_index(drop=True) for name, part in parts}

@@ -19,11 +19,11 @@ def visible() -> list[str]:
         return [name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1"]
     if not shutil.which("nvidia-smi"):
         return []
-    asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
     return done.stdout.split() if done.returncode == 0 else []
 
 
 def share() -> float:
-    """The part of a GPU that is lent to this process (`lend`); 1 where nobody has said."""
+    """The part of a GPU that is lent to this process (`lend`); 1 by default."""
     return float(os.environ.get("GPU_SHARE", "1"))

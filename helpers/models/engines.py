@@ -122,7 +122,7 @@ def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens that end a text for a model: those of its generation config and its tokenizer, and the one it pads with.
 
     Qwen's instruct models end a turn with one token and a text without turns with another, with which they also pad. Their own generation
-    config names both; one that was written anew, as for weights from a GGUF file, names the first alone, and the model goes on with another text.
+    config names both. One that was rebuilt, as for weights from a GGUF file, names only the first, so that the model would continue with another text.
     """
     configured = config.eos_token_id
     many = configured if isinstance(configured, list) else [configured]

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness's view of a loaded engine: it asks for log-likelihoods and for texts, the engine computes them."""
+"""The model class of lm-evaluation-harness around a loaded engine, which computes log-likelihoods and texts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class HarnessModel(TemplateLM):
         return self.tokenizer.name_or_path.replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        """Tokens of a text; a text that already begins with the first token does not get another one."""
+        """Tokens of a text; the first token is not added to a text that already begins with it."""
         if add_special_tokens is None:
             add_special_tokens = not string.startswith(self.tokenizer.decode(self.prefix_token_id))
             if string in self.encoded:
@@ -57,7 +57,7 @@ class HarnessModel(TemplateLM):
         return self.tokenizer.encode(string, add_special_tokens=add_special_tokens)
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """As in the harness, which would encode a prompt anew for each of its options: here all texts are encoded together."""
+        """As in the harness, but all texts are encoded together; the harness encodes a prompt once per option."""
         found = []
         with tqdm(total=len(requests), desc="log-likelihoods", disable=disable_tqdm) as bar:
             for start in range(0, len(requests), ENCODED_AT_ONCE):

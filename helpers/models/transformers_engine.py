@@ -14,7 +14,7 @@ from helpers.models.engines import Pair, Sampling, Weights, end_of_text
 
 
 class Transformers:
-    """A transformers model: one named by its weights, which is loaded, or one that is there (`model`)."""
+    """A transformers model, loaded from `weights` or passed as `model`."""
 
     name = reads = "transformers"
 

@@ -68,7 +68,7 @@ def read_answer(completion: str, options: list[str]) -> Reading:
     that option (`exact` is False then; of several, the longest).
 
     Without options the answer is a number, written as `questions.number` writes it: alone in the block
-    (let pass: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
+    (accepted: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
     the only number among other words. Two numbers, such as a fraction or an equation, are unread.
     """
     valid, text = strict_format(completion), answer_text(completion)

@@ -22,7 +22,7 @@ Draw = Callable[[pd.DataFrame, Sequence[str]], Figure]
 
 
 def answer(r: Results) -> str:
-    """The answer of a study and why it is no surer, in two sentences; of a positive control, what it shows."""
+    """The answer of a study and why it is not more certain, in two sentences; of a positive control, what it shows."""
     if r.control.own:
         return r.control.sentence
     return f"{opening.answer(r.verdict)} {opening.reason(r.verdict, r.guards)}".strip()
@@ -81,7 +81,7 @@ def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
     """What arms may differ in: {name of a figure: (label of its axis, {arm: (series, x)})}, as `compare.dose` takes it."""
     specs = {arm: r.study.arms[arm] for arm in r.arms}
     train = {arm: r.study.training(arm) for arm in r.arms}
-    asked = {arm: str(spec.model_dump(exclude={"train"})) for arm, spec in specs.items()}
+    choice = {arm: str(spec.model_dump(exclude={"train"})) for arm, spec in specs.items()}
     mixed = {arm: spec for arm, spec in specs.items() if spec.hard is not None and not spec.train}
     missing = {arm: [name for name in REWARDS if train[arm].reward_weights.get(name, 1) == 0] for arm in specs}
     known = {} if r.filter_gap is None else 100 * r.filter_gap.drop_duplicates("filter").set_index("filter")["gap"]
@@ -90,8 +90,8 @@ def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
                 {arm: ("filters", known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
         "ratio": ("hard questions (share)", {arm: (f"{x.filter}, {x.wanted}", x.hard / x.wanted) for arm, x in mixed.items()}),
         "size": ("training questions", {arm: (f"{x.filter}, {x.hard / x.wanted:.2f}", x.wanted) for arm, x in mixed.items()}),
-        "method": ("what is trained", {arm: (asked[arm], train[arm].method) for arm in specs}),
-        "left_out": ("reward left out", {arm: (asked[arm], ", ".join(missing[arm]) or "none") for arm in specs}),
+        "method": ("what is trained", {arm: (choice[arm], train[arm].method) for arm in specs}),
+        "left_out": ("reward left out", {arm: (choice[arm], ", ".join(missing[arm]) or "none") for arm in specs}),
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def members(r: Results) -> pd.DataFrame:
 
 
 def learning(r: Results) -> pd.DataFrame:
-    """How much of the training could teach: one row per arm, mean over its seeds."""
+    """Steps, zero-variance groups, rewards and truncation of the training: one row per arm, mean over its seeds."""
     return r.logs.groupby("arm", sort=False).agg(
         steps=("step", "nunique"),
         steps_with_variance=("frac_reward_zero_std", lambda share: (share < 1).mean()),
@@ -165,10 +165,10 @@ def detectable(r: Results) -> str:
 
 def done(r: Results) -> str:
     """What was done, in a sentence or two."""
-    asked = r.parts.drop_duplicates(["benchmark", "filter"]).drop_duplicates("benchmark")
+    benchmarks = r.parts.drop_duplicates(["benchmark", "filter"]).drop_duplicates("benchmark")
     return (
         f"{r.study.model.id} was trained with GRPO on questions of {r.study.pool.source}: {len(r.arms)} arms, {r.seeds} "
-        f"run{'s' if r.seeds > 1 else ''} of each. Every model answered {len(asked)} benchmarks, {asked['items'].sum():,} items."
+        f"run{'s' if r.seeds > 1 else ''} of each. Every model answered {len(benchmarks)} benchmarks, {benchmarks['items'].sum():,} items."
     )
 
 

@@ -15,7 +15,7 @@ from helpers.analysis.checks import Notice, lines
 from helpers.report.browser import plain
 from helpers.study.study import Study
 
-_weights: list[str] = []  # said below every table of this notebook, see remarks()
+_weights: list[str] = []  # a sentence below every table of this notebook, set by remarks()
 
 
 def table(
@@ -82,13 +82,13 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
     notes: of results or models, each with `model` (or `filter`), `weights` and `origin` (`models.weights`). Where the weights are
     not the hub's, that is said here, and from now on below every table of the notebook.
     """
-    told = (
+    demonstration = (
         "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
         "another, and no number here is a finding."
     )
     _weights[:] = origins(notes)
     shown = (
-        ([told] if study.demonstration else [])
+        ([demonstration] if study.demonstration else [])
         + list(lines)
         + ([f"Not the original weights: {'; '.join(_weights)}."] if _weights else [])
     )
@@ -96,51 +96,51 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
 
 
 def origins(notes: Sequence[dict[str, Any]]) -> list[str]:
-    """Of notes as `remarks` takes them: in what ways weights are not the hub's, with the models (without their owners) of each."""
-    told: dict[str, str] = {}
+    """The ways in which weights differ from the hub's, each with its models (without their owners). notes: as for `remarks`."""
+    differences: dict[str, str] = {}
     for note in notes:
         # Results older than the key `origin` say it of packaged models in `weights`, after the package's name.
         text = note.get("origin") or (note["weights"].rpartition(", ")[2] if note["weights"].startswith("package") else "")
         if text:
-            told[note.get("model", note.get("filter"))] = text
+            differences[note.get("model", note.get("filter"))] = text
     sharing: dict[str, list[str]] = {}
-    for model, text in sorted(told.items()):
+    for model, text in sorted(differences.items()):
         sharing.setdefault(text, []).append(model.rpartition("/")[2])
     return [f"{text} ({', '.join(dict.fromkeys(names))})" for text, names in sharing.items()]
 
 
 def made_with(notes: Sequence[dict[str, Any]]) -> str:
-    """All devices and versions that the notes of labels, logs and scores name; of several devices, what was made on each."""
+    """All devices and versions in the notes of labels, logs and scores; with several devices, the results that each one made."""
     devices: dict[str, dict[str, None]] = {}
     versions: dict[str, dict[str, None]] = {}
     for note in (note for note in notes if "device" in note):
-        made = "labels" if "filter" in note else "scores" if "step" in note else "training"
-        devices.setdefault(note["device"], {})[made] = None
+        result = "labels" if "filter" in note else "scores" if "step" in note else "training"
+        devices.setdefault(note["device"], {})[result] = None
         for name, version in note["versions"].items():
             versions.setdefault(name, {})[version] = None
-    told = [f"{device} ({', '.join(made)})" if len(devices) > 1 else device for device, made in devices.items()]
-    return f"Device: {'; '.join(told)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
+    named = [f"{device} ({', '.join(results)})" if len(devices) > 1 else device for device, results in devices.items()]
+    return f"Device: {'; '.join(named)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
 
 
 def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str]) -> HTML:
     """Rows as columns beside each other: the named facts, then the long texts in the columns `bodies`; all text escaped."""
     cells = []
     for row in frame.to_dict("records"):
-        told = "".join(f"<br>{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
+        head = "".join(f"<br>{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
         long = "".join(
             f'<p>{html.escape(body)}</p><pre style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(str(row[body]))}</pre>'
             for body in bodies
         )
-        cells.append(f'<div class="text"><p>{told.removeprefix("<br>")}</p>{long}</div>')
+        cells.append(f'<div class="text"><p>{head.removeprefix("<br>")}</p>{long}</div>')
     grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
     return HTML(f'<div style="{grid}">{"".join(cells)}</div>')
 
 
-def guards(fired: Sequence[Notice], models: int = 0) -> HTML:
+def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
     """The warnings of the checks, one line each in one box; a quiet line if there is none. models: how many were checked (`checks.lines`)."""
-    if not fired:
+    if not notices:
         return HTML('<p class="quiet">The checks found nothing to warn of.</p>')
-    items = "".join(f"<li>Warning: {html.escape(line)}</li>" for line in lines(fired, models))
+    items = "".join(f"<li>Warning: {html.escape(line)}</li>" for line in lines(notices, models))
     return HTML(f'<ul class="box warning checks">{items}</ul>')
 
 

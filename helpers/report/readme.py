@@ -36,7 +36,7 @@ MARKDOWN = TEMPLATES.overlay(autoescape=False)
 
 
 def finding(figures: Path = FIGURES) -> str:
-    """The first study's question, answer and meaning, its figure, why it is no surer, its arms, claims, control and limits.
+    """The first study's question, answer and meaning, its figure, why it is not more certain, its arms, claims, control and limits.
 
     Returns Markdown. Raises StudyError if the study was published before it had all of these tables.
     """

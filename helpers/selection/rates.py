@@ -1,7 +1,7 @@
-"""Pass rates from a few samples: shrunk towards the pool by a beta prior, and what they foretell of a group of rollouts.
+"""Pass rates from a few samples: shrunk towards the pool by a beta prior, and what they predict for a group of rollouts.
 
-A question with 1 of 16 right answers is seldom one with a pass rate of 1/16: in a pool of hard questions it is more likely a harder
-one that was lucky. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts.
+A question with 1 of 16 right answers rarely has a pass rate of 1/16: in a pool of hard questions it is more likely a harder question
+with one lucky answer. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Lora(Strict):
 
 
 class Follow(Strict):
-    """Held-out questions asked during training: how many, and every how many steps; at most a tenth of the run's completions."""
+    """Held-out questions answered during training: how many, and every how many steps; at most a tenth of the run's completions."""
 
     questions: Count = 200
     every: Count = 20

@@ -24,7 +24,7 @@ GROUPS: dict[str, list[str]] = {
     + ["mmlu_pro_health", "mmlu_pro_biology", "mmlu_pro_likelihood_health", "mmlu_pro_likelihood_biology"]
     + ["medqa_*", "mmlu_medical_reasoning", HELD_OUT],
     "shift": ["medmcqa*", "pubmedqa*", "medxpertqa*", "medbullets*", "medcalc_bench"],
-}  # whatever no pattern names stands on the side of robustness
+}  # benchmarks that match no pattern count as robustness
 
 
 class Task(Strict):

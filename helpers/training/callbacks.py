@@ -26,7 +26,7 @@ class Progress(TrainerCallback):
 
 
 class Finite(TrainerCallback):
-    """Leaves an optimiser step out if its gradient is not a finite number: one such step makes every weight NaN for good.
+    """Leaves an optimiser step out if its gradient is not a finite number: one such step makes every weight NaN permanently.
 
     How often that was is logged as `skipped`. Where DeepSpeed keeps the gradients, nothing is checked.
     """

@@ -1,4 +1,4 @@
-"""Collapse: a model that gives one answer whatever the question. What tells it, and when a run is ended for it.
+"""Collapse: a model that gives one answer whatever the question. How it is recognised, and when it ends a run.
 
 Near chance one letter pays as well as thinking: with 48 completions a step and a learning rate of 1e-4, 14 of 15 runs of a probe
 (`parameters/recipes/steady.yaml`) ended with one letter or without a group whose rewards differ.

@@ -1,4 +1,4 @@
-"""Held-out questions asked during training, in reasoning mode, by the engine that writes the rollouts.
+"""Held-out questions answered during training, in reasoning mode, by the engine that writes the rollouts.
 
 They show what the reward cannot: whether a rising reward is knowledge, format or one letter.
 """
@@ -40,7 +40,7 @@ def held_out_questions(study: Study, count: int) -> pd.DataFrame:
 
 
 def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]]:
-    """(questions per round, steps after which they are asked): before the first step, after the last, and between as far as SHARE allows.
+    """(questions per round, steps after which they are answered): before the first step, after the last, and between as far as SHARE allows.
 
     >>> from helpers.study.schema import Follow
     >>> rounds(Follow(questions=200, every=20), 100, 192)
@@ -103,30 +103,30 @@ class Following(TrainerCallback):
         return pd.DataFrame(items, columns=ITEMS[:-1]).assign(seconds=time.perf_counter() - begun)
 
 
-def answers(trainer: Any, asked: Sequence[list[int]]) -> list[list[int]]:
-    """Greedy completions (tokens) by the trainer's engine, with the weights as they are now."""
+def answers(trainer: Any, encoded: Sequence[list[int]]) -> list[list[int]]:
+    """Greedy completions (tokens) of encoded prompts by the trainer's engine, with its current weights."""
     limit = trainer.max_completion_length
     if trainer.use_vllm:
         trainer.sync()
-        return trainer.vllm_generation.ask(list(asked), limit) if asked else []
+        return trainer.vllm_generation.ask(list(encoded), limit) if encoded else []
     model = trainer.accelerator.unwrap_model(trainer.model)
-    order = sorted(range(len(asked)), key=lambda place: -len(asked[place]))
+    order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
     rows = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps
-    made: dict[int, list[int]] = {}
+    written: dict[int, list[int]] = {}
     model.eval()
     with torch.no_grad(), noise(0):
         for some in (order[at : at + rows] for at in range(0, len(order), rows)):
-            made |= zip(some, _greedy(model, [asked[place] for place in some], limit, trainer), strict=True)
+            written |= zip(some, _greedy(model, [encoded[place] for place in some], limit, trainer), strict=True)
     model.train()
-    return [made[place] for place in range(len(asked))]
+    return [written[place] for place in range(len(encoded))]
 
 
-def _greedy(model: Any, asked: list[list[int]], limit: int, trainer: Any) -> list[list[int]]:
+def _greedy(model: Any, encoded: list[list[int]], limit: int, trainer: Any) -> list[list[int]]:
     """Greedy completions of a batch, each up to and with its end token."""
     pad, ends = trainer._tokenizer.pad_token_id, trainer.generation_config.eos_token_id
-    width = max(map(len, asked))
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in asked], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in asked], device=model.device)
+    width = max(map(len, encoded))
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=model.device)
     output = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -137,15 +137,15 @@ def _greedy(model: Any, asked: list[list[int]], limit: int, trainer: Any) -> lis
         repetition_penalty=1.0,
     )
     ends = set(ends) if isinstance(ends, list) else {ends}
-    made = []
+    written = []
     for tokens in output[:, width:].tolist():
         end = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
-        made.append(tokens[: end + 1])
-    return made
+        written.append(tokens[: end + 1])
+    return written
 
 
 def table(folder: Path, steps: int) -> pd.DataFrame:
-    """All answers of a run up to a step, from its folder; the columns are ITEMS. Empty if nothing was asked."""
+    """All answers of a run up to a step, from its folder; the columns are ITEMS. Empty if the run followed no questions."""
     parts = [pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("step_*.parquet"))]
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=ITEMS)
     return whole[whole["step"] <= steps].reset_index(drop=True)

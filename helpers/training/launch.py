@@ -60,8 +60,8 @@ def check(study: Study) -> None:
 def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train an arm from its split; the weights go to `train/<arm>/seed<k>/adapter`, checkpoints beside it.
 
-    mark: the fingerprint of the inputs; checkpoints of other inputs, or of another way to share the weights among
-    processes, are not gone on from. Returns (log, one row a step; completions, one row a rollout).
+    mark: the fingerprint of the inputs. A run does not continue from checkpoints of other inputs, or of another way to share the
+    weights among processes. Returns (log, one row per step; completions, one row per rollout).
     """
     from helpers.training import grpo
 
@@ -72,8 +72,8 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
     enough_gpus(study, arm)
     mark = f"{mark}-{fingerprint(yaml.safe_load(path.read_text(encoding='utf-8')))}"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), "--main_process_port", "0"]
-    asked = ["--study", str(study.file.resolve()), "--arm", arm, "--seed", str(seed), "--mark", mark]
-    _stream([*launcher, "--module", "helpers.training.launch", *asked])
+    arguments = ["--study", str(study.file.resolve()), "--arm", arm, "--seed", str(seed), "--mark", mark]
+    _stream([*launcher, "--module", "helpers.training.launch", *arguments])
     folder = study.path("train", arm, seed, "checkpoints")
     log = read_table(folder / LOG, "03_grpo_train")
     return log, grpo.completion_table(folder, int(log["step"].max()))

@@ -112,7 +112,7 @@ def why_not(model: Any, longest: int) -> str:
 
     longest: tokens of the longest prompt and completion together. A layer with a sliding window applies its own mask, which a packed
     row would replace; that makes no difference where the window holds a whole text. Other layers (state spaces, linear
-    attention) read a row from left to right and cannot leave a completion out. What no configuration tells is tried on a few tokens.
+    attention) read a row from left to right and cannot leave a completion out. Properties that no configuration states are tested on a few tokens.
     """
     config = model.config.get_text_config()
     attention = getattr(config, "_attn_implementation", None)

@@ -57,7 +57,7 @@ def noise(seed: int) -> Iterator[None]:
 class Sampler(VLLMGeneration):
     """TRL's vLLM backend for one run.
 
-    seed: the run's; step: set before each generation; merge: have TRL merge the adapter into the base, as it does by itself.
+    seed: the run's; step: set before each generation; merge: let TRL merge the adapter into the base, its default.
     seconds: of the last synchronisation of weights.
 
     TRL seeds a colocated engine with the index of the process, so that all runs sample from one stream (huggingface/trl#7040), and a
@@ -92,8 +92,8 @@ class Sampler(VLLMGeneration):
                 return usual([prompts[place]], generation_kwargs=seeded, **options)
 
             with ThreadPoolExecutor(PER_REQUEST) as pool:
-                made = list(pool.map(one, range(len(prompts))))
-            return {key: [value for part in made for value in part[key]] for key in made[0]}
+                written = list(pool.map(one, range(len(prompts))))
+            return {key: [value for part in written for value in part[key]] for key in written[0]}
 
         with patch.object(self.vllm_client, "generate", each):
             yield
@@ -124,9 +124,11 @@ class Sampler(VLLMGeneration):
     def ask(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         """Greedy completions (tokens) by the engine with the weights it has."""
         if self.mode == "server":
-            made = self.vllm_client.generate(prompts, temperature=0.0, max_tokens=limit, generation_kwargs=self.generation_kwargs)
-            return made["completion_ids"]
-        asked = vllm_generation.SamplingParams(
+            written = self.vllm_client.generate(
+                prompts, temperature=0.0, max_tokens=limit, generation_kwargs=self.generation_kwargs
+            )
+            return written["completion_ids"]
+        greedy = vllm_generation.SamplingParams(
             temperature=0.0,
             top_p=1.0,
             top_k=0,
@@ -135,8 +137,8 @@ class Sampler(VLLMGeneration):
             **self.generation_kwargs,
         )
         with noise(0):
-            made = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], sampling_params=asked, use_tqdm=False)
-        return [list(one.outputs[0].token_ids) for one in made]
+            written = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], sampling_params=greedy, use_tqdm=False)
+        return [list(one.outputs[0].token_ids) for one in written]
 
 
 def options(train: Train, longest: int, ends: list[int], shared: bool) -> dict[str, Any]:

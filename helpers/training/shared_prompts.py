@@ -27,7 +27,7 @@ class SharedPrompts(GRPOTrainer):
 
     @property
     def multiple(self) -> int:
-        """Widths of packs are multiples of this: what a GPU's attention wants."""
+        """Widths of packs are multiples of this, as attention kernels of GPUs require."""
         return 64 if self.accelerator.device.type == "cuda" else 1
 
     def _batches(
@@ -50,7 +50,7 @@ class SharedPrompts(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, *args: Any, **named: Any
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Log-probabilities of completions, shape (completions, tokens); on shared prompts only the reference model's are asked for here."""
+        """Log-probabilities of completions, shape (completions, tokens); on shared prompts only the reference model's are computed here."""
         if not self.budget or named.get("compute_entropy"):
             return super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, *args, **named)
         batches = self._batches(*_tokens(input_ids, attention_mask, logits_to_keep), range(len(input_ids)))

@@ -22,12 +22,12 @@ from helpers.training.shared_prompts import SharedPrompts
 def deterministic(wanted: bool = True) -> Iterator[None]:
     """Within it, a GPU computes gradients in one order, so that one seed twice gives the same run.
 
-    With a mask, the backward of PyTorch's memory-efficient attention adds up parts in any order unless it is asked not to: two runs
+    With a mask, the backward of PyTorch's memory-efficient attention adds up parts in any order unless deterministic algorithms are on: two runs
     of one seed on an H200 had equal rollouts in their first step, and gradients that differed in the sixth digit (figures/DIARY.md).
     Operations without a deterministic form only warn.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would only cost time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # not needed here, and slow
     torch.use_deterministic_algorithms(wanted, warn_only=True)
     try:
         yield
@@ -95,7 +95,7 @@ class Trainer(SharedPrompts):
             return super()._generate(prompts)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: list[str], *args: Any) -> torch.Tensor:
-        """Rewards of all processes' completions, shape (completions, rewards); what tells a collapse is logged on the way."""
+        """Rewards of all processes' completions, shape (completions, rewards); the signs of a collapse are logged."""
         for column in ("question_id", *(["rotation"] if self.rotations > 1 else [])):
             self._log_completion_extra(column, [row[column] for row in inputs])
         given = [

@@ -50,7 +50,7 @@ def test_a_sample_is_read_back_sorted_and_knows_its_questions(tmp_path):
         ("benchmark,question_id\na,1\n", "column 'doc_id' is missing"),
         ("benchmark,doc_id,question_id\n", "the sample is empty"),
         ("", "cannot be read as CSV"),
-        ("benchmark,doc_id,question_id\na,1,x\na,1,y\n", "a doc_id 1 stands twice"),
+        ("benchmark,doc_id,question_id\na,1,x\na,1,y\n", "a doc_id 1 occurs twice"),
         ("benchmark,doc_id,question_id\na,1,x\na,-1,y\n", "line 3: doc_id '-1' should be a position"),
         ("benchmark,doc_id,question_id\na,1.5,x\n", "line 2: doc_id '1.5' should be a position"),
     ],
