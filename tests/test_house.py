@@ -52,3 +52,9 @@ def test_no_file_is_longer_than_300_lines():
 @pytest.mark.parametrize("folder", ORDER)
 def test_each_folder_says_what_lives_in_it(folder):
     assert ast.get_docstring(ast.parse((REPOSITORY / "helpers" / folder / "__init__.py").read_text(encoding="utf-8")))
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by name, whatever their folder."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -94,6 +94,7 @@ def test_the_widget_filters_and_turns_pages():
 
 
 def test_a_run_without_a_reader_has_no_widget(monkeypatch):
+    monkeypatch.delenv(browser.HEADLESS, raising=False)  # another test may have run a notebook in this process
     rows = browse(rollouts(), ["arm"])
     assert set(rows._repr_mimebundle_()) > {"text/html"}
     monkeypatch.setenv(browser.HEADLESS, "1")

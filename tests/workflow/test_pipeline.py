@@ -135,7 +135,7 @@ def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses
         (tiny / "tiny.yaml").write_text(text)
     assert pd.read_csv(made / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
     log = (made / "notebooks/03_grpo_train-self-seed0.log").read_text()
-    assert re.search(r"going on from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
+    assert re.search(r"continuing from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
     changed = {path for path, when in times(made).items() if before.get(path) != when}
     assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
     assert {

