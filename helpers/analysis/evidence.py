@@ -94,7 +94,7 @@ def in_figures(rows: pd.DataFrame) -> str:
 
 
 def runs_in_words(seeds: int, draws: int = 1) -> str:
-    """What the intervals of a study cover, in words; draws: how many draws of questions stand behind them."""
+    """What the intervals of a study cover, in words; draws: the number of draws of questions."""
     if seeds == 1:
         return "over items, for the one seed that was run"
     return f"over items and {seeds} seeds, each with its own draw of questions" if draws > 1 else f"over items and {seeds} seeds, for one draw of questions"  # fmt: skip

@@ -41,7 +41,7 @@ def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int 
     """Answers with their questions: id, question (with options), response (with the prefill), kind, read as, right, and other columns
     of the labels.
 
-    count: so many of different kinds, one of each kind before a second one of any; all answers in their order if it is not given.
+    count: number of answers, one of each kind before a second one of any kind; None: all answers in their order.
     """
     shown = labels.assign(kind=difficulty.kinds(labels)).merge(
         pool[["question_id", "id", "question", "options", "answer"]], on="question_id"

@@ -53,7 +53,7 @@ def wilson(right: int, items: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def is_chance(right: int, items: int, chance: float, confidence: float) -> bool:
-    """True if so many right answers do not differ from guessing (exact binomial test, scipy)."""
+    """True if the number of right answers does not differ significantly from guessing (exact binomial test, scipy)."""
     return bool(chance) and stats.binomtest(right, items, chance).pvalue >= 1 - confidence
 
 

@@ -98,7 +98,7 @@ def seeds_detectable(
 
 
 def items_needed(difference: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Items with which one run of each model would show a true `difference` with the given power; MANY if there are not so many.
+    """Items with which one run of each model would show a true `difference` with the given power; at most MANY.
 
     The normal approximation of McNemar's test (Connor 1987, Biometrics 43:207).
     """

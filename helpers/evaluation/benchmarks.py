@@ -187,7 +187,7 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
 
 
 def main() -> None:
-    """`python -m helpers.evaluation.benchmarks STUDY`: have all questions at hand; one line, or an error and exit code 1."""
+    """`python -m helpers.evaluation.benchmarks STUDY`: read the pool and all benchmark questions; one line, or an error and exit code 1."""
     from helpers.study.study import open_study
 
     try:

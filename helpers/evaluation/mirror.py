@@ -39,7 +39,7 @@ def in_mirror() -> Iterator[None]:
 
 
 def load(dataset: str, config: str | None, split: str) -> datasets.Dataset:
-    """One split of a data set: from OFFLINE_MIRROR if it is there, else from the hub.
+    """One split of a data set: from OFFLINE_MIRROR if that has it, else from the hub.
 
     Raises StudyError in one line if it is not available.
     """

@@ -17,7 +17,7 @@ SAMPLE = ("benchmark", "doc_id", "question_id")
 def read_sample(path: Path) -> dict[str, pd.DataFrame]:
     """The items of a sample file (CSV: benchmark, doc_id, question_id): for each benchmark doc_id and question_id, by doc_id.
 
-    Raises StudyError in one line for a file that is not there, lacks a column, is empty, or names an item twice.
+    Raises StudyError in one line for a file that is missing, lacks a column, is empty, or names an item twice.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -135,7 +135,7 @@ class Selection(NamedTuple):
 
 
 def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[int]:
-    """Positions of the documents to score; of a sample, those that still are the questions which were drawn.
+    """Positions of the documents to score; of a sample, those whose questions have not changed since it was drawn.
 
     Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
     """
@@ -153,7 +153,7 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
 
 
 def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> pd.DataFrame:
-    """Have the harness score the given documents as they stand; one row per item and answer filter."""
+    """Scores of the given documents by the harness; one row per item and answer filter."""
     samples, rows = samples_of(harness, manager, selected, chosen), []
     for one in selected:
         words = _setting(one.task, chosen)
@@ -193,7 +193,7 @@ def _writes(task: Any) -> bool:
 
 
 def _setting(task: Any, chosen: dict[str, Any]) -> str:
-    """How a score was made, in a few words that stand beside it."""
+    """How a score was computed, in a few words, for the column `setting`."""
     words = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
     words += ["chat template"] if chosen["chat_template"] else []
     words += ["fixed sample"] if chosen["sample"] else []

@@ -89,7 +89,7 @@ class Engine(Protocol):
 
 
 def choose(wanted: Name, method: str = "lora") -> Literal["transformers", "vllm"]:
-    """The engine a study gets: `auto` is vLLM where it is installed with an NVIDIA GPU, else transformers.
+    """The engine a study gets: `auto` is vLLM if it is installed with an NVIDIA GPU, else transformers.
 
     A QLoRA adapter is scored on the 4-bit base it was trained on, which only transformers loads here. Raises StudyError if vLLM is
     wanted but not available.

@@ -134,7 +134,7 @@ def folder_of(model: str) -> tuple[Path, str] | None:
 
 
 def shape_of(model: str) -> Shape | None:
-    """A model's shape: as its config.json says where that is at hand, else from `models.yaml`; None if neither knows it."""
+    """A model's shape, from its config.json if that is on disk, else from `models.yaml`; None if it is in neither."""
     place = folder_of(model)
     if place:
         try:

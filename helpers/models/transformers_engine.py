@@ -29,11 +29,13 @@ class Transformers:
     def ends(self, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         return end_of_text(self.model.generation_config, tokenizer)
 
-    @torch.inference_mode()
     def write(
         self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], tokenizer: PreTrainedTokenizerBase
     ) -> list[list[int]]:
-        """Complete a batch, padded on the left. One generator, seeded with the first seed, draws for the whole batch."""
+        """Complete a batch, padded on the left. One generator, seeded with the first seed, draws for the whole batch.
+
+        Training uses it as well, so not in inference mode, whose tensors no gradient may pass; `generate` computes none.
+        """
         torch.manual_seed(seeds[0])
         width, pad, device = max(map(len, prompts)), tokenizer.pad_token_id, self.model.device
         drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
@@ -55,7 +57,7 @@ class Transformers:
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
         """Log-likelihoods as lm-evaluation-harness computes them; `batch_size` texts at once, or fewer if they are long.
 
-        Answers that differ in their last token only share a reading, so the letters of an item cost one. Prompts that are too long are
+        Answers that differ only in their last token share one forward pass, as the letters of an item do. Prompts that are too long are
         truncated on the left.
         """
         sharing: dict[tuple[int, ...], list[int]] = {}

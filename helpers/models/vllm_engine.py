@@ -25,7 +25,7 @@ LEAST_CACHE = 2**28  # bytes below which vLLM could hardly write one answer at a
 class VLLM:
     """vLLM generates; transformers reads log-likelihoods beside it if both fit on the GPU.
 
-    vLLM reads each option of an item apart, transformers all of them at once: 53 and 114 items/s of MedQA on one H100, without the
+    vLLM reads the options of an item one by one, transformers all at once: 53 and 114 items/s of MedQA on one H100, without the
     seconds for loading task files (figures/speed/generation.csv).
     """
 

@@ -120,7 +120,7 @@ def mlp_backward_bytes(model: Shape, at: Precision) -> float:
 def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, completion: int) -> float:
     """Activations of one forward and backward of `batch_size` sequences, at their highest."""
     tokens = train.batch_size * (prompt + completion)
-    mask = train.batch_size * (prompt + completion) ** 2 * at.compute  # the mask as numbers, made anew by each layer's attention
+    mask = train.batch_size * (prompt + completion) ** 2 * at.compute  # the mask as numbers; each layer's attention makes its own
     layer = tokens * layer_bytes(model, train, at) + mask
     kept = model.layers * layer
     if train.gradient_checkpointing:  # the input of each layer, and one layer recomputed

@@ -95,7 +95,7 @@ def _trainings(study: Study) -> list[tuple[Train, list[str]]]:
 
 
 def _first_of(names: list[str]) -> str:
-    """The first name, and how many more there are."""
+    """The first name and the number of others."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 

@@ -56,7 +56,7 @@ def strict_format(completion: str) -> bool:
 
 
 def answer_text(completion: str) -> str | None:
-    """What stands in the last complete answer block, stripped; None if there is none."""
+    """The text in the last complete answer block, stripped; None if there is none."""
     found = _ANSWER.findall(completion)
     return found[-1].strip() if found else None
 
@@ -121,7 +121,7 @@ def _final_texts(completion: str) -> tuple[list[str], bool]:
 
 
 def _meaning(text: str, options: Sequence[str], sure: bool) -> str | None:
-    """The one answer of a text. sure: it stands where an answer belongs, so a number may have words around it."""
+    """The one answer of a text. sure: tags mark it as the answer, so a number may have words around it."""
     if boxes := _BOXED.findall(text):
         found = {_meaning(box, options, True) for box in boxes}
         return found.pop() if len(found) == 1 else None

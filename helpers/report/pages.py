@@ -55,7 +55,7 @@ def table(
 
 
 def _is_text(column: pd.Series) -> bool:
-    """Whether a column holds words, which stand on the left, and no numbers or marks."""
+    """Whether a column holds words, which are aligned left, and no numbers or marks."""
     return all(isinstance(value, str) and (value[:1].isalpha() or not value) for value in column)
 
 
@@ -77,7 +77,7 @@ def note(text: str, kind: str = "note") -> HTML:
 
 
 def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:
-    """What stands beside the numbers of a study: that it is a demonstration, if it is one, and the given remarks.
+    """The remarks above the numbers of a study: that it is a demonstration, if it is one, and the given ones.
 
     notes: of results or models, each with `model` (or `filter`), `weights` and `origin` (`models.weights`). Where the weights are
     not the hub's, that is said here, and from now on below every table of the notebook.

@@ -1,4 +1,4 @@
-"""What a notebook needs to know about the parameters it was given."""
+"""A check of the parameters that a notebook was given."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def merged(model: Any, everything: bool = True, name: str = "default") -> Iterat
 
 
 def can_merge_apart(model: Any, name: str = "default") -> bool:
-    """Whether `merged` knows all the layers of an adapter: plain matrices, none in 4 bits."""
+    """Whether `merged` supports all layers of an adapter: plain matrices, none in 4 bits."""
     with_adapter = [layer for layer in model.modules() if hasattr(layer, "lora_A") and name in layer.lora_A]
     return bool(with_adapter) and all(
         isinstance(layer, Linear) and layer.base_layer.weight.is_floating_point() for layer in with_adapter

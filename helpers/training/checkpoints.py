@@ -53,7 +53,7 @@ def _all(folder: Path) -> list[Path]:
 def keep_checkpoints(run: Path, steps: list[int]) -> None:
     """Copy the adapters of the given steps out of a run's checkpoints, to `run`/step<k>: they are results of their own.
 
-    A run that was stopped early stands at its last step from then on.
+    For steps after an early stop, the last checkpoint is copied.
     """
     for step in steps:
         source, target = run / "checkpoints" / f"{CHECKPOINT}{step}", run / f"step{step}"

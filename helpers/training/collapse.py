@@ -1,6 +1,6 @@
 """Collapse: a model that gives one answer whatever the question. How it is recognised, and when it ends a run.
 
-Near chance one letter pays as well as thinking: with 48 completions a step and a learning rate of 1e-4, 14 of 15 runs of a probe
+Near chance, one letter earns as much reward as thinking: with 48 completions per step and a learning rate of 1e-4, 14 of 15 runs of a probe
 (`parameters/recipes/steady.yaml`) ended with one letter or without a group whose rewards differ.
 """
 
@@ -16,8 +16,8 @@ from transformers import TrainerCallback
 
 from helpers.study.files import write_json
 
-HOPELESS_SHARE, HOPELESS_STEPS = 0.9, 10  # one answer in so large a share of completions, in each of so many steps
-FLAT_SHARE, FLAT_STEPS = 0.97, 30  # so large a mean share of groups without a difference in accuracy, over so many steps
+HOPELESS_SHARE, HOPELESS_STEPS = 0.9, 10  # one answer in this share of completions, in each of this many steps
+FLAT_SHARE, FLAT_STEPS = 0.97, 30  # mean share of groups without a difference in accuracy, over this many steps
 STOPPED = "stopped.json"
 
 

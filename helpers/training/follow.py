@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 from accelerate.utils import gather_object
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
+from helpers.models.engines import Sampling
+from helpers.models.transformers_engine import Transformers
 from helpers.questions import prompts
 from helpers.questions.answers import read_answer
 from helpers.study.errors import StudyError
@@ -109,39 +110,18 @@ def answers(trainer: Any, encoded: Sequence[list[int]]) -> list[list[int]]:
     if trainer.use_vllm:
         trainer.sync()
         return trainer.vllm_generation.ask(list(encoded), limit) if encoded else []
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model, ends = trainer.accelerator.unwrap_model(trainer.model), trainer.generation_config.eos_token_id
+    greedy = Sampling(limit, 0.0, tuple(ends) if isinstance(ends, list) else (ends,))
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
     rows = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps
     written: dict[int, list[int]] = {}
     model.eval()
-    with torch.no_grad(), noise(0):
+    with noise(0):
         for some in (order[at : at + rows] for at in range(0, len(order), rows)):
-            written |= zip(some, _greedy(model, [encoded[place] for place in some], limit, trainer), strict=True)
+            batch = [encoded[place] for place in some]
+            written |= zip(some, Transformers(model=model).write(batch, greedy, [0], trainer._tokenizer), strict=True)
     model.train()
     return [written[place] for place in range(len(encoded))]
-
-
-def _greedy(model: Any, encoded: list[list[int]], limit: int, trainer: Any) -> list[list[int]]:
-    """Greedy completions of a batch, each up to and with its end token."""
-    pad, ends = trainer._tokenizer.pad_token_id, trainer.generation_config.eos_token_id
-    width = max(map(len, encoded))
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in encoded], device=model.device)
-    output = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        max_new_tokens=limit,
-        do_sample=False,
-        pad_token_id=pad,
-        eos_token_id=ends,
-        repetition_penalty=1.0,
-    )
-    ends = set(ends) if isinstance(ends, list) else {ends}
-    written = []
-    for tokens in output[:, width:].tolist():
-        end = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
-        written.append(tokens[: end + 1])
-    return written
 
 
 def table(folder: Path, steps: int) -> pd.DataFrame:

@@ -68,9 +68,9 @@ RANDOM = "random"
 
 
 def random_reward(seed: int, process: int = 0, processes: int = 1) -> Callable[..., list[float]]:
-    """A reward that looks at nothing: 2 or 0 with equal probability, drawn from the run's seed and the step.
+    """A reward that ignores the completion: 2 or 0 with equal probability, drawn from the run's seed and the step.
 
-    It is the negative control of a study (arXiv 2506.10947): whatever a model learns from it, the choice of questions did not teach.
+    It is the negative control of a study (arXiv 2506.10947): what a model learns from it is not due to the choice of questions.
     Several processes get the parts of one draw.
     """
 
