@@ -8,7 +8,6 @@ from conftest import REPOSITORY
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 LONGEST = 15  # lines of a cell
 LONG_CELLS = {"03_grpo_train"}  # to be shortened
-UNEXPLAINED = {"03_grpo_train"}  # parameters that lack a type or a comment
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -23,4 +22,4 @@ def test_papermill_explains_every_parameter(path):
     parameters = papermill.inspect_notebook(path).values()
     explained = all(one["inferred_type_name"] in ("str", "int") and one["help"] for one in parameters)
     assert parameters
-    assert explained or path.stem in UNEXPLAINED
+    assert explained

@@ -100,7 +100,7 @@ def filter_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
 
 
 def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
-    """As `filter_teaches`, on robustness. That models which learned nothing are equally robust speaks for neither."""
+    """As `filter_teaches`, on robustness. If no model learned anything, equal robustness is no evidence either way."""
     claim = "Training on questions chosen by a filter keeps more robustness than training on random ones"
     return _against_random(claim, "benefit of filtering for robustness", "robustness", pairs, arms, PAPER_FILTERS)
 
@@ -108,7 +108,7 @@ def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     """Supported if, against the untrained model, every self-filtered arm gains on medicine and loses on the rest; contradicted if
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
-    are shown to be. That a model which gained nothing lost nothing speaks for neither: it may not have learned."""
+    are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
     claim = "Filtering by the trained model itself gains in medicine and loses robustness"
     own = _arms(arms, "self")
     rows = corrected(difference(pairs, "untrained", arm, group) for arm in own for group in ("specialisation", "robustness"))

@@ -60,7 +60,7 @@ def one_way(rows: pd.DataFrame, claimed: str, opposite: str) -> Outcome:
 def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, claimed: str = "better") -> str:
     """What the differences of a claim show, in one sentence.
 
-    effect: what the claim says there is, such as "benefit of filtering"; claimed: the column of `corrected` that shows it.
+    effect: the claimed effect, such as "benefit of filtering"; claimed: the column of `corrected` that shows it.
     """
     opposite = "worse" if claimed == "better" else "better"
     found, against, count = int(rows[claimed].sum()), int(rows[opposite].sum()), len(rows)

@@ -1,4 +1,4 @@
-"""What steps 01 to 04 left of a study, read once: labels, training questions, logs, rollouts, scores."""
+"""The results of steps 01 to 04 of a study, read once: labels, training questions, logs, rollouts, scores."""
 
 from __future__ import annotations
 

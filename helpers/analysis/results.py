@@ -1,6 +1,6 @@
 """All results of a study, read once: the tables and figures of 05_analysis are built from them.
 
-`load` reads what steps 01 to 04 left. Each table is computed when it is first used; `Results.save` writes all of them below
+`load` reads the results of steps 01 to 04. Each table is computed when it is first used; `Results.save` writes all of them below
 `tables/`, where publishing takes them from.
 """
 

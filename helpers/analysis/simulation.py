@@ -91,7 +91,7 @@ def family(world: World, rng: np.random.Generator) -> bool:
 
 
 def plane(world: World, rng: np.random.Generator, resamples: int) -> tuple[bool, bool]:
-    """Of two groups of two benchmarks, with the same runs: whether the joint region and the first macro interval cover the truth."""
+    """Whether the joint region and the first macro interval cover the truth, for two groups of two benchmarks with the same runs."""
     shifts = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=world.seeds) * world.seed_sd
     sides = []
     for side in range(2):

@@ -1,4 +1,4 @@
-"""One model of a study and its scores: the untrained model, or what a training left."""
+"""One model of a study and its scores: the untrained model, or a trained one."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def load_pool(pool: Pool, study_file: Path | None = None) -> pd.DataFrame:
     """The questions of a pool, one row each: question_id, id, question, options, answer, topic, …
 
     Raises StudyError for a pool that is missing or empty, mixes questions with and without options, or has a broken or repeated
-    question. Of a data set of the hub, later copies of a question are left out, and so are a few broken questions (at most
-    REFUSED_SHARE of all); `pool_facts` counts both.
+    question. In a data set of the hub, later copies of a question and a few broken questions (at most REFUSED_SHARE of all) are
+    left out; `pool_facts` counts both.
     """
     return _loaded(pool, study_file).table.copy()
 

@@ -89,7 +89,7 @@ class Following(TrainerCallback):
         """One row per question, with the columns ITEMS; each process asks its part of them."""
         accelerator, begun = self.trainer.accelerator, time.perf_counter()
         mine = range(accelerator.process_index, len(self.prompts), accelerator.num_processes)
-        if self.trainer.use_vllm and self.trainer.vllm_mode == "server":  # which the first process speaks to
+        if self.trainer.use_vllm and self.trainer.vllm_mode == "server":  # the first process alone sends requests
             mine = range(len(self.prompts) if accelerator.is_main_process else 0)
         written = answers(self.trainer, [self.prompts[place] for place in mine])
         texts = dict(zip(mine, self.tokenizer.batch_decode(written, skip_special_tokens=True), strict=True))

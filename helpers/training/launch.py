@@ -1,7 +1,7 @@
-"""A training in this process, or in the several that an accelerate file asks for.
+"""A training in this process, or in as many as an accelerate file states.
 
-The several are started by `accelerate launch` (huggingface/accelerate), each as `python -m helpers.training.launch`; what they
-print passes through here, so that a notebook shows it as its own, and what they make comes back as files.
+`accelerate launch` (huggingface/accelerate) starts the processes, each as `python -m helpers.training.launch`. Their output is
+printed here, so that a notebook shows it, and their results come back as files.
 """
 
 from __future__ import annotations
@@ -88,10 +88,9 @@ def enough_gpus(study: Study, arm: str) -> None:
 
 
 def _stream(command: list[str]) -> None:
-    """Run a command; what it prints appears as it comes. Raises StudyError with its last error if it fails.
+    """Run a command and print its output as it comes. Raises StudyError with its last error if it fails.
 
-    The reader is what keeps the command alive: when a kernel is killed, the next line of progress meets a closed pipe
-    and ends the processes.
+    When a kernel is killed, the pipe closes, and the next line of progress ends the processes.
     """
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     printed = ""
@@ -110,7 +109,7 @@ def _stream(command: list[str]) -> None:
 
 
 def _why(printed: str) -> str:
-    """The reason, from what the processes printed: the study's own line, else the first exception."""
+    """The reason in the output of the processes: the study's own error line, else the first exception."""
     lines = [line.strip() for line in printed.replace("\r", "\n").splitlines()]
     own = [line.partition("error: ")[2] for line in lines if line.startswith("error: ")]
     errors = [line.partition("]:")[2].strip() if line.startswith("[rank") else line for line in lines if "Error: " in line]

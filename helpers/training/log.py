@@ -1,4 +1,4 @@
-"""What a run leaves as tables: its log, one row per optimiser step, and its completions, one row per rollout."""
+"""The tables of a run: its log, one row per optimiser step, and its completions, one row per rollout."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def seed_of(*parts: int) -> int:
 
 @contextlib.contextmanager
 def noise(seed: int) -> Iterator[None]:
-    """Within it, all global generators of this process begin at `seed`; afterwards they are as they were."""
+    """A context in which all global generators of this process begin at `seed`; their states are restored afterwards."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     random.seed(seed)
@@ -168,7 +168,7 @@ def options(train: Train, longest: int, ends: list[int], shared: bool) -> dict[s
 
 @contextlib.contextmanager
 def vllm_inside(model: str, train: Train, longest: int, seed: int) -> Iterator[None]:
-    """Within it, TRL makes its vLLM backend as runs side by side need it, which TRL has no options for.
+    """A context in which TRL builds its vLLM backend for runs side by side, for which it has no options.
 
     The backend is `Sampler`. A colocated engine gets the run's seed, a port of its own (TRL tries 29500 first), prefix caching, and a
     cache for the rollouts of one step at full length: by default vLLM takes what it measures to be free (`vllm_engine.division`).

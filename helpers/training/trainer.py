@@ -20,7 +20,7 @@ from helpers.training.shared_prompts import SharedPrompts
 
 @contextmanager
 def deterministic(wanted: bool = True) -> Iterator[None]:
-    """Within it, a GPU computes gradients in one order, so that one seed twice gives the same run.
+    """A context in which a GPU computes gradients in one order, so that one seed twice gives the same run.
 
     With a mask, the backward of PyTorch's memory-efficient attention adds up parts in any order unless deterministic algorithms are on: two runs
     of one seed on an H200 had equal rollouts in their first step, and gradients that differed in the sixth digit (figures/DIARY.md).
