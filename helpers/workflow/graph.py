@@ -58,7 +58,7 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
     except Timeout:
         raise StudyError(f"{study.folder}: another process is running this study; wait for it or stop it") from None
     with lock:
-        if orphans := processes.running(study.folder):  # their parent was killed, and its lock with it
+        if orphans := processes.left(study.folder):  # their parent was killed, and its lock with it
             numbers = " ".join(str(process.pid) for process in orphans)
             raise StudyError(
                 f"{study.folder}: processes of a killed run still write here; wait, or stop them with: kill {numbers}"

@@ -17,6 +17,7 @@ import psutil
 
 MARK = "STUDY_PROCESS"  # environment variable: the folder that a process writes to
 PATIENCE, LIMIT = 4.0, 9.0  # seconds until a process is killed that did not end when terminated, and until we give up
+GRACE = 10.0  # seconds in which a kernel notices that its parent was killed, and ends
 STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -32,6 +33,14 @@ def running(folder: Path) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error, OSError):  # it has ended, or belongs to another user
             if process.pid != os.getpid() and process.environ().get(MARK) == marked:
                 found.append(process)
+    return found
+
+
+def left(folder: Path) -> list[psutil.Process]:
+    """The marked processes that are still running after GRACE; usually none of a killed run is."""
+    deadline = time.monotonic() + GRACE
+    while (found := running(folder)) and time.monotonic() < deadline:
+        psutil.wait_procs(found, timeout=1)
     return found
 
 

@@ -20,12 +20,18 @@ def make(folder, *arguments, **more):
     )
 
 
+def heed_signals():
+    """Undo what nohup or a shell's `&` did to this process: signals that they ignore stay ignored in every process below."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder):
     """Run `make study` until a training waits; returns make's process."""
     (folder / "runs/tiny/waiting").unlink(missing_ok=True)
     process = subprocess.Popen(
         ["make", "study", "STUDY=tiny.yaml", "JOBS=2"], cwd=folder, env=environment(folder, STAND_IN_WAIT="120"),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)  # fmt: skip
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, preexec_fn=heed_signals)  # fmt: skip
     deadline = time.monotonic() + 60
     while not (folder / "runs/tiny/waiting").exists():
         assert time.monotonic() < deadline, process.communicate()[0]
