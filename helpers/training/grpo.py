@@ -135,6 +135,8 @@ def run(trainer: Trainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
                 sys.stderr.write(f"shared prompts are {trainer.notes['shared_prompts']}\n")
         trainer.accelerator.wait_for_everyone()
         checkpoint = last_checkpoint(folder)
+        if checkpoint and first:
+            sys.stderr.write(f"continuing from {checkpoint.name}\n")
         if checkpoint and _finished(trainer, checkpoint):
             trainer._load_from_checkpoint(str(checkpoint))
             trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -154,8 +156,6 @@ def _finished(trainer: Trainer, checkpoint: Path) -> bool:
 def _train(trainer: Trainer, checkpoint: Path | None) -> None:
     if checkpoint:
         trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
-        if trainer.accelerator.is_main_process:
-            sys.stderr.write(f"continuing from {checkpoint.name}\n")
     with deterministic():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
