@@ -7,14 +7,13 @@ from conftest import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 LONGEST = 15  # lines of a cell
-LONG_CELLS = {"03_grpo_train"}  # to be shortened
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_cell_is_longer_than_15_lines(path):
     cells = nbformat.read(path, as_version=4).cells
     long = [cell.source for cell in cells if cell.cell_type == "code" and len(cell.source.splitlines()) > LONGEST]
-    assert not long or path.stem in LONG_CELLS
+    assert not long
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -1,0 +1,159 @@
+"""One training of a study: an arm and a seed, what it was made from, and what it left."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from helpers.models import engines, loading
+from helpers.questions import prompts
+from helpers.questions.rotation import rotate_questions
+from helpers.study.files import adopt, is_current, read_note, read_table, write_result, write_table
+from helpers.training import checkpoints, config, grpo, launch
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Train
+    from helpers.study.study import Study
+
+STEP = "03_grpo_train"
+SETTINGS = (
+    "learning_rate", "lr_scheduler_type", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "num_generations", "max_completion_length", "temperature", "top_p", "beta", "epsilon", "loss_type", "scale_rewards", "reward_weights",
+    "max_grad_norm", "seed", "use_vllm")  # fmt: skip
+PARTS = ("reward_accuracy", "reward_format", "reward_xml_count")
+
+
+@dataclass(frozen=True)
+class Training:
+    """An arm and a seed of a study. Raises StudyError if the study does not have them."""
+
+    study: Study
+    arm: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.study.of("arms", self.arm)
+        self.study.check_seed(self.seed)
+
+    @property
+    def name(self) -> str:
+        """The run in words, for warnings."""
+        return f"{self.arm}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's log, rollouts and adapter are."""
+        return self.study.path("train", self.arm, self.seed)
+
+    @property
+    def train(self) -> Train:
+        """The parameters of the training."""
+        return self.study.training(self.arm)
+
+    @cached_property
+    def questions(self) -> pd.DataFrame:
+        """The arm's draw for this seed, one row per question. Raises StudyError if 02_split has not written it."""
+        made_by = f"02_split (arm {self.arm}, seed {self.seed})"
+        return read_table(
+            self.study.draw_file(self.arm, self.seed), made_by, self.study.inputs("split", arm=self.arm, seed=self.seed)
+        )
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """The model and where its weights come from (`loading.weights`)."""
+        return {"model": self.study.model.id} | loading.weights(self.study.model.id)
+
+    @property
+    def engine(self) -> str:
+        """What generates the rollouts: transformers or vllm."""
+        return engines.choose(self.study.engine, self.train.method)
+
+    @cached_property
+    def log(self) -> pd.DataFrame:
+        """The log, one row per optimiser step. The training runs if neither this study nor one beside it has its result."""
+        file, inputs = self.folder / "log.csv", self.study.inputs("train", arm=self.arm, seed=self.seed)
+        mark = checkpoints.training_mark(inputs, self.questions, self.weights["weights"])
+        beside = ["completions.parquet", "adapter", *(f"step{step}" for step in self.study.checkpoints(self.arm))]
+        beside += [launch.FOLLOWING, launch.FOLLOWING_ITEMS] if self.train.follow else []
+        complete = all((self.folder / name).exists() for name in beside)
+        if not (is_current(file, mark) and complete) and not adopt(
+            file, mark, self.study.folder.parent, "*/train/*/*/log.csv", *beside
+        ):
+            log, rollouts = launch.train(self.study, self.arm, self.seed, mark)
+            checkpoints.keep_checkpoints(self.folder, self.study.checkpoints(self.arm))
+            write_table(rollouts, self.folder / "completions.parquet")
+            facts = {"engine": self.engine, "arm": self.arm, "seed": self.seed, "questions": len(self.questions)}
+            facts |= {"sampling": "run seed and step"} | grpo.notes(self.folder / "checkpoints")
+            write_result(log, file, mark, inputs, **self.weights, **facts)
+        return read_table(file, STEP)
+
+    @cached_property
+    def note(self) -> dict[str, Any]:
+        """What the log's note says: weights, versions, whether prompts were shared, whether the run was stopped."""
+        return read_note(self.folder / "log.csv") if len(self.log) else {}
+
+    @cached_property
+    def rollouts(self) -> pd.DataFrame:
+        """All rollouts, one row each, with what the rewards compare them to: columns id, answer and the whole completion."""
+        rotated = rotate_questions(self.questions) if self.train.rotate_options else self.questions.assign(rotation=0)
+        rows = read_table(self.folder / "completions.parquet", STEP) if len(self.log) else pd.DataFrame()
+        rows = rows if self.train.rotate_options else rows.assign(rotation=0)
+        rows = rows.merge(rotated[["question_id", "rotation", "id", "answer"]], on=["question_id", "rotation"])
+        return rows.assign(completion=self.study.prompt.prefill + rows["completion"]).sort_values("step", kind="stable")
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """Held-out accuracy during the training, one row per look; without rows if `train.follow` is not set."""
+        return read_table(self.folder / launch.FOLLOWING, STEP) if self.train.follow and len(self.log) else pd.DataFrame()
+
+    def group(self, step: int) -> pd.DataFrame:
+        """The rollouts of one question at a step: of the group whose advantages are largest."""
+        rows = self.rollouts[self.rollouts["step"] == step]
+        size = rows.groupby(["question_id", "rotation"])["advantage"].transform(lambda advantages: advantages.abs().sum())
+        first = rows.loc[size.idxmax()]
+        return rows[(rows["question_id"] == first["question_id"]) & (rows["rotation"] == first["rotation"])]
+
+    def prompt(self, question_id: str) -> str:
+        """The rendered prompt of a question, with its options as they are."""
+        row = self.questions.set_index("question_id").loc[question_id]
+        return prompts.render(
+            row["question"], list(row["options"]), self.study.prompt, loading.load_tokenizer(self.study.model.id)
+        )
+
+    def settings(self) -> pd.DataFrame:
+        """TRL's GRPOConfig of this run, one row per setting that decides what is learned, under TRL's names."""
+        shared = self.note.get("shared_prompts") == "on"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # transformers renames arguments that TRL 1.16 still has
+            values = config.config(self.train, self.seed, self.folder / "checkpoints", shared).to_dict()
+        values["use_vllm"] = self.engine == "vllm"
+        return pd.DataFrame([(key, str(values[key])) for key in SETTINGS], columns=["GRPOConfig", "value"])
+
+    def summary(self) -> str:
+        """The answer of the chapter in two sentences: how the reward moved, and how many groups taught something."""
+        third = max(1, len(self.log) // 3)
+        first, last = self.log.head(third), self.log.tail(third)
+        moved = ", ".join(
+            f"{part.removeprefix('reward_').replace('xml_count', 'tags')} from {first[part].mean():.2f} to {last[part].mean():.2f}"
+            for part in PARTS
+            if part in self.log
+        )
+        taught = 1 - self.log["frac_reward_zero_std"].mean()
+        return (
+            f"Over {len(self.log)} steps on {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
+            f"to {last['reward'].mean():.2f} (last third){f': {moved}' if moved else ''}. "
+            f"{taught:.0%} of the groups had rewards that differ; only these teach."
+        )
+
+    def outlook(self) -> str:
+        """What the run means for its evaluation, in a sentence or two."""
+        text = "A rising reward is no proof of learning: it counts format and tags as well, on questions that the model has seen."
+        if len(self.curve):
+            first, last = self.curve["accuracy"].iloc[0], self.curve["accuracy"].iloc[-1]
+            text += f" On held-out questions accuracy went from {first:.1%} to {last:.1%} during the training."
+        return text + " 04_eval asks questions that no arm trains on."
