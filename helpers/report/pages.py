@@ -48,7 +48,9 @@ def table(
     first = 1 + (shown.index.nlevels if index else 0)
     words = ["indexed"] if index else []
     words += [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
-    below = f'<p class="quiet">Weights, not the originals: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
+    below = (
+        f'<p class="quiet">These weights are not the original ones: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
+    )
     return HTML(
         f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="–", classes=words)}</div>{below}'
     )

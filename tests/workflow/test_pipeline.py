@@ -81,9 +81,9 @@ def test_everything_is_there(made):
     for page in ("01_filter-self", "02_split-self-seed0", "03_grpo_train-self-seed0", "04_eval-self-seed0", "05_analysis"):
         page_text = (made / "notebooks" / f"{page}.ipynb").read_text()
         assert page_text.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
-        assert page_text.count("Weights, not the originals: drawn at random, in a test (llama).</p>") == page_text.count(
-            'class=\\"scroll'
-        ), page
+        assert page_text.count(
+            "These weights are not the original ones: drawn at random, in a test (llama).</p>"
+        ) == page_text.count('class=\\"scroll'), page
     for figure in ("rewards", "plane", "changes"):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
 
