@@ -8,7 +8,19 @@ import pytest
 from conftest import REPOSITORY
 
 # A folder may import from those to its left, and from itself. Training and evaluation do not know of each other.
-ORDER = ["study", "questions", "selection", "models", "training", "evaluation", "analysis", "report", "plan", "workflow"]
+ORDER = [
+    "study",
+    "questions",
+    "selection",
+    "models",
+    "search",
+    "training",
+    "evaluation",
+    "analysis",
+    "report",
+    "plan",
+    "workflow",
+]
 APART = {("evaluation", "training"), ("workflow", "plan")}
 LONGEST = 300  # lines of a file
 TOO_LONG: set[str] = set()  # to be divided

@@ -24,6 +24,8 @@ from helpers.study.files import cache_of, read_note, sha256
 from helpers.study.places import STARTER, pool_file
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from helpers.study.schema import Pool
     from helpers.study.study import Study
 
@@ -138,11 +140,22 @@ def _from_file(path: Path, content: str, source: str) -> _Loaded:
 @functools.lru_cache(maxsize=8)
 def _from_hub(source: str, config: str | None, split: str, revision: str | None, mirror: str) -> _Loaded:
     """A pool from OFFLINE_MIRROR if that has a folder of the data set (in whatever revision was copied), else from the hub."""
+    dataset, facts = hub_data(source, config, split, revision, mirror, "pool")
+    return _checked(dataset.to_list(), source, facts)
+
+
+def hub_data(
+    source: str, config: str | None, split: str, revision: str | None, mirror: str, key: str
+) -> tuple[Dataset, dict[str, Any]]:
+    """(a split of a data set, its facts as in `pool_facts` without counts), from OFFLINE_MIRROR if that has it, else from the hub.
+
+    key: of the parameter that names the data set, for errors. Raises StudyError if it cannot be read or has another revision.
+    """
     import datasets
 
     folder = Path(mirror) / source
     mirrored = bool(mirror) and folder.is_dir()
-    where = f"pool: {source} (config {config}, split {split})"
+    where = f"{key}: {source} (config {config}, split {split})"
     try:
         builder = datasets.load_dataset_builder(
             str(folder) if mirrored else source,
@@ -151,7 +164,7 @@ def _from_hub(source: str, config: str | None, split: str, revision: str | None,
             cache_dir=cache_of(folder) if mirrored else None,
         )
         builder.download_and_prepare()
-        rows = builder.as_dataset(split=split).to_list()
+        dataset = builder.as_dataset(split=split)
     except Exception as error:
         reason = _reason(error)
         if mirrored:
@@ -163,12 +176,12 @@ def _from_hub(source: str, config: str | None, split: str, revision: str | None,
     facts: dict[str, Any] = {"source": source, "config": config, "split": split}
     if mirrored:
         hashes = {file.split(f"/{source}/")[-1]: sha256(Path(file)) for file in files}
-        return _checked(rows, source, facts | {"from": "offline mirror", "sha256": hashes})
+        return dataset, facts | {"from": "offline mirror", "sha256": hashes}
     found = re.search("@([0-9a-f]{40})/", files[0] if files else f"@{builder.hash}/")  # no files: from the cache of `datasets`
     commit = found.group(1) if found else revision
     if re.fullmatch("[0-9a-f]{40}", revision or "") and commit != revision:  # without a network, `datasets` takes what it has
         raise StudyError(f"{where}: revision {revision} wanted, the copy at hand is {commit}; load it once with a network")
-    return _checked(rows, source, facts | {"from": "hub", "revision": commit})
+    return dataset, facts | {"from": "hub", "revision": commit}
 
 
 def _reason(error: Exception) -> str:

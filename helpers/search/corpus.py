@@ -1,0 +1,193 @@
+"""Corpora: tables of passages that a model may search.
+
+A corpus has the columns id, title, text, source and licence. It comes from the starter corpus (`starter`), from a file or a folder of
+JSONL or Parquet files of your own, or from a data set of the hub or in `OFFLINE_MIRROR`. It is read in batches, so that it may be larger
+than memory; `helpers/search/index.py` keeps it on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from helpers.questions.pools import REFUSED_SHARE, hub_data
+from helpers.study.errors import StudyError
+from helpers.study.files import sha256
+
+STARTER_CORPUS = Path(__file__).parent / "starter.jsonl"
+BATCH = 10_000  # passages read at a time: about 10 MB
+NAMES = {
+    "id": ("id", "passage_id", "_id"),
+    "title": ("title",),
+    "text": ("text", "content", "contents", "passage"),
+    "source": ("source",),
+    "licence": ("licence", "license"),
+}  # what a column may be called
+
+
+class Passage(NamedTuple):
+    """One row of a corpus."""
+
+    id: str
+    title: str
+    text: str
+    source: str
+    licence: str
+
+
+class Corpus(NamedTuple):
+    """Where a corpus comes from; `passages` reads it.
+
+    files: of a corpus on this machine; of a data set of the hub there are none. own: whether its reader can correct it.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    own: bool = True
+    dataset: Any = None
+    facts: dict[str, Any] = {}
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What decides the passages: source, config, split, and the hash of each file or the commit of the hub."""
+        return {key: value for key, value in self.facts.items() if key != "from"}
+
+
+def load_corpus(name: str, study_file: Path | None = None, **where: Any) -> pd.DataFrame:
+    """All passages of a corpus, one row each, with the columns of `Passage`. For the arguments and errors see `find_corpus`."""
+    frames = list(passages(find_corpus(name, study_file, **where)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def find_corpus(
+    name: str, study_file: Path | None = None, config: str | None = None, split: str = "train", revision: str | None = None
+) -> Corpus:
+    """The corpus of that name, before it is read.
+
+    name: `starter`; the path of a .jsonl or .parquet file or of a folder of them, which counts from the folder of `study_file`, then from
+    the working folder; or the id of a data set in OFFLINE_MIRROR or on the hub. config, split, revision: of a data set of the hub.
+    Raises StudyError if there is no such corpus, or if its folder has no passages.
+    """
+    folders = ([study_file.parent] if study_file else []) + [Path()]
+    path = STARTER_CORPUS if name == "starter" else next((f / name for f in folders if (f / name).exists()), None)
+    if path is None and Path(name).suffix in {".jsonl", ".parquet"}:
+        raise StudyError(f"corpus: {name}: no such file")
+    if path is None:
+        dataset, facts = hub_data(name, config, split, revision, os.environ.get("OFFLINE_MIRROR", ""), "corpus")
+        return Corpus(name, own=False, dataset=dataset, facts=facts)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in files if file.suffix in {".jsonl", ".parquet"} and file.is_file()]
+    if not files:
+        raise StudyError(f"corpus: {path}: a corpus of your own should be .jsonl or .parquet files, or a folder of them")
+    hashes = {str(file.relative_to(path) if path.is_dir() else file.name): sha256(file) for file in files}
+    facts = {"source": name, "from": "starter corpus" if name == "starter" else "files", "sha256": hashes}
+    return Corpus(name, files=tuple(files), facts=facts)
+
+
+def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.DataFrame]:
+    """The passages of a corpus in batches, each checked: columns as `Passage`, distinct ids.
+
+    A passage without an id gets one from its title and text; one without a source has the name of the corpus as its source.
+    refusals: a list that is filled with one line for each passage that was left out. In files of one's own a broken passage is an
+    error; of a data set of the hub at most REFUSED_SHARE are left out. Raises StudyError for a broken or an empty corpus.
+    """
+    refusals = [] if refusals is None else refusals
+    seen: set[str] = set()
+    kept = read = 0
+    for where, rows in _batches(corpus):
+        found = []
+        for place, row in rows:
+            read += 1
+            try:
+                passage = _checked(row, f"{where}: {place}", corpus.name)
+                if passage.id in seen:
+                    raise StudyError(f"{where}: {place}: id {passage.id!r} occurs twice; give each passage its own id")
+            except StudyError as error:
+                if corpus.own:
+                    raise
+                refusals.append(str(error))
+                continue
+            seen.add(passage.id)
+            found.append(passage)
+        kept += len(found)
+        if found:
+            yield pd.DataFrame(found, columns=list(Passage._fields))
+    if len(refusals) > REFUSED_SHARE * read:
+        raise StudyError(f"{refusals[0]} ({len(refusals):,} of {read:,} passages cannot be used)")
+    if not kept:
+        raise StudyError(f"corpus: {corpus.name}: holds no passages; it needs rows with id, title, text, source and licence")
+
+
+def _batches(corpus: Corpus) -> Iterator[tuple[str, Iterator[tuple[str, Any]]]]:
+    """(file or data set, its rows as (place, row)), at most BATCH rows at a time."""
+    if corpus.dataset is not None:
+        for start in range(0, len(corpus.dataset), BATCH):
+            rows = corpus.dataset[start : start + BATCH]
+            yield corpus.name, _numbered(_rows_of(rows), start)
+    for file in corpus.files:
+        for start, rows in _parquet(file) if file.suffix == ".parquet" else _jsonl(file):
+            yield str(file), _numbered(rows, start, "line" if file.suffix == ".jsonl" else "passage")
+
+
+def _numbered(rows: list[Any], start: int, word: str = "passage") -> Iterator[tuple[str, Any]]:
+    return ((f"{word} {place}", row) for place, row in enumerate(rows, start + 1) if row is not None)
+
+
+def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _parquet(file: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """(number of rows before, rows), batch by batch."""
+    import pyarrow.parquet
+
+    start = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=BATCH):
+            yield start, batch.to_pylist()
+            start += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise StudyError(f"{file}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
+
+
+def _jsonl(file: Path) -> Iterator[tuple[int, list[Any]]]:
+    """(number of lines before, rows), batch by batch; an empty line gives None."""
+    rows: list[Any] = []
+    start = 0
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for line in lines:
+                rows.append(json.loads(line) if line.strip() else None)
+                if len(rows) == BATCH:
+                    yield start, rows
+                    start, rows = start + BATCH, []
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{file}: is not UTF-8 text ({error.reason})") from None
+    except json.JSONDecodeError as error:
+        raise StudyError(f"{file}: line {start + len(rows) + 1} is not valid JSON ({error.msg})") from None
+    yield start, rows
+
+
+def _checked(row: Any, where: str, name: str) -> Passage:
+    """One row as a passage. Raises StudyError if it has no text or holds something that is no text."""
+    if not isinstance(row, dict):
+        raise StudyError(f"{where}: should be an object with id, title, text, source and licence")
+    values = {}
+    for field, names in NAMES.items():
+        value = next((row[key] for key in names if row.get(key) is not None), "")
+        if not isinstance(value, str) and not (field == "id" and type(value) is int):
+            raise StudyError(f"{where}: {field} should be a text, it is {type(value).__name__}")
+        values[field] = str(value).strip()
+    if not values["text"]:
+        raise StudyError(f"{where}: has no text")
+    try:
+        key = hashlib.sha256("\x1f".join(values.values()).encode()).hexdigest()[:16]
+    except UnicodeEncodeError:
+        raise StudyError(f"{where}: has half a surrogate pair (\\ud800 to \\udfff), which no text can hold") from None
+    return Passage(**values | {"id": values["id"] or key, "source": values["source"] or name})
