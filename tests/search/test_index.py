@@ -2,12 +2,10 @@
 
 import json
 
-import pandas as pd
 import pytest
 
 from helpers.search import index
-from helpers.search.corpus import Passage, find_corpus, load_corpus, passages
-from helpers.study.errors import StudyError
+from helpers.search.corpus import Passage, find_corpus
 
 ROWS = [
     (
@@ -37,7 +35,7 @@ def small(tmp_path_factory):
 
 
 def ids(found):
-    return [[passage.id for passage in passages] for passages in found]
+    return [[passage.id for passage in each] for each in found]
 
 
 def test_the_best_passages_come_first_whatever_the_spelling(small):
