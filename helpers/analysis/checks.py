@@ -59,7 +59,8 @@ def lines(notices: Iterable[Notice], models: int = 0) -> list[str]:
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
     """Warnings about a filter's answers (columns finish_reason, predicted, correct): too many are truncated, too many have no readable
-    answer, or no more are right than by guessing. chance: the share that guessing gets right, 0 where nothing can be guessed."""
+    answer, no more are right than by guessing, or nearly all name one letter. chance: the share that guessing gets right, 0 where nothing
+    can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
@@ -67,7 +68,7 @@ def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: f
     found += [Notice(bare, filter, f"{unread:.0%}")] if unread > unparsed else []
     if chance and not knows(labels, chance):
         found.append(Notice(GUESSES, filter, f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"))
-    return found
+    return found + filter_letters(labels, filter)
 
 
 def knows(labels: pd.DataFrame, chance: float) -> bool:

@@ -9,7 +9,7 @@ from helpers.selection import draws
 
 def answers(cut, unread):
     return pd.DataFrame(
-        {"finish_reason": ["length"] * cut + ["stop"] * (10 - cut), "predicted": [None] * unread + ["A"] * (10 - unread)}
+        {"finish_reason": ["length"] * cut + ["stop"] * (10 - cut), "predicted": [None] * unread + list("ABABABABAB")[unread:]}
     )
 
 
@@ -44,6 +44,8 @@ def test_a_filter_that_guesses():
         "its labels are mostly noise"
     )  # ten answers show nothing
     assert checks.filter_answers(many, "small", 0.2) == []
+    (fired,) = checks.filter_answers(many.assign(predicted="B"), "small", 0.2, 0.25)
+    assert fired.what.endswith("its easy questions are those with that answer")
 
 
 def test_arms_of_nearly_the_same_questions():
