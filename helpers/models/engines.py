@@ -77,9 +77,14 @@ class Engine(Protocol):
         """Tokens that end a text for its model."""
 
     def write(
-        self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], tokenizer: PreTrainedTokenizerBase
+        self,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        limits: Sequence[int] | None = None,
     ) -> list[list[int]]:
-        """The tokens of one completion for each prompt, the ending one included."""
+        """The tokens of one completion for each prompt, the ending one included. limits: the most tokens of each, if not the same for all."""
 
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
         """(log-likelihood of the answer after its prompt, whether it is the greedy one) for each pair."""

@@ -30,7 +30,12 @@ class Transformers:
         return end_of_text(self.model.generation_config, tokenizer)
 
     def write(
-        self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], tokenizer: PreTrainedTokenizerBase
+        self,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        limits: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Complete a batch, padded on the left. One generator, seeded with the first seed, draws for the whole batch.
 
@@ -43,7 +48,7 @@ class Transformers:
         written = self.model.generate(
             input_ids=torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=device),
             attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device),
-            max_new_tokens=sampling.limit,
+            max_new_tokens=max(limits) if limits else sampling.limit,
             do_sample=bool(sampling.temperature),
             repetition_penalty=1.0,  # some models have another default, which rollouts do not use
             pad_token_id=pad,
@@ -51,7 +56,8 @@ class Transformers:
             **drawn,
             **stops,
         )
-        return [_to_the_end(row, sampling.ends) for row in written[:, width:].tolist()]
+        rows = [_to_the_end(row, sampling.ends) for row in written[:, width:].tolist()]
+        return [row[:most] for row, most in zip(rows, limits, strict=True)] if limits else rows
 
     @torch.inference_mode()
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:

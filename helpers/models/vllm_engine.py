@@ -88,18 +88,24 @@ class VLLM:
         return end_of_text(config, tokenizer)
 
     def write(
-        self, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int], tokenizer: PreTrainedTokenizerBase
+        self,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        limits: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Complete prompts, each with its own seed, so that an answer does not depend on the other prompts."""
         from vllm import SamplingParams
 
-        if (longest := max(map(len, prompts)) + sampling.limit) > self.room:
+        limits = limits or [sampling.limit] * len(prompts)
+        if (longest := max(len(prompt) + most for prompt, most in zip(prompts, limits, strict=True))) > self.room:
             raise StudyError(
                 f"{self.weights.model}: prompt and completion take {longest} tokens, vLLM has room for {self.room} here"
             )
         options = [
             SamplingParams(
-                max_tokens=sampling.limit,
+                max_tokens=most,
                 temperature=sampling.temperature,
                 top_p=1.0,
                 top_k=0,
@@ -109,7 +115,7 @@ class VLLM:
                 stop=list(sampling.stops),
                 detokenize=bool(sampling.stops),
             )
-            for seed in seeds
+            for seed, most in zip(seeds, limits, strict=True)
         ]
         return [list(one.outputs[0].token_ids) for one in self._generate(prompts, options)]
 

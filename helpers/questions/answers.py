@@ -18,6 +18,8 @@ TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _SOFT = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 _STRICT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_SEARCH = re.compile(r"<search>(?!\s*</search>)(?:(?!</?(?:search|information)>).)*</search>", re.DOTALL)  # with a query
+_SEARCH_TAG = re.compile(r"</?(?:search|information)>")
 _LETTER = re.compile(r"([A-J])|\(([A-J])\)")
 _RUN = re.compile(r"(?<![\w.,])[-+\u2212]?[$]?[.,]*[0-9][0-9.,]*+(?!\d)(?:[eE][-+]?[0-9]+)?")  # what may be a number within words
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
@@ -41,18 +43,29 @@ class Reading(NamedTuple):
     exact: bool
 
 
-def soft_format(completion: str) -> bool:
-    """True if a thinking block and right after it an answer block begin the completion."""
-    return bool(_SOFT.match(completion.lstrip()))
+def soft_format(completion: str, search: bool = False) -> bool:
+    """True if a thinking block and right after it an answer block begin the completion. search: as for `strict_format`."""
+    return bool(_SOFT.match(_without_searches(completion, search).lstrip()))
 
 
-def strict_format(completion: str) -> bool:
+def strict_format(completion: str, search: bool = False) -> bool:
     """True if the completion is a thinking block and an answer block and nothing else, each tag once.
 
     White space around the blocks is free: asking for fixed line breaks made this reward zero for
-    whole runs of others (open-r1#235).
+    whole runs of others (open-r1#235). search: the model has a search tool, so search blocks may stand before the answer; a broken one, or
+    an `<information>` block that the model wrote itself, breaks the format.
     """
+    completion = _without_searches(completion, search)
     return bool(_STRICT.fullmatch(completion)) and all(completion.count(tag) == 1 for tag in TAGS)
+
+
+def _without_searches(completion: str, search: bool) -> str:
+    """A completion without its search blocks; "" if one of them is broken. Without the tool it stays as it is."""
+    if not search:
+        return completion
+    thinking, tag, answer = completion.partition("<answer>")
+    rest = _SEARCH.sub("", thinking) + tag + answer
+    return "" if _SEARCH_TAG.search(rest) else rest
 
 
 def answer_text(completion: str) -> str | None:
@@ -61,8 +74,8 @@ def answer_text(completion: str) -> str | None:
     return found[-1].strip() if found else None
 
 
-def read_answer(completion: str, options: list[str]) -> Reading:
-    """Read a whole completion (prefill included).
+def read_answer(completion: str, options: list[str], search: bool = False) -> Reading:
+    """Read a whole completion (prefill included). search: the model had a search tool (`strict_format`).
 
     The letter counts bare or in parentheses; an answer that begins with the text of an option chooses
     that option (`exact` is False then; of several, the longest).
@@ -71,7 +84,7 @@ def read_answer(completion: str, options: list[str]) -> Reading:
     (accepted: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
     the only number among other words. Two numbers, such as a fraction or an equation, are unread.
     """
-    valid, text = strict_format(completion), answer_text(completion)
+    valid, text = strict_format(completion, search), answer_text(completion)
     if text is None:
         return Reading(valid, None, False)
     if not len(options):

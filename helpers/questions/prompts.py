@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from helpers.questions.text import LETTERS
 
 if TYPE_CHECKING:
-    from helpers.study.study import Prompt
+    from helpers.study.schema import Prompt, Search
 
 _THINK = "The user asks a question. The assistant first thinks about it inside <think> </think>, "
 INSTRUCTION = _THINK + "then gives the letter of the answer inside <answer> </answer>."
@@ -49,6 +49,29 @@ NUMBER_EXAMPLES: tuple[dict[str, Any], ...] = (
         "answer": "25",
     },
 )
+SEARCH_INSTRUCTION = (
+    " While it thinks, the assistant may look something up, at most {searches}: it writes a few words inside <search> </search> and "
+    "receives passages inside <information> </information>."
+)
+SEARCHED = "\n<information>\n[1] {passage}\n</information>\n"
+SEARCH_EXAMPLE: dict[str, Any] = {
+    "question": "Which organ makes insulin?",
+    "options": ["Liver", "Pancreas", "Spleen", "Kidney"],
+    "thinking": "I look up insulin. <search>organ that makes insulin</search>"
+    + SEARCHED.format(
+        passage="Insulin: Insulin is a hormone that islet cells of the pancreas release into the blood after a meal."
+    )
+    + "So the organ is the pancreas.",
+    "answer": "B",
+}
+NUMBER_SEARCH_EXAMPLE: dict[str, Any] = {
+    "question": "How many chambers do the hearts of 3 people have together?",
+    "options": [],
+    "thinking": "I look up the heart. <search>number of chambers of the heart</search>"
+    + SEARCHED.format(passage="Heart: The human heart has four chambers: two atria, which receive blood, and two ventricles.")
+    + "One heart has 4 chambers, so 3 hearts have 3 * 4 = 12.",
+    "answer": "12",
+}
 NEXT_TURN = "\nUser"  # in a transcript, where the user would speak again
 
 
@@ -83,11 +106,19 @@ def own_words(completion: str) -> str:
     return completion.split(NEXT_TURN)[0]
 
 
-def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any) -> str:
-    """The whole prompt as text, without the token that begins a text where the tokenizer adds it."""
+def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any, search: Search | None = None) -> str:
+    """The whole prompt as text, without the token that begins a text where the tokenizer adds it.
+
+    search: the tool that the model may use; the instruction explains it, and the last worked example (one at least) shows a search.
+    """
     instruction, examples = (INSTRUCTION, WORKED_EXAMPLES) if len(options) else (NUMBER_INSTRUCTION, NUMBER_EXAMPLES)
+    examples = examples[: prompt.worked_examples]
+    if search:
+        times = "once" if search.searches == 1 else f"{search.searches} times"
+        instruction += SEARCH_INSTRUCTION.format(searches=times)
+        examples = (*examples[1:], SEARCH_EXAMPLE if len(options) else NUMBER_SEARCH_EXAMPLE)
     turns = []
-    for example in examples[: prompt.worked_examples]:
+    for example in examples:
         answer = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
         turns += [("user", lines(example["question"], example["options"])), ("assistant", answer)]
     turns.append(("user", lines(question, options)))

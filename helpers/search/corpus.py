@@ -19,8 +19,8 @@ import pandas as pd
 from helpers.questions.pools import REFUSED_SHARE, hub_data
 from helpers.study.errors import StudyError
 from helpers.study.files import sha256
+from helpers.study.places import corpus_files, corpus_path
 
-STARTER_CORPUS = Path(__file__).parent / "starter.jsonl"
 BATCH = 10_000  # passages read at a time: about 10 MB
 NAMES = {
     "id": ("id", "passage_id", "_id"),
@@ -74,17 +74,11 @@ def find_corpus(
     the working folder; or the id of a data set in OFFLINE_MIRROR or on the hub. config, split, revision: of a data set of the hub.
     Raises StudyError if there is no such corpus, or if its folder has no passages.
     """
-    folders = ([study_file.parent] if study_file else []) + [Path()]
-    path = STARTER_CORPUS if name == "starter" else next((f / name for f in folders if (f / name).exists()), None)
-    if path is None and Path(name).suffix in {".jsonl", ".parquet"}:
-        raise StudyError(f"corpus: {name}: no such file")
+    path = corpus_path(name, study_file)
     if path is None:
         dataset, facts = hub_data(name, config, split, revision, os.environ.get("OFFLINE_MIRROR", ""), "corpus")
         return Corpus(name, own=False, dataset=dataset, facts=facts)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix in {".jsonl", ".parquet"} and file.is_file()]
-    if not files:
-        raise StudyError(f"corpus: {path}: a corpus of your own should be .jsonl or .parquet files, or a folder of them")
+    files = corpus_files(path)
     hashes = {str(file.relative_to(path) if path.is_dir() else file.name): sha256(file) for file in files}
     facts = {"source": name, "from": "starter corpus" if name == "starter" else "files", "sha256": hashes}
     return Corpus(name, files=tuple(files), facts=facts)

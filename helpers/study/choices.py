@@ -26,6 +26,7 @@ class Filter(Strict):
     batch_size: Count = 32
     runs_per_gpu: Sharing = 1
     label: Label = "strict"
+    search: bool = False
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Filter:
@@ -74,7 +75,7 @@ class Arm(Strict):
     | `size`, `longest` | the longest questions, which AlphaMed (arXiv 2505.17952) calls informative |
 
     `label`: the reading of the filter's answers that counts, if not the filter's own choice. `train`: keys of the study's
-    `train` that this arm changes.
+    `train` that this arm changes. `search`: its rollouts may use the study's search tool.
     """
 
     size: Count | None = None
@@ -86,6 +87,7 @@ class Arm(Strict):
     longest: Literal[True] | None = None
     label: Label | None = None
     train: dict[str, Any] = {}
+    search: bool = False
 
     @field_validator("pass_rate", mode="before")
     @classmethod
@@ -94,7 +96,7 @@ class Arm(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Arm:
-        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"train", "label"}
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"train", "label", "search"}
         by_filter = [{"hard", "easy"}, {"size", "pass_rate"}, {"size", "no_zero_variance"}]
         if given not in ({"size"}, {"size", "longest"}, *({"filter"} | keys for keys in by_filter)):
             raise ValueError(

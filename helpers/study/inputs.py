@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from helpers.study.files import sha256
-from helpers.study.places import pool_file
+from helpers.study.places import corpus_files, corpus_path, pool_file
+from helpers.study.schema import SEARCH
 
 if TYPE_CHECKING:
     from helpers.study.study import Study
@@ -22,30 +23,48 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
     """The inputs of one job of `step`; see `Study.inputs`."""
     dump = study.model_dump(mode="json")
     if step == "filter":
-        chosen = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label")}
+        chosen = {key: value for key, value in dump["filters"][filter].items() if key not in (*INFERENCE_ONLY, "label", SEARCH)}
         if study.filters[filter].samples > 1:  # a whole batch is drawn from one seed
             chosen["batch_size"] = study.filters[filter].batch_size
+        chosen |= _search(study, study.filters[filter].search)
         return {"pool": _pool(study), "prompt": dump["prompt"], "filter": chosen, "dtype": study.model.dtype}
     if step == "held_out":
         return {"pool": _pool(study)} | {key: _split(study).get(key) for key in ("seed", "held_out", "excluded")}
     if step == "overlaps":
         tasks = [task.name for task in study.eval.tasks]
         return {"pool": _pool(study), "tasks": tasks} | {key: _split(study)[key] for key in ("overlap_words", "overlap_share")}
+    if step == "search":
+        return _search(study, True) | {"tasks": [task.name for task in study.eval.tasks]}
     if step == "split":
         names = [task.name for task in study.eval.tasks]
-        drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label")}
+        drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label", SEARCH)}
         chosen = {"pool": _pool(study), "arm": drawn, "split": _split(study), "tasks": names, "label": study.label(arm)}
         return chosen if study.split.draws == "fixed" else chosen | {"draw": seed}
     if step == "train":
         train = study.training(arm).model_dump(mode="json")
         decides = {key: value for key, value in train.items() if key not in SPEED_ONLY and (key, value) not in YOUNGER.items()}
+        decides |= _search(study, study.arms[arm].search)
         return {"prompt": dump["prompt"], "model": dump["model"], "train": decides, "seed": seed}
     if step == "eval":
         decides = {key: value for key, value in dump["eval"].items() if key not in (*INFERENCE_ONLY, "groups")}
+        decides |= {"tasks": _tasks(study)} | _search(study, any(task.search for task in study.eval.tasks))
         drawn = {"pool": _pool(study), "split": _split(study)} if study.split.held_out else {}
         return {"prompt": dump["prompt"], "model": dump["model"], "eval": decides, **drawn}
     shown = {key: dump[key] for key in ("title", "question", "demonstration", "analysis")}
-    return shown | {"arms": list(study.arms), "tasks": dump["eval"]["tasks"], "groups": dump["eval"]["groups"]}
+    return shown | {"arms": list(study.arms), "tasks": _tasks(study), "groups": dump["eval"]["groups"]}
+
+
+def _search(study: Study, used: bool) -> dict[str, Any]:
+    """The search tool where a job uses it; nothing else changes by it."""
+    if not used or not study.search:
+        return {}
+    path = corpus_path(study.search.corpus.source, study.file)
+    return {SEARCH: [study.search.model_dump(mode="json"), [sha256(file) for file in corpus_files(path)] if path else []]}
+
+
+def _tasks(study: Study) -> list[dict[str, Any]]:
+    """The tasks' parameters; those of tasks without search are as they were before there was one."""
+    return [task.model_dump(mode="json", exclude=None if task.search else {SEARCH}) for task in study.eval.tasks]
 
 
 def _split(study: Study) -> dict[str, Any]:

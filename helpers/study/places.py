@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMETERS = REPOSITORY / "parameters"
+STARTER_CORPUS = REPOSITORY / "helpers" / "search" / "starter.jsonl"
 STARTER = REPOSITORY / "helpers" / "questions" / "starter"
 FIGURES = REPOSITORY / "figures"
 TASKS = REPOSITORY / "helpers" / "evaluation" / "tasks"
@@ -65,3 +66,24 @@ def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
     if given:
         raise StudyError(f"pool.{given[0]}: only a data set of the hub has one; leave it out for {source}")
     return path
+
+
+def corpus_path(source: str, study_file: Path | None = None) -> Path | None:
+    """The file or folder of a corpus of passages; None if it is a data set of the hub. A relative path counts as for `pool_file`.
+
+    Raises StudyError if a file is missing.
+    """
+    folders = ([study_file.parent] if study_file else []) + [Path()]
+    path = STARTER_CORPUS if source == "starter" else next((f / source for f in folders if (f / source).exists()), None)
+    if path is None and Path(source).suffix in {".jsonl", ".parquet"}:
+        raise StudyError(f"corpus: {source}: no such file")
+    return path
+
+
+def corpus_files(path: Path) -> list[Path]:
+    """The files of a corpus at `path`. Raises StudyError if there are none."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = [file for file in files if file.suffix in {".jsonl", ".parquet"} and file.is_file()]
+    if not files:
+        raise StudyError(f"corpus: {path}: a corpus of your own should be .jsonl or .parquet files, or a folder of them")
+    return files

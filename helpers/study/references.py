@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def check(study: Study) -> None:
     """Raise StudyError, in one line, if something that the parameters name does not exist."""
     _pool(study)
+    _corpus(study)
     _tasks(study)
     _control(study)
 
@@ -28,6 +29,22 @@ def _pool(study: Study) -> None:
         raise StudyError(
             f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "
             "these are read at one commit: write `pool: {source: …, revision: <commit>}`"
+        )
+
+
+def _corpus(study: Study) -> None:
+    """The corpus of the search tool is there: files, or a data set of the hub at one commit."""
+    if study.search is None:
+        return
+    try:
+        path = places.corpus_path(study.search.corpus.source, study.file)
+        files = places.corpus_files(path) if path else []
+    except StudyError as error:
+        raise StudyError(f"{study.file}: search.{error}") from None
+    if not files and study.search.corpus.revision is None:
+        raise StudyError(
+            f"{study.file}: search.corpus: {study.search.corpus.source} is neither `starter` nor a file or folder, so it is a data set of the "
+            "hub, and these are read at one commit: write `corpus: {source: …, revision: <commit>}`"
         )
 
 

@@ -6,15 +6,16 @@ Names and defaults follow the paper (arXiv 2504.13950) where it states them; the
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from helpers.study.places import NAME
 
 REWARDS = ("accuracy", "format", "xml_count")
 HELD_OUT = "pool_held_out"  # the task over the held-out questions of the pool
 REASONING = "reasoning"  # in the names of tasks with the training prompt; two have it without the word
+SEARCH = "search"  # at the end of the names of tasks that are answered with the search tool
 ROTATIONS = 4  # options of a question that is trained on in all rotations
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -63,6 +64,29 @@ class Prompt(Strict):
     style: Literal["chat", "plain"] = "chat"
     worked_examples: Annotated[int, Field(ge=0, le=2)] = 0
     prefill: Literal["", "<think>"] = ""
+
+
+class Search(Strict):
+    """A search tool that a model may use while it answers (`helpers/search`); arms, filters and tasks turn it on with `search: true`.
+
+    `passages`: how many a search returns; `tokens`: the most that are inserted for them; `searches`: how many an answer may make.
+    The values are those of Search-R1 (arXiv 2503.09516). `corpus`: `starter`, a file or a folder, or a data set of the hub.
+    """
+
+    corpus: Pool
+    passages: Annotated[int, Field(ge=1, le=50)] = 3
+    searches: Annotated[int, Field(ge=1, le=20)] = 2
+    tokens: Annotated[int, Field(ge=32, le=10_000)] = 500
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _named(cls, corpus: Any) -> Any:
+        return {"source": corpus} if isinstance(corpus, str) else corpus
+
+    @property
+    def inserted(self) -> int:
+        """The most tokens that an answer has beside those that the model writes; a notice follows the last search."""
+        return (self.searches + 1) * self.tokens
 
 
 class Lora(Strict):

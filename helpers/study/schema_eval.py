@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from helpers.study.schema import HELD_OUT, Count, Name, Seed, Share, Sharing, Strict, Text
+from helpers.study.schema import HELD_OUT, SEARCH, Count, Name, Seed, Share, Sharing, Strict, Text, in_reasoning_mode
 
 Side = Literal["specialisation", "robustness", "shift"]
 SIDES: tuple[str, ...] = get_args(Side)
@@ -28,7 +28,7 @@ GROUPS: dict[str, list[str]] = {
 
 
 class Task(Strict):
-    """One benchmark; what is not given here is taken from `eval`."""
+    """One benchmark; what is not given here is taken from `eval`. `search`: the model may use the study's search tool."""
 
     name: Text
     group: Side | None = None
@@ -38,6 +38,20 @@ class Task(Strict):
     chat_template: bool | None = None
     max_new_tokens: Count | None = None
     rotate: bool | None = None
+    search: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name of its scores: a task that is answered with and without search has scores of both."""
+        return f"{self.name}_{SEARCH}" if self.search else self.name
+
+    @model_validator(mode="after")
+    def _searches_while_reasoning(self) -> Task:
+        if self.search and not in_reasoning_mode(self.name):
+            raise ValueError(
+                f"search: a model searches in reasoning mode only, and {self.name} is read otherwise; leave search out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_selection(self) -> Task:
@@ -63,7 +77,7 @@ class Eval(Strict):
     @field_validator("tasks")
     @classmethod
     def _once(cls, tasks: list[Task]) -> list[Task]:
-        names = [task.name for task in tasks]
+        names = [task.label for task in tasks]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{twice[0]!r} occurs twice; score each task once")

@@ -16,7 +16,7 @@ from helpers.study import inputs, references, results, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.places import REPOSITORY, parameter_file
-from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Seed, Strict, Train
+from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Train
 from helpers.study.schema_eval import Analysis, Eval
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Study(Strict):
     engine: Literal["auto", "transformers", "vllm"] = "auto"
     pool: Pool
     prompt: Prompt = Prompt()
+    search: Search | None = None
     filters: dict[Name, Filter] = {}
     arms: Annotated[dict[Name, Arm], Field(min_length=1)]
     split: Split = Split()
@@ -116,8 +117,18 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def _search_is_used(self) -> Study:
+        used = [f"{kind}.{name}" for kind in ("arms", "filters") for name, one in getattr(self, kind).items() if one.search]
+        used += [f"eval.tasks.{task.name}" for task in self.eval.tasks if task.search]
+        if used and not self.search:
+            raise ValueError(f"{used[0]}.search is true, and the study has no tool; add `search: {{corpus: …}}`")
+        if self.search and not used:
+            raise ValueError("search: nothing uses it; set `search: true` for an arm, a filter or a task, or leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _apart_is_scored(self) -> Study:
-        tasks = [task.name for task in self.eval.tasks]
+        tasks = [task.label for task in self.eval.tasks]
         for name in self.analysis.apart:
             if name not in tasks:
                 raise ValueError(f"analysis.apart: {name!r} is no task of eval.tasks{nearest(name, tasks)}")

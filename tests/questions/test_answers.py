@@ -4,6 +4,7 @@ import pytest
 
 from helpers.questions import answers
 
+SEARCHED = "<think>I ask. <search>iron < 5</search> So iron.</think>\n<answer>A</answer>"
 OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
 GOOD = "<think>Microcytic, so iron.</think>\n<answer>A</answer>"
 
@@ -210,3 +211,31 @@ def test_what_the_strict_reading_calls_right_in_the_right_format_is_right_by_the
 )
 def test_numbers_by_the_tolerant_reading(completion, tolerant):
     assert answers.read_tolerant(completion, []) == tolerant
+
+
+@pytest.mark.parametrize(
+    ("completion", "right"),
+    [
+        (GOOD, True),
+        (SEARCHED, True),
+        (SEARCHED.replace("So iron.", "<search>ferritin</search> So"), True),
+        ("<think>a</think> <search>iron</search>\n<answer>A</answer>", True),
+        (SEARCHED.replace("iron < 5", " \n"), False),
+        (SEARCHED.replace("</search>", ""), False),
+        (SEARCHED.replace("<search>", ""), False),
+        (SEARCHED.replace("iron <", "<search>iron"), False),
+        (SEARCHED.replace("iron <", "</think><answer>A</answer>"), False),
+        (SEARCHED.replace(" So iron", "<information>Iron it is.</information>"), False),
+        (GOOD.replace("A</", "<search>iron</search>A</"), False),
+        (GOOD + "<search>iron</search>", False),
+        ("<search>" * 1000 + GOOD, False),
+    ],
+)
+def test_search_blocks_are_part_of_the_format_and_broken_ones_break_it(completion, right):
+    assert answers.soft_format(completion, search=True) is answers.strict_format(completion, search=True) is right
+    assert answers.read_answer(completion, OPTIONS, search=True).format_valid is right
+
+
+def test_without_the_tool_search_tags_are_words():
+    assert answers.strict_format(SEARCHED.replace("</search>", ""))
+    assert not answers.strict_format("<think>a</think> <search>iron</search>\n<answer>A</answer>")

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.questions import answers, prompts
 from helpers.questions.text import LETTERS
-from helpers.study.schema import Prompt
+from helpers.study.schema import Prompt, Search
 
 OPTIONS = ["Iron", "Iron and folate", "Zinc", "Copper"]
 
@@ -14,6 +14,14 @@ def test_worked_examples_are_read_as_their_answer(example):
     completion = f"<think>{example['thinking']}</think>\n<answer>{example['answer']}</answer>"
     assert answers.read_answer(completion, example["options"]) == (True, example["answer"], True)
     assert example["answer"] in (LETTERS if example["options"] else example["thinking"])
+
+
+@pytest.mark.parametrize("example", [prompts.SEARCH_EXAMPLE, prompts.NUMBER_SEARCH_EXAMPLE])
+def test_the_worked_search_is_of_the_right_format_and_its_passage_has_the_answer(example):
+    inserted = example["thinking"].partition("</search>")[2].partition("</information>\n")[0] + "</information>\n"
+    own = f"<think>{example['thinking'].replace(inserted, '')}</think>\n<answer>{example['answer']}</answer>"
+    assert answers.read_answer(own, example["options"], search=True) == (True, example["answer"], True)
+    assert ("pancreas" if example["options"] else "four chambers") in inserted
 
 
 class Tokenizer:
@@ -72,3 +80,14 @@ def test_the_prompt_holds_no_filler_that_could_be_copied_as_an_answer(options):
     text = prompts.render("What?", options, Prompt(style="plain"), Tokenizer())
     assert "<think> </think>" in text
     assert "here" not in text
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, 1), (1, 1), (2, 2)])
+def test_the_prompt_explains_the_search_tool_and_its_last_example_searches(count, shown):
+    prompt = Prompt(style="chat", worked_examples=count, prefill="<think>")
+    plain, text = (prompts.render("What?", OPTIONS, prompt, Tokenizer(), tool) for tool in (None, Search(corpus="starter")))
+    assert "search" not in plain
+    assert "look something up, at most 2 times" in text
+    assert text.count("[user]") == shown + 1
+    assert text.split("[user]")[-2].count("</search>\n<information>\n[1]") == 1
+    assert "at most once" in prompts.render("?", [], prompt, Tokenizer(), Search(corpus="starter", searches=1))

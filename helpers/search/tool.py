@@ -1,0 +1,47 @@
+"""The search tool of a study: its index, built once without passages that contain a question of its benchmarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from helpers.search.corpus import find_corpus
+from helpers.search.episodes import Tool
+from helpers.search.index import Index, open_index
+from helpers.study.errors import StudyError
+from helpers.study.files import read_note, read_table
+
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
+DROPPED = "search/dropped.csv"  # passages that contain a question of a benchmark; its note names the index
+INDEXES = ".indexes"  # beside the folders of studies, which share them
+
+
+def prepare(study: Study, questions: pd.DataFrame) -> pd.DataFrame:
+    """Build the index of a study, if it is not there, and write `search/dropped.csv`, which it returns.
+
+    questions: those of its benchmarks, with columns benchmark and question. Raises StudyError for a broken or an empty corpus.
+    """
+    where = study.search.corpus.model_dump(exclude={"source"})
+    corpus = find_corpus(study.search.corpus.source, study.file, **where)
+    index = open_index(corpus, study.folder.parent / INDEXES, questions)
+    return study.result(
+        DROPPED,
+        make=lambda _: pd.read_csv(index.folder / "dropped.csv"),
+        inputs=study.inputs("search"),
+        made_from=[index.folder.name],
+        index=index.folder.name,
+        **index.facts,
+    )
+
+
+def open_tool(study: Study) -> Tool:
+    """The search tool of a study. Raises StudyError if `prepare` has not made its index from the study's present parameters."""
+    file, made_by = study.path(DROPPED), "02_split"
+    read_table(file, made_by, study.inputs("search"))
+    folder = study.folder.parent / INDEXES / read_note(file)["index"]
+    if not (folder / "index.json").exists():
+        raise StudyError(f"{folder}: the search index is missing; delete {file} and run {made_by} again")
+    return Tool(study.search, Index(folder).search, folder.name)
