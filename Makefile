@@ -10,6 +10,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
+# Keys of the study that one command sets: make study STUDY=small SET="train.beta=0.01 seeds=[0,1]"
+export SET
+SETTING = $(if $(SET),--set "$$SET")
+
 .PHONY: study plan labels report publish test test-vllm lab clean
 .DEFAULT_GOAL := study
 
@@ -21,24 +25,24 @@ export PYTHONDONTWRITEBYTECODE :=
 	@touch $@
 
 study: .venv/ready
-	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS)
+	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" $(SETTING) --jobs $(JOBS)
 
 # Memory, hours and the smallest detectable effects, before anything is downloaded. GPU=24GB or GPU=H100, RATE=2000: optional.
 plan: .venv/ready
-	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)"
+	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" $(SETTING) --gpu "$(GPU)" --rate "$(RATE)"
 
 # Label a pool without a study: make labels POOL=mine.jsonl MODEL=org/model SAMPLES=16
 SAMPLES ?= 1
 labels: .venv/ready
-	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" --samples "$(SAMPLES)"
+	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" $(SETTING) --samples "$(SAMPLES)"
 
 # Render the report again from runs/; with FROM=figures/<study>, repeat the whole analysis from published files.
 report: .venv/ready
-	@$(BIN)/python -m $(if $(FROM),helpers.workflow.rebuild "$(STUDY)" --from "$(FROM)",helpers.report.build "$(STUDY)")
+	@$(BIN)/python -m $(if $(FROM),helpers.workflow.rebuild "$(STUDY)" --from "$(FROM)",helpers.report.build "$(STUDY)") $(SETTING)
 
 # Copy a finished study's tables, figures and data to figures/<study>/, and update the results in the README.
 publish: .venv/ready
-	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)")
+	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(SETTING) $(if $(TO),--to "$(TO)")
 
 lab: .venv/ready
 	@exec $(BIN)/python -m jupyterlab --notebook-dir . $(LAB_OPTIONS)
@@ -60,4 +64,4 @@ test-vllm: .venv-vllm/ready
 	@.venv-vllm/bin/python -m pytest -s tests/vllm_cpu/engines_agree.py
 
 clean: .venv/ready
-	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --clean
+	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" $(SETTING) --clean

@@ -14,7 +14,7 @@ from helpers.study.study import UNTRAINED, open_study
 
 S = open_study(config.get("study", "quickstart"))
 workdir: S.folder
-STUDY = shlex.quote(str(S.file))
+STUDY = shlex.quote(str(S.reference()))
 RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.workflow.execute"
 ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/workflow/gpus.py
 MODELS = ["/".join(parts) for parts in S.scored()]

@@ -16,6 +16,7 @@ from helpers.plan.detectable import Effect, effects
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
+from helpers.study import overrides
 from helpers.study.files import StudyError
 from helpers.study.study import REPOSITORY, Study, open_study
 
@@ -180,12 +181,13 @@ def main() -> None:
     """Print the plan, or one line and exit with 1."""
     parser = argparse.ArgumentParser(prog="python -m helpers.plan.plan", description=__doc__.splitlines()[0])
     parser.add_argument("study")
+    overrides.option(parser)
     parser.add_argument("--gpu", help="memory of a GPU, such as 24GB, or A100, H100, H200; without it, the GPU that is here")
     parser.add_argument("--rate", help="tokens per second of generation, all sequences of a batch together")
     given = parser.parse_args()
     try:
         rate = _rate(given.rate)
-        print(report(open_study(given.study), machine(given.gpu), rate))
+        print(report(open_study(given.study, given.changes), machine(given.gpu), rate))
     except StudyError as error:
         sys.exit(f"error: {error}")
 

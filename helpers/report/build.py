@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from helpers.report.browser import TEMPLATES
+from helpers.study import overrides
 from helpers.study.files import StudyError, atomic
 from helpers.study.study import Study, open_study
 
@@ -90,10 +91,11 @@ def main() -> None:
     """`python -m helpers.report.build STUDY`: render the report again from the executed notebooks."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("study")
+    overrides.option(parser)
     parser.add_argument("--quiet", action="store_true")
     arguments = parser.parse_args()
     try:
-        target = build(open_study(arguments.study))
+        target = build(open_study(arguments.study, arguments.changes))
     except StudyError as error:
         print(f"error: {error}", file=sys.stdout if arguments.quiet else sys.stderr)
         sys.exit(1)

@@ -17,6 +17,7 @@ import nbformat
 import pandas as pd
 
 from helpers.report import readme
+from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES
 from helpers.study.schema import HELD_OUT
@@ -104,7 +105,7 @@ def _notebook(study: Study, name: str, target: Path) -> Path:
         if cell.get("outputs"):
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     text = nbformat.writes(notebook)
-    for folder in (study.folder, study.file.parent, REPOSITORY):  # as JSON writes them
+    for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY):  # as JSON writes them
         text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
     with atomic(to) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -151,10 +152,11 @@ def main() -> None:
     """`python -m helpers.report.publish STUDY`: one line and exit code 1 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study")
+    overrides.option(parser)
     parser.add_argument("--to", type=Path, help="publish here instead of figures/<study>")
     arguments = parser.parse_args()
     try:
-        study = open_study(arguments.study)
+        study = open_study(arguments.study, arguments.changes)
         target = arguments.to or FIGURES / study.name
         files = set(publish(study, target))
         print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB: {target}")

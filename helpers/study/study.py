@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from helpers.study import inputs, references, results, yamls
+from helpers.study import inputs, overrides, references, results, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.places import REPOSITORY, parameter_file
@@ -45,6 +45,7 @@ class Study(Strict):
     analysis: Analysis = Analysis()
 
     _file: Path = Path()
+    _changes: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -136,13 +137,21 @@ class Study(Strict):
 
     @property
     def file(self) -> Path:
-        """The YAML file that the study was read from."""
+        """The YAML file that the study was read from; names of files in it count from its folder."""
         return self._file
+
+    def reference(self) -> Path:
+        """The file by which another process opens this study: its own or, with overrides, one below `runs/` that is written now."""
+        if not self._changes:
+            return self._file.resolve()
+        path = self.folder.parent / f"{self.name}.yaml"
+        overrides.write(path, self._file, self._changes)
+        return path
 
     @property
     def name(self) -> str:
-        """The name of the study: that of its file, without the suffix."""
-        return self._file.stem
+        """The name of the study: that of its file, without the suffix, and what overrides set (`overrides.name`)."""
+        return overrides.name(self._file.stem, self._changes)
 
     @property
     def folder(self) -> Path:
@@ -236,17 +245,21 @@ class Study(Strict):
         return inputs.of(self, step, arm, filter, seed)
 
 
-def open_study(study: str) -> Study:
+def open_study(study: str, changes: str = "") -> Study:
     """Read and check a study, given by name (`quickstart`) or by the path of its YAML file.
 
+    changes: keys to set, as in `train.beta=0.01 seeds=[0,1]` (`overrides.parse`).
     Raises StudyError, in one line, for every mistake that the parameters alone show. What only the pool's questions, the models
     or this machine can show is checked by `python -m helpers.workflow.check`.
     """
-    path = parameter_file(study)
+    path, given = overrides.read(parameter_file(study))
+    given |= overrides.parse(changes)
+    shown = f"{path} with SET {overrides.words(given)}" if given else str(path)
+    values = yamls.read(path)
     try:
-        checked = Study.model_validate(yamls.read(path))
+        checked = Study.model_validate(overrides.lay(values, given, path))
     except ValidationError as error:
-        raise StudyError(f"{path}: {one_line(error, Study)}") from None
-    checked._file = path
+        raise StudyError(f"{shown}: {one_line(error, Study)}") from None
+    checked._file, checked._changes = path, given
     references.check(checked)
     return checked

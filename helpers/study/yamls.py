@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 
 from helpers.study.errors import StudyError, nearest
 from helpers.study.places import REPOSITORY
@@ -21,7 +21,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     Mappings are merged key by key; lists and the mappings in `WHOLE` replace. above: the files that led here through `shared`.
     Raises StudyError if a file is missing, is not YAML, or shares in a circle.
     """
-    values = _with_recipes(_load(path), path)
+    values = _with_recipes(load(path), path)
     if SHARED not in values:
         return values
     named = values.pop(SHARED)
@@ -46,15 +46,16 @@ def _with_recipes(values: dict[str, Any], path: Path) -> dict[str, Any]:
     for holder in holders:
         train = holder.get("train") if isinstance(holder, dict) else None
         if isinstance(train, dict) and isinstance(train.get("recipe"), str):
-            holder["train"] = lay_over(_load(_recipe(train["recipe"], path)), train)
+            holder["train"] = lay_over(recipe(train["recipe"], path), train)
     return values
 
 
-def _recipe(name: str, path: Path) -> Path:
+def recipe(name: str, path: Path) -> dict[str, Any]:
+    """The values of a recipe that the file `path` names. Raises StudyError if there is none of that name."""
     folders = (path.parent / RECIPES, REPOSITORY / "parameters" / RECIPES)
     for file in (folder / f"{name}.yaml" for folder in folders):
         if file.is_file():
-            return file
+            return load(file)
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
     raise StudyError(
         f"{path}: train.recipe: {name!r} is not a recipe{nearest(name, known)}; there are {', '.join(known) or 'none'}"
@@ -74,15 +75,30 @@ def lay_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     """The values of one file, read as YAML 1.2: 2e-5 is a number, `yes` is a text, and no key may occur twice."""
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise StudyError(f"{path}: {line}not valid YAML: {' '.join(str(error.problem).split())}") from None
     except (YAMLError, ValueError, TypeError) as error:
-        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise StudyError(f"{path}: {line}not valid YAML: {_problem(error)}") from None
     if not isinstance(values, dict):
         raise StudyError(f"{path}: holds no parameters; it should be a YAML mapping with title, model, pool, arms …")
     return values
+
+
+def value(text: str) -> tuple[Any, str]:
+    """(a value as a study's file has it, what is wrong with the text).
+
+    >>> value("2e-5"), value("[0, 1]"), value("'x")
+    ((2e-05, ''), ([0, 1], ''), (None, 'not valid YAML: found unexpected end of stream'))
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text), ""
+    except (YAMLError, ValueError, TypeError) as error:
+        return None, f"not valid YAML: {_problem(error)}"
+
+
+def _problem(error: Exception) -> str:
+    return " ".join(str(getattr(error, "problem", None) or error).split())

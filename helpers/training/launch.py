@@ -72,7 +72,7 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
     enough_gpus(study, arm)
     mark = f"{mark}-{fingerprint(yaml.safe_load(path.read_text(encoding='utf-8')))}"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), "--main_process_port", "0"]
-    arguments = ["--study", str(study.file.resolve()), "--arm", arm, "--seed", str(seed), "--mark", mark]
+    arguments = ["--study", str(study.reference()), "--arm", arm, "--seed", str(seed), "--mark", mark]
     _stream([*launcher, "--module", "helpers.training.launch", *arguments])
     folder = study.path("train", arm, seed, "checkpoints")
     log = read_table(folder / LOG, "03_grpo_train")

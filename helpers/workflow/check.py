@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sized
 
 from helpers.evaluation import names
 from helpers.questions.pools import study_pool
+from helpers.study import overrides
 from helpers.study.errors import StudyError
 from helpers.study.places import pool_file
 from helpers.study.study import Study, open_study
@@ -34,8 +36,12 @@ def _count(things: Sized, name: str) -> str:
 
 def main() -> None:
     """Check the study that the command line names; print one line, or an error and exit code 1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", nargs="?", default="quickstart")
+    overrides.option(parser)
+    given = parser.parse_args()
     try:
-        print(check(open_study(sys.argv[1] if len(sys.argv) > 1 else "quickstart")))
+        print(check(open_study(given.study, given.changes)))
     except StudyError as error:
         sys.exit(f"error: {error}")
 

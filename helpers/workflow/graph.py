@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from helpers.models.device import cores
 from helpers.questions.pools import recorded_remarks
+from helpers.study import overrides
 from helpers.study.files import StudyError
 from helpers.study.places import REPOSITORY, pool_file
 from helpers.study.study import Study, open_study
@@ -40,7 +41,7 @@ def command(study: Study, *options: str) -> list[str]:
     """The Snakemake call for a study."""
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
-        *("--directory", str(study.folder), "--config", f"study={study.file.resolve()}", *options),
+        *("--directory", str(study.folder), "--config", f"study={study.reference()}", *options),
     ]
 
 
@@ -95,7 +96,7 @@ def _prepare(study: Study) -> None:
     So errors show before a model is loaded, and weights are unpacked once (which takes 3 GB for a moment).
     """
     if pool_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
-        call(study, "helpers.evaluation.benchmarks", str(study.file))
+        call(study, "helpers.evaluation.benchmarks", str(study.reference()))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
     call(study, "helpers.models.loading", *ids)
 
@@ -198,12 +199,13 @@ def main() -> None:
     """Parse the command line and run; a mistake or a signal ends in one line and exit code 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study")
+    overrides.option(parser)
     parser.add_argument("--clean", action="store_true", help="remove the results of the study's runs")
     parser.add_argument("--jobs", type=int, default=0, help="notebooks at a time (default: as many as the machine has room for)")
     parser.add_argument("--profile", default="", help="a folder with a Snakemake profile, such as parameters/slurm")
     arguments = parser.parse_args()
     try:
-        study = open_study(arguments.study)
+        study = open_study(arguments.study, arguments.changes)
         if arguments.clean:
             return clean(study)
         run(study, arguments.jobs or room(study), arguments.profile)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from helpers.analysis import filters
 from helpers.questions import pools, prompts
 from helpers.selection import difficulty
+from helpers.study import overrides
 from helpers.study.errors import StudyError
 from helpers.study.files import atomic, write_table
 from helpers.study.places import REPOSITORY
@@ -44,7 +45,7 @@ CARD = """# Labels of {pool} by {model}
 """
 
 
-def study_of(pool: str, model: str, samples: int, tokens: int) -> Study:
+def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = "") -> Study:
     """A study that is only its filter `labels`; its file is written to runs/. Raises StudyError for a pool or model that cannot be."""
     words = "-".join(["labels", Path(pool).stem.rpartition(":")[2], Path(model).name])
     source = str(Path(pool).resolve()) if Path(pool).is_file() else pool
@@ -61,7 +62,7 @@ def study_of(pool: str, model: str, samples: int, tokens: int) -> Study:
     path = REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)}.yaml"
     with atomic(path) as partial:
         partial.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")  # JSON is YAML, too
-    return open_study(str(path))
+    return open_study(str(path), changes)
 
 
 def label(study: Study) -> Path:
@@ -71,7 +72,7 @@ def label(study: Study) -> Path:
     page.parent.mkdir(parents=True, exist_ok=True)
     print(f"Progress and the time left: {page.with_suffix('.log')}", flush=True)
     with gpus.lend(1, gpus.PARTS):
-        execute.run("01_filter", page, {"study": str(study.file), "filter": "labels"})
+        execute.run("01_filter", page, {"study": str(study.reference()), "filter": "labels"})
     answers, pool = pd.read_parquet(study.path("filter", "labels", "labels.parquet")), pools.study_pool(study)
     strict, tolerant = (difficulty.by_question(answers, reading) for reading in ("strict", "tolerant"))
     beside = tolerant[["question_id", "label", "pass_rate"]]
@@ -103,11 +104,12 @@ def main() -> None:
     parser.add_argument("model", help="a hub id, or a folder")
     parser.add_argument("--samples", type=int, default=1, help="answers per question; above 1 at temperature 1")
     parser.add_argument("--tokens", type=int, default=512, help="tokens of an answer, at most")
+    overrides.option(parser)
     given = parser.parse_args()
     try:
         if not given.pool or not given.model:
             raise StudyError("POOL and MODEL are needed, as in make labels POOL=mine.jsonl MODEL=org/model")
-        study = study_of(given.pool, given.model, given.samples, given.tokens)
+        study = study_of(given.pool, given.model, given.samples, given.tokens, given.changes)
         study.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(study.folder / ".running", timeout=0):
             print(f"Labels, answers and card: {label(study)}")

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from helpers.report import build, publish, readme
+from helpers.study import overrides
 from helpers.study.files import StudyError
 from helpers.study.study import REPOSITORY, Study, open_study
 from helpers.workflow import execute
@@ -32,7 +33,7 @@ def rebuild(study: Study, source: Path) -> Path:
     for path in source.glob("0[1-4]_*.ipynb"):  # as they were run; the report shows them beside the rebuilt analysis
         study.path("notebooks").mkdir(exist_ok=True)
         shutil.copyfile(path, study.path("notebooks", path.name))
-    execute.run("05_analysis", study.path("notebooks", "05_analysis.ipynb"), {"study": str(study.file)})
+    execute.run("05_analysis", study.path("notebooks", "05_analysis.ipynb"), {"study": str(study.reference())})
     return build.build(study)
 
 
@@ -40,13 +41,14 @@ def main() -> None:
     """Parse the command line; one line and exit code 1 if something is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study")
+    overrides.option(parser)
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the folder with the published files")
     parser.add_argument(
         "--update", action="store_true", help="replace the published tables, figures and notebook by the rebuilt ones"
     )
     arguments = parser.parse_args()
     try:
-        study, source = open_study(arguments.study), arguments.source.resolve()
+        study, source = open_study(arguments.study, arguments.changes), arguments.source.resolve()
         page = rebuild(study, source)
         other = publish.differing(study, source)
         if arguments.update:

@@ -147,15 +147,14 @@ def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses
 
 
 def test_each_seed_trains_on_a_draw_of_its_own(made, tiny):
-    """Two draws through the whole graph. What seed 0 of `random` trains on is what the tiny study drew, so its run is taken from there."""
-    (tiny / "two.yaml").write_text(
-        "shared: tiny.yaml\ntitle: Two draws\nfilters: {}\narms: {random: {size: 8}, more: {size: 12}}\nseeds: [0, 1]\n"
-        "eval: {tasks: [{name: starter_chinese_medicine, group: specialisation, limit: 6}, "
-        "{name: starter_arithmetic, group: robustness, limit: 3}]}\n"
-    )
-    done = run("make", "study", f"STUDY={tiny / 'two.yaml'}")
+    """Two draws through the whole graph, by overrides. What seed 0 of `random` trains on is what the tiny study drew, so its run is
+    taken from there."""
+    tasks = "[{name: starter_chinese_medicine, group: specialisation, limit: 6}, {name: starter_arithmetic, group: robustness, limit: 3}]"
+    setting = f"filters={{}} arms={{random: {{size: 8}}, more: {{size: 12}}}} seeds=[0, 1] eval.tasks={tasks}"
+    done = run("make", "study", f"STUDY={tiny / 'tiny.yaml'}", f"SET={setting}")
     assert done.returncode == 0, done.stdout + done.stderr
-    two = tiny / "runs" / "two"
+    (two,) = (tiny / "runs").glob("tiny-arms-random-size-8-more-size-12*/")
+    assert str(two / "report/index.html") in done.stdout
     drawn = {(arm, seed): pd.read_parquet(two / f"split/{arm}/seed{seed}/train.parquet")["question_id"].tolist()
              for arm in ("random", "more") for seed in (0, 1)}  # fmt: skip
     for seed in (0, 1):
@@ -257,6 +256,8 @@ def test_every_command_of_the_readme(made, tiny, tmp_path):
         if command == "make lab":
             _starts(["make", "lab"], "is running at")
             continue
+        if " SET=" in command:  # run by test_each_seed_trains_on_a_draw_of_its_own
+            command = command.replace("make study", "make plan")
         study, out = shlex.quote(str(tiny / "tiny.yaml")), shlex.quote(str(tmp_path / "out.ipynb"))
         here = command.replace("STUDY=quickstart", "").replace("study quickstart", f"study {study}").replace("out.ipynb", out)
         here = here.replace("HuggingFaceTB/SmolLM2-135M-Instruct", "tiny/llama")
