@@ -25,16 +25,16 @@ SETTING = $(if $(SET),--set "$$SET")
 	@touch $@
 
 study: .venv/ready
-	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" $(SETTING) --jobs $(JOBS)
+	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS) $(SETTING)
 
 # Memory, hours and the smallest detectable effects, before anything is downloaded. GPU=24GB or GPU=H100, RATE=2000: optional.
 plan: .venv/ready
-	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" $(SETTING) --gpu "$(GPU)" --rate "$(RATE)"
+	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)" $(SETTING)
 
 # Label a pool without a study: make labels POOL=mine.jsonl MODEL=org/model SAMPLES=16
 SAMPLES ?= 1
 labels: .venv/ready
-	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" $(SETTING) --samples "$(SAMPLES)"
+	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" --samples "$(SAMPLES)" $(SETTING)
 
 # Render the report again from runs/; with FROM=figures/<study>, repeat the whole analysis from published files.
 report: .venv/ready
@@ -42,7 +42,7 @@ report: .venv/ready
 
 # Copy a finished study's tables, figures and data to figures/<study>/, and update the results in the README.
 publish: .venv/ready
-	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(SETTING) $(if $(TO),--to "$(TO)")
+	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)") $(SETTING)
 
 lab: .venv/ready
 	@exec $(BIN)/python -m jupyterlab --notebook-dir . $(LAB_OPTIONS)
@@ -64,4 +64,4 @@ test-vllm: .venv-vllm/ready
 	@.venv-vllm/bin/python -m pytest -s tests/vllm_cpu/engines_agree.py
 
 clean: .venv/ready
-	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" $(SETTING) --clean
+	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --clean $(SETTING)

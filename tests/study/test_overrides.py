@@ -6,10 +6,12 @@ import re
 import pytest
 from conftest import REPOSITORY, run
 
+from helpers.plan import plan
 from helpers.study import overrides
 from helpers.study.files import StudyError
 from helpers.study.places import NAME
 from helpers.study.study import open_study
+from helpers.workflow import labels
 from helpers.workflow.check import check
 
 MISTAKES = {
@@ -92,13 +94,14 @@ def test_a_recipe_lies_under_the_other_keys_and_names_may_have_dots(parameters):
     assert (study.training("a.b").beta, study.train.follow.every) == (0.5, 3)
 
 
-def test_make_hands_it_on_with_its_quotes(tmp_path):
-    """As one argument, for every command that takes a study; the shell does not read it."""
+def test_every_command_takes_it(tmp_path, monkeypatch, capsys):
+    """make hands it on as one argument with its quotes, which the shell does not read."""
     for target in ("study", "plan", "labels", "report", "publish", "clean"):
         done = run("make", "-n", target, "SET=title='a $$b \"c\"'")
         assert '--set "$SET"' in done.stdout, target
-    plan = run("python", "-m", "helpers.plan.plan", "small", "--gpu", "80GB", "--set", "seeds=[0,1,2,3,4,5,6,7]")
-    assert "With 8 seeds" in plan.stdout, plan.stderr
-    words = ["starter:medicine_pool", "tiny/llama", "--set", "filters.labels.sample=2"]
-    done = run("python", "-m", "helpers.workflow.labels", *words, STUDY_RUNS=str(tmp_path))
-    assert done.stderr.endswith("unknown key 'filters.labels.sample'; did you mean 'samples'?\n")
+    monkeypatch.setattr("sys.argv", ["plan", "small", "--gpu", "80GB", "--set", "seeds=[0,1,2,3,4,5,6,7]"])
+    plan.main()
+    assert "With 8 seeds" in capsys.readouterr().out
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    with pytest.raises(StudyError, match="unknown key 'filters.labels.sample'; did you mean 'samples'?"):
+        labels.study_of("starter:medicine_pool", "tiny/llama", 1, 8, "filters.labels.sample=2")
