@@ -62,6 +62,7 @@ class StandIn:
 
     def __init__(self, model: str, **options: Any) -> None:
         self.options, self.loaded, self.greedy = options, [], []
+        torch.manual_seed(options["seed"])  # as vLLM does: TRL gives it the index of the process, the same for every run
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         runner = SimpleNamespace(model_runner=SimpleNamespace(model=self))
         self.llm_engine = SimpleNamespace(model_executor=SimpleNamespace(driver_worker=runner))

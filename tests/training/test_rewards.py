@@ -72,15 +72,14 @@ def test_one_seed_twice_gives_one_adapter_and_another_seed_another(tiny, tmp_pat
     by_length.__name__ = "accuracy"
 
     def weights(place, seed):
-        made = trainer(tiny, tmp_path / place, epochs=2 / 3)
-        if seed:
-            made.args.seed = seed
+        made = trainer(tiny, tmp_path / place, epochs=2 / 3, seed=seed)
         grpo.run(made, "mark")
         return torch.cat([p.detach().flatten() for name, p in made.model.named_parameters() if "lora_B" in name])
 
     first = weights("first", 0)
     assert first.abs().max() > 0
     assert torch.equal(first, weights("second", 0))
+    assert not torch.equal(first, weights("other", 1))
 
 
 def killed_after(made, step):
