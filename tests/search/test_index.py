@@ -1,11 +1,16 @@
 """The index: what a search finds, in which order, for any query, and what is dropped or refused."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from helpers.search import index
+from helpers.search import corpus, index, measure
 from helpers.search.corpus import Passage, find_corpus
+from helpers.study.errors import StudyError
 
 ROWS = [
     (
@@ -59,3 +64,59 @@ def test_long_queries_markup_and_any_k(small):
     ]
     assert ids(small.search(["lack"], 0) + small.search(["lack"], 99)) == [[], ["p4", "p5", "p2", "p3"]]
     assert small.search([], 3) == []
+
+
+def test_passages_that_contain_a_question_are_dropped_and_counted(tmp_path):
+    asked = pd.DataFrame({"benchmark": ["exam"], "question": ["Lack of thiamine gives a failing heart with oedema, or a what?"]})
+    found = index.open_index(find_corpus(str(written(tmp_path, ROWS))), tmp_path / "cache", asked)
+    assert (len(found), found.facts["dropped"]) == (3, 2)
+    assert found.search(["thiamine"], 3) == [[]]
+    dropped = pd.read_csv(found.folder / "dropped.csv")
+    assert dropped[["id", "benchmark"]].to_numpy().tolist() == [["p4", "exam"], ["p5", "exam"]]
+    with pytest.raises(StudyError, match="no passage is left to search"):
+        index.build([pd.DataFrame(ROWS[3:], columns=Passage._fields)], tmp_path / "none", asked, "mine")
+
+
+def test_an_index_is_built_once_and_again_when_the_corpus_changes(tmp_path, monkeypatch):
+    path = written(tmp_path, ROWS)
+    first = index.open_index(find_corpus(str(path)), tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "build", None)
+        again = index.open_index(find_corpus(str(path)), tmp_path / "cache")
+    assert again.folder == first.folder
+    assert index.open_index(find_corpus(str(written(tmp_path, ROWS[:2]))), tmp_path / "cache").folder != first.folder
+    (first.folder / "index.json").unlink()  # a build that was killed
+    assert len(index.open_index(find_corpus(str(written(tmp_path, ROWS))), tmp_path / "cache")) == 5
+
+
+def test_passages_and_scores_stay_on_disk(small):
+    before = pa.total_allocated_bytes()
+    again = index.Index(small.folder)
+    assert pa.total_allocated_bytes() <= before  # the texts are read from the mapped file
+    assert isinstance(again._bm25.scores["data"], np.memmap)
+
+
+def test_a_corpus_is_read_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "BATCH", 2)
+    found = find_corpus(str(written(tmp_path, ROWS)))
+    assert [len(batch) for batch in corpus.passages(found)] == [2, 2, 1]
+    assert ids(index.open_index(found, tmp_path / "cache").search(["thiamine"], 3)) == [["p4", "p5"]]
+
+
+def test_a_corpus_that_cannot_be_indexed_in_memory_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(index.psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000))
+    with pytest.raises(StudyError, match=r"corpus: mine: 48 words need about 0.0 GB of memory to index"):
+        index.build([pd.DataFrame(ROWS, columns=Passage._fields)], tmp_path / "large", name="mine")
+
+
+def test_the_measure_counts_options_that_stand_in_the_passages(small):
+    questions = pd.DataFrame(
+        {
+            "question_id": ["q1", "q2", "q3"],
+            "question": ["Which vitamin lacks in scurvy?", "Which vitamin lacks in zzz?", "How many?"],
+            "options": [["Vitamin D", "vitamin C", "Collagen"], ["Iron", "Thiamine"], []],
+            "answer": ["B", "B", "3"],
+        }
+    )
+    found = measure.options_found(small, questions, k=1)
+    assert found.to_numpy().tolist() == [["q1", True, 0.5, 1], ["q2", False, 0.0, 1]]
