@@ -9,6 +9,7 @@ import pytest
 from helpers.questions import pools
 from helpers.questions.overlap import overlaps
 from helpers.search import corpus, index, measure
+from helpers.study import places
 from helpers.study.errors import StudyError
 
 TEXT = "Iron deficiency causes a microcytic anaemia with a low ferritin."
@@ -79,6 +80,8 @@ def test_files_that_are_missing_or_no_corpus(tmp_path, monkeypatch):
     ]:  # fmt: skip
         with pytest.raises(StudyError, match=message):
             corpus.load_corpus(name)
+    with pytest.raises(StudyError, match="corpus.config: only a data set of the hub has one"):
+        corpus.load_corpus("starter", config="main")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def test_the_starter_corpus_is_complete(starter):
     assert starter["text"].str.split().str.len().between(60, 150).all()
     assert starter["source"].str.match("StatPearls: |MedlinePlus|GeneReviews: |WHO fact sheet: |OpenStax |NCI: |Cochrane ").all()
     assert set(starter["licence"]) == {"Apache-2.0"}
-    with corpus.STARTER_CORPUS.open(encoding="utf-8") as file:
+    with places.STARTER_CORPUS.open(encoding="utf-8") as file:
         topics = {json.loads(line)["topic"] for line in file}
     assert topics >= {topic for name in MEDICINE for topic in pools.load_starter(name)["topic"]}
 
