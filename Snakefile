@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 from helpers.analysis import control
+from helpers.search.tool import DROPPED
 from helpers.training import launch
 from helpers.workflow import gpus
 from helpers.study.study import UNTRAINED, open_study
@@ -25,6 +26,7 @@ PAGES = (
 )
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
+INDEX = [DROPPED] if S.search else []
 DRAW = Path(S.draw_pattern).parts[1:-1]  # {arm}, and seed{seed} unless all seeds share a fixed draw
 SCORING = gpus.parts(S.eval.runs_per_gpu)
 
@@ -44,15 +46,16 @@ rule report:
     shell: f"{shlex.quote(sys.executable)} -m helpers.report.build {STUDY} --quiet"
 
 rule filter:
+    input: lambda w: INDEX if S.filters[w.filter].search else []
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
     priority: 1
     resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_per_gpu)
     shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
-rule set_aside:  # what no arm may draw
-    output: "split/overlaps.parquet", "split/held_out.parquet"
-    params: S.inputs("overlaps"), S.inputs("held_out")
+rule set_aside:  # what no arm may draw, and the index of the search tool
+    output: "split/overlaps.parquet", "split/held_out.parquet", *INDEX
+    params: S.inputs("overlaps"), S.inputs("held_out"), *([S.inputs("search")] if S.search else [])
     priority: 3
     shell: f"{shlex.quote(sys.executable)} -m helpers.evaluation.set_aside {STUDY}"
 
@@ -75,7 +78,7 @@ rule train:
 BEFORE = ancient(f"eval/{UNTRAINED}/scores.parquet")  # shown beside every model; newer scores of it change no other model's
 
 rule eval_untrained:
-    input: ["split/held_out.parquet"] if S.split.held_out else []
+    input: ["split/held_out.parquet"] if S.split.held_out else [], INDEX
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
     resources: gpu=1, gpu_parts=SCORING

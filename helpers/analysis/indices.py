@@ -15,6 +15,7 @@ import pandas as pd
 from helpers.analysis import intervals
 from helpers.analysis.answers import favourite_letters
 from helpers.analysis.intervals import Runs
+from helpers.study.schema import SEARCH
 from helpers.study.schema_eval import SIDES as INDICES
 from helpers.study.study import UNTRAINED
 
@@ -43,8 +44,9 @@ def one_letter(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_apart(scores: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Scores with these tasks (`analysis.apart`) in the group `apart`, which is shown but enters no index."""
-    return scores.assign(group=scores["group"].where(~scores["task"].isin(tasks), "apart"))
+    """Scores with these tasks (`analysis.apart`), and those answered with a search tool, in the group `apart`, which enters no index."""
+    apart = scores["task"].isin(tasks) | scores["task"].str.endswith(f"_{SEARCH}")
+    return scores.assign(group=scores["group"].where(~apart, "apart"))
 
 
 def strict_beside_flexible(table: pd.DataFrame) -> pd.Series:

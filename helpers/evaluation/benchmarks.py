@@ -22,11 +22,12 @@ from helpers.evaluation.documents import question_text
 from helpers.evaluation.mirror import in_mirror, mirror
 from helpers.evaluation.samples import read_sample
 from helpers.questions.pools import load_starter, study_pool
+from helpers.search import tool
 from helpers.selection.held_out import read as read_held_out
 from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
-from helpers.study.schema import HELD_OUT, in_reasoning_mode
+from helpers.study.schema import HELD_OUT, SEARCH, in_reasoning_mode
 
 if TYPE_CHECKING:
     from helpers.study.schema_eval import Task
@@ -119,7 +120,7 @@ def questions(study: Study) -> pd.DataFrame:
     Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task, missing data or a broken sample.
     """
     path = study.path("benchmarks", "questions.parquet")
-    names = [task.name for task in study.eval.tasks if task.name != HELD_OUT]
+    names = list(dict.fromkeys(task.name for task in study.eval.tasks if task.name != HELD_OUT))
     for task in study.eval.tasks:
         if task.sample:
             read_sample(study.beside(task.sample))
@@ -177,6 +178,8 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     }
     if reasoning:
         chosen |= {"shots": None, "prompt": study.prompt.model_dump(), "rotate": False}
+    if task.search:
+        chosen[SEARCH] = [study.search.model_dump(mode="json", exclude={"corpus"}), tool.mark(study)]
     if changed := task_files.source(chosen["task"]):
         chosen["source"] = changed
     if task.name == HELD_OUT:

@@ -9,6 +9,7 @@ import pandas as pd
 from helpers.evaluation.benchmarks import manager, members, settings
 from helpers.evaluation.scoring import Selection, samples_of
 from helpers.questions.text import LETTERS
+from helpers.study.schema import SEARCH
 
 if TYPE_CHECKING:
     from helpers.evaluation.evaluation import Evaluation
@@ -62,6 +63,8 @@ def _first(scores: pd.DataFrame, mode: str, preferred: str = "") -> dict[str, An
 def _document(model: Evaluation, row: dict[str, Any]) -> tuple[Any, Any, dict[str, Any], int]:
     """(task manager, task, document, its position) of a row of scores."""
     found = manager(model.study)
-    task = members(found, row["task"])[row["benchmark"]]
+    asked = next(one for one in model.study.eval.tasks if one.label == row["task"])
+    task = members(found, asked.name)[row["benchmark"].removesuffix(f"_{SEARCH}") if asked.search else row["benchmark"]]
     place, doc = next((n, doc) for n, doc in enumerate(task.eval_docs) if str(doc.get("item_id", n)) == row["item_id"])
-    return found, task, doc, place
+    selected = Selection(task, [doc], [place], 1)
+    return found, task, (selected.searching(model.study, model.tokenizer) if asked.search else selected).documents[0], place

@@ -19,10 +19,12 @@ from helpers.evaluation.documents import key, options_of, rotate
 from helpers.evaluation.judging import is_right
 from helpers.evaluation.mirror import in_mirror
 from helpers.evaluation.samples import read_sample
+from helpers.questions import prompts
 from helpers.questions.answers import read_answer, read_tolerant
 from helpers.questions.text import LETTERS
+from helpers.search import tool
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
-from helpers.study.schema import REASONING, in_reasoning_mode
+from helpers.study.schema import REASONING, SEARCH, in_reasoning_mode
 
 if TYPE_CHECKING:
     from helpers.models.engines import Engine
@@ -49,7 +51,8 @@ def score(
 
     Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted, target,
     correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant, of the tolerant reading
-    (`answers.read_tolerant`), which scores from before 27 November 2026 do not have.
+    (`answers.read_tolerant`), which scores from before 27 November 2026 do not have. A task with search is called `<name>_search`, and so are its
+    benchmarks; its `response` is what the model wrote, and `searches` has what was inserted (`search.episodes.Episode`, as JSON).
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -57,12 +60,14 @@ def score(
     for task in tqdm(tasks, desc="benchmarks", unit="task"):
         chosen = settings(study, task)
         chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
-        path, mark = folder / f"{task.name}.parquet", fingerprint(weights, chosen)
-        if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.name}.parquet")):
+        path, mark = folder / f"{task.label}.parquet", fingerprint(weights, chosen)
+        if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.label}.parquet")):
             rows, facts = work.run(task, chosen)
-            write_result(rows.assign(task=task.name), path, mark, settings=chosen, benchmarks=facts)
+            write_result(rows.assign(task=task.label), path, mark, settings=chosen, benchmarks=facts)
         rows = pd.read_parquet(path)
         parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
+        if task.search:
+            parts[-1]["benchmark"] += f"_{SEARCH}"
     return pd.concat(parts, ignore_index=True)
 
 
@@ -79,16 +84,19 @@ class _Work:
         self.manager = self.manager or manager(self.study)
         found = members(self.manager, task.name)
         selected = {name: Selection.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
+        if task.search:
+            selected = {name: one.searching(self.study, self.tokenizer) for name, one in selected.items()}
         turns = max(one.options for one in selected.values()) if chosen["rotate"] else 1
         parts = []
         for by in range(turns):
-            path, mark = self.folder / task.name / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
+            path, mark = self.folder / task.label / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
             if not is_current(path, mark):
                 if self.harness is None:
                     from helpers.models.harness_model import HarnessModel
 
                     how = self.study.eval
                     self.harness = HarnessModel(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
+                self.harness.tool = tool.open_tool(self.study) if task.search else None
                 turned = [one.turned(by) for one in selected.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
             parts.append(pd.read_parquet(path))
@@ -125,6 +133,14 @@ class Selection(NamedTuple):
         counts = [len(options_of(doc) or [""]) for doc in documents] if lettered else [1]
         return cls(task, documents, places, max(counts))
 
+    def searching(self, study: Study, tokenizer: Any) -> Selection:
+        """The same with prompts that explain the study's search tool."""
+        written = [
+            doc | {"prompt": prompts.render(doc["question"], list(doc["options"]), study.prompt, tokenizer, study.search)}
+            for doc in self.documents
+        ]
+        return self._replace(documents=written)
+
     def turned(self, by: int) -> Selection:
         """The same with the options of each document rotated; documents that have no such rotation are left out."""
         if by == 0:
@@ -157,7 +173,10 @@ def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[st
     samples, rows = samples_of(harness, manager, selected, chosen), []
     for one in selected:
         words = _setting(one.task, chosen)
-        rows += [_row(one.task, sample, one.places) | {"setting": words} for sample in samples[one.task.task_name]]
+        for sample in samples[one.task.task_name]:
+            rows.append(_row(one.task, sample, one.places, SEARCH in chosen) | {"setting": words})
+            if SEARCH in chosen:
+                rows[-1]["searches"] = harness.searches[sample["doc"]["prompt"]]
     return pd.DataFrame(rows)
 
 
@@ -196,14 +215,15 @@ def _setting(task: Any, chosen: dict[str, Any]) -> str:
     """How a score was computed, in a few words, for the column `setting`."""
     words = [] if chosen.get("prompt") else [f"{task.config.num_fewshot or 0}-shot"]
     words += ["chat template"] if chosen["chat_template"] else []
+    words += [f"≤ {chosen[SEARCH][0]['searches']} searches"] if SEARCH in chosen else []
     words += ["fixed sample"] if chosen["sample"] else []
     words += [f"first {chosen['limit']}"] if chosen["limit"] else []
     words += [f"≤ {chosen['max_new_tokens']} tokens"] if chosen["max_new_tokens"] and _writes(task) else []
     return ", ".join(words)
 
 
-def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]:
-    """One item as a row, from the harness's log of it."""
+def _row(task: Any, sample: dict[str, Any], places: list[int], search: bool) -> dict[str, Any]:
+    """One item as a row, from the harness's log of it. search: the model had a search tool."""
     doc, reasoning = sample["doc"], in_reasoning_mode(task.task_name)
     row = {
         "benchmark": task.task_name,
@@ -217,7 +237,7 @@ def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]
     }
     first = sample["resps"][0][0]
     if isinstance(first, str):
-        return row | _written(doc, sample, first, reasoning)
+        return row | _written(doc, sample, first, reasoning, search)
     likelihoods = [float(pair[0]) for pair in sample["filtered_resps"]]
     if "acc_norm" in sample:  # the harness divides by the option's length in characters
         lengths = [len(arguments[1].lstrip()) for arguments in sample["arguments"]]
@@ -228,7 +248,7 @@ def _row(task: Any, sample: dict[str, Any], places: list[int]) -> dict[str, Any]
     return row | {"mode": "likelihood", "predicted": LETTERS[best], "target": LETTERS[right], "chance": 1 / len(likelihoods)}
 
 
-def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoning: bool) -> dict[str, Any]:
+def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoning: bool, search: bool) -> dict[str, Any]:
     """The part of a row that a written answer has: in reasoning mode read from `<answer>`, else as the task's filter found it."""
     options = list(doc.get("options") or [])
     chance = 1 / len(options) if options else 0.0
@@ -236,7 +256,7 @@ def _written(doc: dict[str, Any], sample: dict[str, Any], response: str, reasoni
         return {"mode": "generation", "predicted": str(sample["filtered_resps"][0]), "target": str(doc["answer"]).split("#### ")[-1],
                 "response": response, "chance": chance}  # fmt: skip
     text = doc["prefill"] + response
-    reading, tolerant = read_answer(text, options), read_tolerant(text, options)
+    reading, tolerant = read_answer(text, options, search), read_tolerant(text, options)
     return {"mode": REASONING, "predicted": reading.predicted, "target": doc["answer"], "response": text,
             "format_valid": reading.format_valid, "chance": chance, "predicted_tolerant": tolerant,
             "correct_tolerant": is_right(doc, tolerant)}  # fmt: skip

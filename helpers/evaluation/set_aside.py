@@ -15,10 +15,12 @@ from filelock import FileLock
 from helpers.evaluation import benchmarks
 from helpers.questions.overlap import overlaps
 from helpers.questions.pools import study_pool
+from helpers.search import tool
 from helpers.selection import held_out
 from helpers.study.errors import StudyError
 
 if TYPE_CHECKING:
+    from helpers.search.episodes import Tool
     from helpers.study.study import Study
 
 
@@ -34,6 +36,8 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             make=lambda _: held_out.draw_of(study, pool),
         )
         tested = benchmarks.questions(study)
+        if study.search:
+            tool.prepare(study, tested)
         found = study.result(
             "split/overlaps.parquet",
             inputs=study.inputs("overlaps"),
@@ -44,6 +48,14 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             questions=len(tested),
         )
     return found, away
+
+
+def search_tool(study: Study) -> Tool:
+    """The search tool of a study, its index made if nobody has, without passages that contain a question of a benchmark."""
+    study.path("split").mkdir(parents=True, exist_ok=True)
+    with FileLock(study.path("split", ".lock")):
+        tool.prepare(study, benchmarks.questions(study))
+    return tool.open_tool(study)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -29,19 +30,23 @@ def complete(
     seed: int = 0,
     parts: Path | None = None,
     engine: engines.Name = "auto",
+    tool: Any = None,
 ) -> pd.DataFrame:
     """Complete every prompt `samples` times.
 
     prompts: columns question_id, prompt. weights: loaded only if something is left to generate. temperature: 0 is greedy; above 0, the
     whole distribution is sampled (top-p 1, no top-k). end_tokens: tokens that end a completion besides the model's own. batch_size: of
-    transformers; vLLM makes its own batches. parts: a folder for finished batches; a run that was killed continues from them.
+    transformers; vLLM makes its own batches. parts: a folder for finished batches; a run that was killed continues from them. tool: a search tool
+    (`helpers.search.episodes.Tool`) that the model may use.
 
-    Returns one row per completion: question_id, sample, response, finish_reason ("stop" or "length"), n_tokens.
+    Returns one row per completion: question_id, sample, response, finish_reason ("stop" or "length"), n_tokens. With a tool these are of what
+    the model wrote itself, finish_reason may be "searches", and `searches` has what was inserted (`Episode.record`).
     """
     used = engines.choose(engine, weights.method)
     jobs = prompts.loc[prompts.index.repeat(samples)].assign(sample=list(range(samples)) * len(prompts))
     jobs = jobs.assign(length=jobs["prompt"].str.len()).sort_values(["length", "question_id", "sample"], ascending=False)
     settings = (max_new_tokens, temperature, list(end_tokens), seed, *([used] if used == "vllm" else []))
+    settings += (tool.mark, str(tool.settings)) if tool else ()
     at_once = max(VLLM_AT_ONCE, batch_size) if used == "vllm" else batch_size
     loaded, done = None, []
     with tqdm(total=len(jobs), desc="completions", unit="answer") as bar:
@@ -54,7 +59,7 @@ def complete(
             else:
                 loaded = loaded or engines.load(weights, used)
                 ends = (*loaded.ends(tokenizer), *end_tokens)
-                rows = _batch(batch, loaded, tokenizer, engines.Sampling(max_new_tokens, temperature, ends), mark, seed)
+                rows = _batch(batch, loaded, tokenizer, engines.Sampling(max_new_tokens, temperature, ends), mark, seed, tool)
                 if kept:
                     write_table(rows, kept)
             done.append(rows)
@@ -71,6 +76,7 @@ def _batch(
     sampling: engines.Sampling,
     mark: str,
     seed: int,
+    tool: Any,
 ) -> pd.DataFrame:
     """Generate one batch; the same batch gives the same completions again after a kill.
 
@@ -82,7 +88,17 @@ def _batch(
         seeds = [int(fingerprint(seed, text, sample)[:8], 16) for text, sample in pairs]
     else:
         seeds = [int(mark[:8], 16)] * len(batch)
-    written = engine.write(tokenizer(prompts)["input_ids"], sampling, seeds, tokenizer)
+    encoded = tokenizer(prompts)["input_ids"]
+    if tool:
+        made = tool.write(engine, encoded, sampling, seeds, tokenizer)
+        rows = batch[["question_id", "sample"]].assign(
+            response=[own_words(episode.text) for episode in made],
+            finish_reason=[episode.finish for episode in made],
+            n_tokens=[episode.written for episode in made],
+            searches=[episode.record for episode in made],
+        )
+        return rows.reset_index(drop=True)
+    written = engine.write(encoded, sampling, seeds, tokenizer)
     rows = batch[["question_id", "sample"]].assign(
         response=[own_words(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in written],
         finish_reason=["stop" if tokens and tokens[-1] in sampling.ends else "length" for tokens in written],

@@ -23,7 +23,8 @@ class HarnessModel(TemplateLM):
     """A model of the harness around an engine.
 
     batch_size: texts whose log-likelihoods are read at once. written_at_once: answers that transformers writes at once; vLLM gets all of
-    a task's and batches them by itself.
+    a task's and batches them by itself. tool: a search tool (`helpers.search.episodes.Tool`), set for tasks that are answered with it; what
+    was searched is then in `searches`, by prompt, and the texts are what the model wrote.
     """
 
     apply_chat_template, chat_template_args = HFLM.apply_chat_template, {}
@@ -33,6 +34,8 @@ class HarnessModel(TemplateLM):
         self.engine, self.tokenizer, self.batch_size = engine, tokenizer, batch_size
         self.written_at_once = sys.maxsize if engine.name == "vllm" else written_at_once
         self.encoded: dict[str, list[int]] = {}
+        self.tool: Any = None
+        self.searches: dict[str, str] = {}
 
     @property
     def eot_token_id(self) -> int:
@@ -83,6 +86,7 @@ class HarnessModel(TemplateLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Greedy texts, each up to the first of its task's stop texts."""
+        self.prompts = [one.args[0] for one in requests]
         jobs = [(normalize_gen_kwargs(one.args[1]), self.tok_encode(one.args[0]), place) for place, one in enumerate(requests)]
         jobs.sort(key=lambda one: (str(one[0]), -len(one[1]), one[2]))
         found: dict[int, str] = {}
@@ -99,9 +103,15 @@ class HarnessModel(TemplateLM):
         options = some[0][0]
         limit, stops = options["max_gen_toks"], tuple(options.get("until") or ())
         sampling = Sampling(limit, options.get("temperature", 0.0), tuple(self.engine.ends(self.tokenizer)), stops)
-        prompts = [prompt[limit - self.engine.room :] for _, prompt, _ in some]
-        written = self.engine.write(prompts, sampling, [place for _, _, place in some], self.tokenizer)
-        texts = [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in written]
+        more, seeds = limit + (self.tool.settings.inserted if self.tool else 0), [place for _, _, place in some]
+        prompts = [prompt[more - self.engine.room :] for _, prompt, _ in some]
+        if self.tool:
+            episodes = self.tool.write(self.engine, prompts, sampling, seeds, self.tokenizer)
+            texts = [episode.text for episode in episodes]
+            self.searches |= {self.prompts[place]: episode.record for place, episode in zip(seeds, episodes, strict=True)}
+        else:
+            written = self.engine.write(prompts, sampling, seeds, self.tokenizer)
+            texts = [self.tokenizer.decode(tokens, skip_special_tokens=True) for tokens in written]
         return {
             place: postprocess_generated_text(text, list(stops), None) for (_, _, place), text in zip(some, texts, strict=True)
         }

@@ -42,6 +42,21 @@ class Tool(NamedTuple):
     search: Callable[[list[str], int], list[list[Passage]]]
     mark: str = ""
 
+    def write(
+        self, engine: Any, prompts: Sequence[list[int]], sampling: Any, seeds: Sequence[int], tokenizer: Any
+    ) -> list[Episode]:
+        """Episodes by an engine (`helpers.models.engines`). seeds: one an episode; each turn has others."""
+        turns = itertools.count()
+        stopping = sampling._replace(stops=(*sampling.stops, END))
+
+        def turn(texts: list[list[int]], limits: list[int], rows: list[int]) -> list[Turn]:
+            number = next(turns)
+            drawn = [(seeds[row] + number) % 2**32 for row in rows]
+            return [Turn(tokens) for tokens in engine.write(texts, stopping, drawn, tokenizer, limits)]
+
+        how = {"limit": sampling.limit, "ends": sampling.ends, "stops": sampling.stops, "room": engine.room}
+        return run(prompts, turn, self, tokenizer, **how)
+
 
 @dataclass
 class Episode:
@@ -107,19 +122,6 @@ def run(
                 asking.append((episode, query))
         _answer(asking, tool, tokenizer, limit, room)
     return episodes
-
-
-def by_engine(engine: Any, sampling: Any, seeds: Sequence[int], tokenizer: Any) -> Write:
-    """How an engine (`helpers.models.engines`) writes the turns of episodes. seeds: one an episode; each turn has others."""
-    turns = itertools.count()
-
-    def write(texts: list[list[int]], limits: list[int], rows: list[int]) -> list[Turn]:
-        turn = next(turns)
-        drawn = [(seeds[row] + turn) % 2**32 for row in rows]
-        stopping = sampling._replace(stops=(*sampling.stops, END))
-        return [Turn(tokens) for tokens in engine.write(texts, stopping, drawn, tokenizer, limits)]
-
-    return write
 
 
 def _take(episode: Episode, turn: Turn, most: int, tokenizer: Any, ends: Sequence[int], stops: Sequence[str]) -> str | None:

@@ -26,17 +26,17 @@ KINDS = (  # of answers; plots.answer_kinds draws them in this order
 )
 
 
-def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str) -> pd.DataFrame:
+def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str, search: bool = False) -> pd.DataFrame:
     """Read and judge a filter's completions, by both readings.
 
-    pool: one row per question. completions: question_id, sample, response, finish_reason, n_tokens. Returns one row per answer: the
+    pool: one row per question. completions: question_id, sample, response, finish_reason, n_tokens. search: the filter had a search tool. Returns one row per answer: the
     same columns, then format_valid, predicted, correct and label (strict, as in the paper: `easy` is right in the right format), and
     predicted_tolerant, correct_tolerant and label_tolerant (`easy` is right, however it is written).
     """
     questions = pool.set_index("question_id").loc[completions["question_id"]]
     texts = [prefill + response for response in completions["response"]]
     options = [list(one) for one in questions["options"]]
-    strict = [read_answer(text, one) for text, one in zip(texts, options, strict=True)]
+    strict = [read_answer(text, one, search) for text, one in zip(texts, options, strict=True)]
     tolerant = [read_tolerant(text, one) for text, one in zip(texts, options, strict=True)]
     rows = completions.assign(
         format_valid=[reading.format_valid for reading in strict],

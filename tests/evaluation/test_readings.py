@@ -25,7 +25,7 @@ LIMITS = {"options": [], "answer": "25.2", "prefill": "<think>", "low": 24.0, "h
     ],
 )
 def test_both_readings_of_an_answer(doc, answer, strict, tolerant, right):
-    row = scoring._written(doc, {}, f"hm</think><answer>{answer}</answer>", True)
+    row = scoring._written(doc, {}, f"hm</think><answer>{answer}</answer>", True, False)
     assert (row["predicted"], row["predicted_tolerant"], row["correct_tolerant"]) == (strict, tolerant, right)
 
 
