@@ -2,7 +2,7 @@
 
 A model's scores on one benchmark are an array of shape (runs, items): one row per training seed, one row for
 the untrained model. Shares, not points. Every random step takes a numpy Generator. Coverage and false positives of each method
-were measured on simulated scores: `helpers/analysis/validation.py`, figures/validation/validation.csv.
+were measured on simulated scores: figures/validation/validation.csv.
 
 Two arms are compared in one of two ways. With one draw of questions per seed (`paired=True`), run k of both arms has the same seed and
 the same draw of the pool: the difference is the mean of the differences within seeds. Its interval covers the draw of

@@ -14,10 +14,12 @@ from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
 from helpers.selection import difficulty, draws
 from helpers.study.files import read_note
+from helpers.study.places import FIGURES
 from helpers.study.schema import REWARDS
 from helpers.study.study import UNTRAINED
 
 NEAR = "≈\u00a0"  # a score near chance; the space keeps the sign beside its number in narrow cells
+VALIDATION = FIGURES / "validation" / "validation.csv"  # by tests/analysis/validation.py
 Draw = Callable[[pd.DataFrame, Sequence[str]], Figure]
 
 
@@ -177,3 +179,17 @@ def origin(r: Results) -> str:
     weights = sorted({f"{note.get('model', note.get('filter'))}: {note['weights']}" for note in r.notes if "weights" in note})
     pool = ", ".join(f"{key} {value}" for key, value in r.pool.items() if value)
     return f"Weights: {'; '.join(weights)}. Pool: {pool}. Seeds: {', '.join(map(str, r.study.seeds))}."
+
+
+def validation(table: pd.DataFrame) -> pd.DataFrame:
+    """`VALIDATION` in short: one row per method, number of seeds and kind of world, with the lowest and the highest value."""
+    by = ["seeds", "method", "measured", "correlated"]
+    rows = table[table["measured"] != "power"].groupby(by, sort=False).agg(
+        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), wanted=("wanted", "first"),
+        kept=("kept", lambda kept: "no" if "no" in set(kept) else kept.iloc[0]))  # fmt: skip
+    power_rows = table[table["measured"] == "power"]
+    away = power_rows.assign(value=power_rows["value"] - power_rows["wanted"].str.split().str[0].astype(float) / 100)
+    differences = away.groupby(by, sort=False).agg(
+        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), kept=("kept", "min"))  # fmt: skip
+    differences = differences.reset_index().assign(measured="power minus the promised power", wanted="within 5 %")
+    return pd.concat([rows.reset_index(), differences], ignore_index=True).sort_values("seeds", kind="stable", ignore_index=True)

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import simulation
+from simulation import Draws, World
 
-from helpers.analysis import simulation, validation
-from helpers.analysis.simulation import Draws, World
+from helpers.report import chapter
 
 SIMS = 1000
 NOISE = 2.6 * np.sqrt(0.05 * 0.95 / SIMS)  # what SIMS simulations of a true 5 % may be off by
@@ -71,7 +72,7 @@ def test_arms_of_one_seed_go_together_as_the_world_says():
 
 
 def test_the_published_table_is_whole_and_kept_its_promises():
-    table = pd.read_csv(validation.RESULT)
+    table = pd.read_csv(chapter.VALIDATION)
     assert (table["simulations"] >= 1000).all()
     assert set(table["seeds"]) == {1, 3, 5, 8, 10}
     two = table[table["method"] == "interval of two arms, one draw per seed"]
@@ -80,4 +81,4 @@ def test_the_published_table_is_whole_and_kept_its_promises():
     assert {0, 0.01, 0.02, 0.05} <= set(table["effect"])
     assert {"coverage", "false positives", "any false positive", "power"} == set(table["measured"])
     assert set(table["kept"]) <= {"yes", "not promised"}, table[table["kept"] == "no"]
-    assert len(validation.summary(table)) < len(table)
+    assert len(chapter.validation(table)) < len(table)

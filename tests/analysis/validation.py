@@ -1,21 +1,20 @@
 """Coverage, false positives and power of the methods on simulated scores: the published table of `figures/validation`.
 
-`python -m helpers.analysis.validation [SIMULATIONS]` makes it; the worlds are those of `helpers/analysis/simulation.py`.
+`python tests/analysis/validation.py [SIMULATIONS]` makes it; the worlds are those of `simulation.py`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from simulation import FAMILY, MARGIN, Draws, World, family, one, paired, paired_promise, plane, promised
 
-from helpers.analysis.simulation import FAMILY, MARGIN, Draws, World, family, one, paired, paired_promise, plane, promised
+from helpers.report.chapter import VALIDATION
 from helpers.study.files import write_table
 
-RESULT = Path(__file__).resolve().parents[2] / "figures" / "validation" / "validation.csv"
 METHODS = {
     1: {"test": "McNemar's exact test", "interval": "Agresti and Min", "bootstrap": "paired bootstrap"},
     3: {"test": "test over items and seeds", "interval": "interval over items and seeds", "bootstrap": "hierarchical bootstrap"},
@@ -132,24 +131,14 @@ def pairs_of_arms(sims: int, seed: int, counts: Sequence[int] = (3, 5, 8, 10)) -
     return pd.DataFrame(rows)
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """The published table in short: one row per method, number of seeds and kind of world, with the lowest and highest value."""
-    by = ["seeds", "method", "measured", "correlated"]
-    rows = table[table["measured"] != "power"].groupby(by, sort=False).agg(
-        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), wanted=("wanted", "first"),
-        kept=("kept", lambda kept: "no" if "no" in set(kept) else kept.iloc[0]))  # fmt: skip
-    power_rows = table[table["measured"] == "power"]
-    away = power_rows.assign(value=power_rows["value"] - power_rows["wanted"].str.split().str[0].astype(float) / 100)
-    differences = away.groupby(by, sort=False).agg(
-        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), kept=("kept", "min"))  # fmt: skip
-    differences = differences.reset_index().assign(measured="power minus the promised power", wanted="within 5 %")
-    return pd.concat([rows.reset_index(), differences], ignore_index=True).sort_values("seeds", kind="stable", ignore_index=True)
-
-
 def main() -> None:
-    """`python -m helpers.analysis.validation [SIMULATIONS]`: write figures/validation/validation.csv and print what did not keep its promise."""
+    """Write the table and print what did not keep its promise."""
     sims = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     table = validation(sims)
-    write_table(table.round(4), RESULT)
-    print(f"{len(table)} checks, {sims} simulations each or more: {table['kept'].value_counts().to_dict()}; {RESULT}")
+    write_table(table.round(4), VALIDATION)
+    print(f"{len(table)} checks, {sims} simulations each or more: {table['kept'].value_counts().to_dict()}; {VALIDATION}")
     print(table[table["kept"] == "no"].to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Scores whose truth is known, and what intervals and tests say of them; `helpers/analysis/validation.py` makes a table of it.
+"""Scores whose truth is known, and what intervals and tests say of them; `validation.py` makes a table of it.
 
 A simulated arm changes some answers of the untrained model: a gain where it was wrong, a loss where it was right, so
 many that `discordant` of the items differ and the true mean difference is `effect`, moved in each run by the noise of that run
