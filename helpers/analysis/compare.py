@@ -14,6 +14,7 @@ import pandas as pd
 from helpers.analysis import intervals, power
 from helpers.analysis.indices import runs_by_benchmark, strict_beside_flexible
 from helpers.analysis.intervals import Runs, wilson
+from helpers.study.schema_eval import Analysis
 from helpers.study.study import UNTRAINED
 
 
@@ -42,15 +43,7 @@ def common_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[(scores["arm"] == UNTRAINED) | scores["seed"].isin(common)]
 
 
-def comparison(
-    scores: pd.DataFrame,
-    confidence: float,
-    resamples: int,
-    wanted: float,
-    seed: int,
-    margin: float = 0.01,
-    paired: bool = False,
-) -> pd.DataFrame:
+def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:
     """Every benchmark × arm: accuracy with Wilson's interval, and the change from untrained and from random.
 
     scores: one row per item with columns arm, seed, group, benchmark, filter, item_id, correct, chance. paired: the study has one draw
@@ -59,11 +52,11 @@ def comparison(
     Accuracy is the mean over runs, and its interval treats that mean as one sample of the items (it does not cover other seeds).
     `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: not significantly
     different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): `_low`, `_high`, `_p` (McNemar's exact test with one run each, else
-    over items and seeds), `_p_equal` (two one-sided tests with `margin`), `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with
+    over items and seeds), `_p_equal` (two one-sided tests with `settings.margin`), `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with
     this baseline, without suites that are also shown in parts and without strict answer filters), `_boot_low`, `_boot_high`
-    (bootstrap: seeds, then items), `_detectable` (the smallest true change found with power `wanted`).
+    (bootstrap: seeds, then items), `_detectable` (the smallest true change found with power `settings.power`).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(settings.seed)
     about = scores.groupby(["benchmark", "filter"], sort=False).agg(
         group=("group", "first"), chance=("chance", "mean"), setting=("setting", "first"))  # fmt: skip
     rows = []
@@ -71,15 +64,15 @@ def comparison(
         facts = about.loc[(benchmark, filter_name)]
         for arm, mine in models.items():
             items, right = mine.shape[1], round(mine.mean(axis=0).sum())
-            low, high = wilson(right, items, confidence)
+            low, high = wilson(right, items, settings.confidence)
             seeds = len(mine) if arm != UNTRAINED else 0
             row = {"group": facts["group"], "benchmark": benchmark, "filter": filter_name, "setting": facts["setting"], "arm": arm,
                    "seeds": seeds, "draws": seeds if paired else min(seeds, 1), "items": items, "chance": facts["chance"],
                    "accuracy": mine.mean(), "low": low, "high": high,
-                   "at_chance": intervals.is_chance(right, items, facts["chance"], confidence)}  # fmt: skip
+                   "at_chance": intervals.is_chance(right, items, facts["chance"], settings.confidence)}  # fmt: skip
             for base in (UNTRAINED, "random"):
                 if base in models and arm not in (base, UNTRAINED):
-                    change = _change(models[base], mine, rng, confidence, resamples, wanted, margin, paired)
+                    change = _change(models[base], mine, rng, settings, paired)
                     row |= {f"vs_{base}{name}": value for name, value in change.items()}
             rows.append(row)
     table = pd.DataFrame(rows)
@@ -91,23 +84,14 @@ def comparison(
     return table
 
 
-def _change(
-    before: Runs,
-    after: Runs,
-    rng: np.random.Generator,
-    confidence: float,
-    resamples: int,
-    wanted: float,
-    margin: float,
-    paired: bool,
-) -> dict[str, float]:
-    paired = paired and len(before) == len(after)
+def _change(before: Runs, after: Runs, rng: np.random.Generator, settings: Analysis, paired: bool) -> dict[str, float]:
+    confidence, paired = settings.confidence, paired and len(before) == len(after)
     e = intervals.estimate([before], [after], paired)
-    draws = intervals.hierarchical_bootstrap([([before], [after])], rng, resamples, paired)[:, 0]
+    draws = intervals.hierarchical_bootstrap([([before], [after])], rng, settings.resamples, paired)[:, 0]
     (low, high), (boot_low, boot_high) = intervals.interval(e, confidence), intervals.bootstrap_interval(draws, confidence)
     return {"": e.difference, "_low": low, "_high": high, "_p": intervals.benchmark_p(before, after, paired),
-            "_p_equal": intervals.p_equivalence(e, margin), "_boot_low": boot_low, "_boot_high": boot_high,
-            "_detectable": _detectable(before, after, 1 - confidence, wanted, paired)}  # fmt: skip
+            "_p_equal": intervals.p_equivalence(e, settings.margin), "_boot_low": boot_low, "_boot_high": boot_high,
+            "_detectable": _detectable(before, after, 1 - confidence, settings.power, paired)}  # fmt: skip
 
 
 def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: bool) -> float:

@@ -21,8 +21,7 @@ def beside_untrained(before: pd.DataFrame, after: pd.DataFrame, name: str, analy
     """
     parts = [before[before["benchmark"].isin(after["benchmark"])].assign(arm=UNTRAINED, seed=-1)]
     parts += [after.assign(arm=name, seed=0)] if name != UNTRAINED else []
-    a, both = analysis, compare.by_suite(pd.concat(parts, ignore_index=True))
-    return compare.comparison(both, a.confidence, a.resamples, a.power, a.seed, a.margin)
+    return compare.comparison(compare.by_suite(pd.concat(parts, ignore_index=True)), analysis)
 
 
 def summary(table: pd.DataFrame, name: str, confidence: float) -> str:

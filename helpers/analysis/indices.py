@@ -17,6 +17,7 @@ from helpers.analysis.answers import favourite_letters
 from helpers.analysis.intervals import Runs
 from helpers.study.schema import SEARCH
 from helpers.study.schema_eval import SIDES as INDICES
+from helpers.study.schema_eval import Analysis
 from helpers.study.study import UNTRAINED
 
 FLEXIBLE = "flexible-extract"  # of a task's answer filters, the one that enters an index
@@ -30,6 +31,8 @@ AGAIN = {  # tasks that ask what another task asks, in another order or in part,
     "mmlu_pro": "mmlu_pro_likelihood",  # a generated sample
     "medbullets_op4": "medbullets_op5",  # with an option less
 }
+PAIRS = ["first", "second", "group", "benchmarks", "items", "seeds", "draws", "change", "low", "high", "p", "p_holm", "p_equal",
+         "p_equal_holm", "boot_low", "boot_high"]  # fmt: skip
 Sides = dict[str, dict[str, list[Runs]]]  # group → arm → one array per benchmark, shape (runs, items)
 
 
@@ -107,46 +110,34 @@ def benchmarks(items: pd.DataFrame) -> dict[str, list[str]]:
     return {group: list(part["benchmark"]) for group, part in named.groupby("group", sort=False)}
 
 
-def pairs(
-    sides: Sides,
-    compared: list[tuple[str, str]],
-    confidence: float,
-    resamples: int,
-    seed: int,
-    margin: float = 0.01,
-    paired: bool = False,
-) -> pd.DataFrame:
+def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, paired: bool = False) -> pd.DataFrame:
     """Differences of the indices of two models, second − first; one row per pair and group.
 
     paired: the study has one draw per seed (`intervals.estimate`). Columns first, second, group, benchmarks, items, seeds (the
     fewest runs of a trained model), draws (of questions, that the interval covers; 1: it is conditional on one), change, low, high, p, p_holm
     (over the rows of this table), p_equal, p_equal_holm, boot_low, boot_high.
     """
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(settings.seed), []
     for first, second in compared:
         for group in [name for name in INDICES if name in sides]:
             if not {first, second} <= set(sides[group]):
                 continue
             before, after = sides[group][first], sides[group][second]
             e = intervals.estimate(before, after, paired)
-            low, high = intervals.interval(e, confidence)
-            drawn = intervals.hierarchical_bootstrap([(before, after)], rng, resamples, paired)[:, 0]
-            boot_low, boot_high = intervals.bootstrap_interval(drawn, confidence)
+            low, high = intervals.interval(e, settings.confidence)
+            drawn = intervals.hierarchical_bootstrap([(before, after)], rng, settings.resamples, paired)[:, 0]
+            boot_low, boot_high = intervals.bootstrap_interval(drawn, settings.confidence)
             seeds = min(len(model[0]) for name, model in ((first, before), (second, after)) if name != UNTRAINED)
             rows.append({"first": first, "second": second, "group": group, "benchmarks": len(before),
                          "items": sum(part.shape[1] for part in before), "seeds": seeds, "draws": seeds if paired else 1,
                          "change": e.difference, "low": low, "high": high, "p": intervals.p_value(e), "p_holm": np.nan,
-                         "p_equal": intervals.p_equivalence(e, margin), "p_equal_holm": np.nan,
+                         "p_equal": intervals.p_equivalence(e, settings.margin), "p_equal_holm": np.nan,
                          "boot_low": boot_low, "boot_high": boot_high})  # fmt: skip
-    columns = ["first", "second", "group", "benchmarks", "items", "seeds", "draws", "change", "low", "high", "p", "p_holm", "p_equal",
-               "p_equal_holm", "boot_low", "boot_high"]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=PAIRS)
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
 
 
-def group_changes(
-    items: pd.DataFrame, confidence: float, resamples: int, seed: int, margin: float = 0.01, paired: bool = False
-) -> pd.DataFrame:
+def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:
     """The indices: change from untrained on each group of benchmarks, one row per arm and group.
 
     specialisation is the mean change on the benchmarks of what was trained (medicine, unless the study's groups say
@@ -155,7 +146,7 @@ def group_changes(
     """
     sides, names = by_group(items), benchmarks(items)
     arms = [arm for arm in dict.fromkeys(items["arm"]) if arm != UNTRAINED]
-    table = pairs(sides, [(UNTRAINED, arm) for arm in arms], confidence, resamples, seed, margin, paired)
+    table = pairs(sides, [(UNTRAINED, arm) for arm in arms], settings, paired)
     worst = []
     for row in table.itertuples():
         before, after = sides[row.group][UNTRAINED], sides[row.group][row.second]
@@ -185,18 +176,19 @@ def leave_one_out(items: pd.DataFrame, confidence: float, paired: bool = False) 
     return pd.DataFrame(rows, columns=["first", "second", "group", "without", "items", "variance", "change", "low", "high"])
 
 
-def regions(sides: Sides, confidence: float, resamples: int, seed: int) -> pd.DataFrame:
+def regions(sides: Sides, settings: Analysis) -> pd.DataFrame:
     """Joint regions of specialisation (x) and robustness (y) as changes from untrained: one row per arm.
 
     Columns arm, x, y (the indices), centre_x, centre_y, half_x, half_y, tilt (`intervals.region`: half-widths and correlation).
     """
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(settings.seed), []
     if not {"specialisation", "robustness"} <= set(sides):
         return pd.DataFrame()
     for arm in [name for name in sides["specialisation"] if name != UNTRAINED and name in sides["robustness"]]:
         both = [(sides[group][UNTRAINED], sides[group][arm]) for group in ("specialisation", "robustness")]
         x, y = (intervals.estimate(*pair) for pair in both)
-        half_x, half_y, tilt = intervals.region(x, y, intervals.hierarchical_bootstrap(both, rng, resamples), confidence)
+        draws = intervals.hierarchical_bootstrap(both, rng, settings.resamples)
+        half_x, half_y, tilt = intervals.region(x, y, draws, settings.confidence)
         rows.append({"arm": arm, "x": x.difference, "y": y.difference, "centre_x": x.centre, "centre_y": y.centre,
                      "half_x": half_x, "half_y": half_y, "tilt": tilt})  # fmt: skip
     return pd.DataFrame(rows)

@@ -51,8 +51,7 @@ class Results(Recorded):
     @cached_property
     def comparison(self) -> pd.DataFrame:
         """`compare.comparison`: one row per benchmark and arm."""
-        a = self.settings
-        return compare.comparison(self.scores, a.confidence, a.resamples, a.power, a.seed, a.margin, self.paired)
+        return compare.comparison(self.scores, self.settings, self.paired)
 
     @property
     def counted(self) -> str:
@@ -72,8 +71,7 @@ class Results(Recorded):
     @cached_property
     def groups(self) -> pd.DataFrame:
         """`indices.group_changes`: one row per arm and index, change from the untrained model."""
-        a = self.settings
-        return indices.group_changes(self.items, a.confidence, a.resamples, a.seed, a.margin, self.paired)
+        return indices.group_changes(self.items, self.settings, self.paired)
 
     @cached_property
     def sides(self) -> indices.Sides:
@@ -83,9 +81,8 @@ class Results(Recorded):
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """`indices.pairs`: indices of every two models, second minus first."""
-        a = self.settings
         two = list(combinations(dict.fromkeys(self.scores["arm"]), 2))
-        return indices.pairs(self.sides, two, a.confidence, a.resamples, a.seed, a.margin, self.paired)
+        return indices.pairs(self.sides, two, self.settings, self.paired)
 
     @cached_property
     def without(self) -> pd.DataFrame:
@@ -100,7 +97,7 @@ class Results(Recorded):
     @cached_property
     def regions(self) -> pd.DataFrame:
         """`indices.regions`: one row per arm, for the plane; empty if the study has one index only."""
-        return indices.regions(self.sides, self.settings.confidence, self.settings.resamples, self.settings.seed)
+        return indices.regions(self.sides, self.settings)
 
     @cached_property
     def control(self) -> control.Control:

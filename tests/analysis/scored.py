@@ -2,6 +2,10 @@
 
 import pandas as pd
 
+from helpers.study.schema_eval import Analysis
+
+QUICK = Analysis(resamples=200)
+
 
 def scores():
     """Two benchmarks of four and two items, for the untrained model and one run of an arm."""

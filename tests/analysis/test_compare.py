@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from scored import scores, suite
+from scored import QUICK, scores, suite
 
 from helpers.analysis import compare, indices, intervals
 
 
 def test_comparison_table_by_hand():
-    table = compare.comparison(scores(), 0.95, 500, 0.8, 0).set_index(["benchmark", "arm"])
+    table = compare.comparison(scores(), QUICK).set_index(["benchmark", "arm"])
     assert table.loc[("a", "x"), "accuracy"] == 0.5
     assert table.loc[("a", "x"), "vs_untrained"] == 0.25
     assert table.loc[("a", "x"), "vs_untrained_p"] == 1.0
@@ -19,14 +19,14 @@ def test_a_suite_is_cut_by_side_and_stands_once_as_a_whole():
     table = compare.by_suite(suite())
     assert table[["benchmark", "group"]].drop_duplicates().to_numpy().tolist() == [
         ["mmlu: specialisation", "specialisation"], ["mmlu: robustness", "robustness"], ["mmlu", "whole"]]  # fmt: skip
-    compared = compare.comparison(table, 0.95, 200, 0.8, 0).set_index(["benchmark", "arm"])
+    compared = compare.comparison(table, QUICK).set_index(["benchmark", "arm"])
     assert compared.loc[("mmlu", "x"), "accuracy"] == 1.0
     assert compared.loc[("mmlu", "untrained"), "accuracy"] == 0.5
-    assert set(indices.group_changes(indices.item_scores(suite()), 0.95, 200, 0)["group"]) == {"specialisation", "robustness"}
+    assert set(indices.group_changes(indices.item_scores(suite()), QUICK)["group"]) == {"specialisation", "robustness"}
 
 
 def test_the_family_of_holm_leaves_out_what_is_counted_already():
-    table = compare.comparison(compare.by_suite(suite()), 0.95, 200, 0.8, 0)
+    table = compare.comparison(compare.by_suite(suite()), QUICK)
     asked = table[table["arm"] == "x"].set_index("group")
     assert np.isnan(asked.loc["whole", "vs_untrained_p_holm"])
     assert asked.loc[["specialisation", "robustness"], "vs_untrained_p_holm"].notna().all()
@@ -49,7 +49,7 @@ def test_comparison_with_one_draw_per_seed():
     parts = [scores().query("arm == 'x'").assign(arm=arm, seed=seed) for arm in ("random", "x") for seed in range(3)]
     table = pd.concat([scores().query("arm == 'untrained'").assign(seed=-1), *parts], ignore_index=True)
     table["correct"] = rng.random(len(table)) < 0.5
-    row = compare.comparison(table, 0.95, 200, 0.8, 0, paired=True).set_index(["benchmark", "arm"]).loc[("a", "x")]
+    row = compare.comparison(table, QUICK, paired=True).set_index(["benchmark", "arm"]).loc[("a", "x")]
     wide = table[table["benchmark"] == "a"].pivot_table(
         index=["arm", "seed"], columns="item_id", values="correct", aggfunc="first"
     )

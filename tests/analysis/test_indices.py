@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scored import scores, suite
+from scored import QUICK, scores, suite
 
 from helpers.analysis import compare, indices, intervals
 
 
 def test_group_change_is_the_mean_over_benchmarks():
-    (row,) = indices.group_changes(indices.item_scores(scores()), 0.95, 500, 0).to_dict("records")
+    (row,) = indices.group_changes(indices.item_scores(scores()), QUICK).to_dict("records")
     assert row["change"] == pytest.approx((0.25 - 0.5) / 2)
     assert row["benchmarks"] == 2
     assert row["low"] <= row["change"] <= row["high"]
@@ -22,7 +22,7 @@ def test_indices_without_one_of_their_benchmarks():
     assert table[["first", "second", "without", "items"]].to_numpy().tolist() == [
         ["untrained", "x", "a", 4], ["untrained", "x", "b", 2]]  # fmt: skip
     assert table["change"].tolist() == [-0.5, 0.25]
-    alone = indices.group_changes(items[items["benchmark"] == "a"], 0.95, 50, 0).iloc[0]
+    alone = indices.group_changes(items[items["benchmark"] == "a"], QUICK).iloc[0]
     assert table.loc[1, ["low", "high"]].tolist() == [alone["low"], alone["high"]]
     # Agresti and Min by hand: a gains one of four, (1 + 1 − 1² / 6) / 6²; b loses one of two, (1 + 1 − 1² / 4) / 4²
     own = np.array([(2 - 1 / 6) / 36, (2 - 1 / 4) / 16])
@@ -38,8 +38,8 @@ def test_what_is_set_apart_enters_no_index():
     raw = indices.set_apart(both, ["mmlu_pro"])
     table = compare.by_suite(raw)
     assert table.loc[table["benchmark"] == "mmlu_pro", "group"].unique().tolist() == ["apart"]
-    assert {row.benchmarks for row in indices.group_changes(indices.item_scores(raw), 0.95, 200, 0).itertuples()} == {1}
-    assert ("mmlu_pro", "x") in compare.comparison(table, 0.95, 200, 0.8, 0).set_index(["benchmark", "arm"]).index
+    assert {row.benchmarks for row in indices.group_changes(indices.item_scores(raw), QUICK).itertuples()} == {1}
+    assert ("mmlu_pro", "x") in compare.comparison(table, QUICK).set_index(["benchmark", "arm"]).index
     assert indices.set_apart(suite(), [])["group"].equals(suite()["group"])
 
 
@@ -92,10 +92,10 @@ def test_of_two_answer_filters_the_flexible_one_counts():
 
 def test_macro_index_counts_benchmarks_alike():
     items = indices.item_scores(scores())
-    (row,) = indices.pairs(indices.by_group(items), [("untrained", "x")], 0.95, 200, 0).to_dict("records")
+    (row,) = indices.pairs(indices.by_group(items), [("untrained", "x")], QUICK).to_dict("records")
     assert row["change"] == pytest.approx(-0.125)
     assert (row["p_holm"], row["p_equal_holm"], row["draws"]) == (row["p"], row["p_equal"], 1)
-    table = indices.group_changes(items, 0.95, 200, 0)
+    table = indices.group_changes(items, QUICK)
     assert table[["worst", "worst_benchmark"]].to_numpy().tolist() == [[-0.5, "b"]]
 
 
@@ -106,7 +106,7 @@ def test_pairs_with_one_draw_per_seed_are_differences_within_seeds():
     items = pd.DataFrame(rows, columns=["arm", "seed", "item_id", "score"]).assign(group="robustness", benchmark="b")
     sides = indices.by_group(items)
     random, x = (sides["robustness"][arm] for arm in ("random", "x"))
-    (row,) = indices.pairs(sides, [("random", "x")], 0.95, 200, 0, paired=True).to_dict("records")
+    (row,) = indices.pairs(sides, [("random", "x")], QUICK, paired=True).to_dict("records")
     within = (x[0] - random[0]).mean(axis=1)
     assert row["change"] == pytest.approx(within.mean())
     assert (row["seeds"], row["draws"]) == (4, 4)
