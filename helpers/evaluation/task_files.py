@@ -1,21 +1,33 @@
-"""The project's task files: their keys, and a fingerprint of what decides their scores. Reads them without lm-evaluation-harness."""
+"""Task files, read without lm-evaluation-harness, whose own index takes 20 seconds to build: names, keys, what decides their scores."""
 
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint
 from helpers.study.places import TASKS
 
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
 UNCHANGED = TASKS / "unchanged.json"
+# `task: name`, `group: name`, `tag: name` and, for names in lists, `- name`.
+NAMED = re.compile(
+    r"""^[\s-]*["']?(?:task|group|tag)["']?:[ \t]*["']?([^\s"'#\[]+)|^[#\s]*-\s*["']?([^\s"'#:]+)["']?\s*(?:\#.*)?$""",
+    re.MULTILINE,
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,3 +80,26 @@ def _collect(function: FunctionType, found: dict[str, str]) -> None:
         called = function.__globals__.get(node.id) if isinstance(node, ast.Name) else None
         if isinstance(called, FunctionType) and called.__module__ == function.__module__ and called.__name__ not in found:
             _collect(called, found)
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names of the tasks, groups and tags that the YAML files below a folder define, and a few other words of these files."""
+    files = (path for path in folder.rglob("*") if path.suffix in ("", ".yaml", ".yml") and path.is_file())
+    found = (NAMED.findall(path.read_text(encoding="utf-8", errors="replace")) for path in files)
+    return {name for pairs in found for pair in pairs for name in pair if name}
+
+
+def known(wanted: Iterable[str]) -> set[str]:
+    """Names of all tasks: those of the project, and if they are not enough, those of the harness as well (about a second)."""
+    own = names_in(TASKS)
+    spec = importlib.util.find_spec("lm_eval")  # finds the package without importing it
+    return own if own.issuperset(wanted) or spec is None else own | names_in(Path(str(spec.origin)).parent / "tasks")
+
+
+def check(study: Study) -> None:
+    """Raise StudyError for a task of `eval.tasks` that neither the project nor lm-evaluation-harness has."""
+    wanted = [task.name for task in study.eval.tasks]
+    names = known(wanted)
+    for name in wanted:
+        if name not in names:
+            raise StudyError(f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, names)}")

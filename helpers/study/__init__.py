@@ -3,7 +3,7 @@
 A notebook begins with `open_study` and `refuse_unknown`.
 """
 
-from helpers.study.notebook import refuse_unknown
+from helpers.study.errors import refuse_unknown
 from helpers.study.study import open_study
 
 __all__ = ["open_study", "refuse_unknown"]

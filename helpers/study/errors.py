@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -67,3 +69,21 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     """The parameter classes named in a type such as `dict[str, Arm]`."""
     found = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
     return found + [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+
+
+def refuse_unknown(*known: str) -> None:
+    """Stop a notebook that was given a parameter it does not have.
+
+    Papermill only warns and goes on with the default (papermill#818). It writes the values it was given into a cell that begins
+    with '# Parameters', which is read here.
+    """
+    if "IPython" not in sys.modules:
+        return
+    shell = sys.modules["IPython"].get_ipython()
+    for cell in getattr(shell, "user_ns", {}).get("In", []):
+        if not cell.startswith("# Parameters"):
+            continue
+        given = [target.id for node in ast.parse(cell).body if isinstance(node, ast.Assign) for target in node.targets]
+        for name in given:
+            if name not in known:
+                raise StudyError(f"-p {name}: this notebook has no such parameter{nearest(name, known)}")

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and notes that say what a result was made from.
 
-Every result has a note beside it, a small JSON file (`labels.parquet` → `labels.json`) with a fingerprint of the inputs and the
-provenance. A result whose fingerprint differs from that of the study's present inputs is made again.
+Every result is a table with a note beside it, a small JSON file (`labels.parquet` → `labels.json`) with a fingerprint of the inputs and
+the provenance. A result whose fingerprint differs from that of the study's present inputs is made again. `result` is all of this in one call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -168,3 +168,29 @@ def write_result(frame: pd.DataFrame, path: Path, mark: str, inputs: Any = None,
     path.with_suffix(".json").unlink(missing_ok=True)
     write_table(frame, path)
     write_json({"fingerprint": mark, "inputs": fingerprint(inputs)} | provenance(**facts), path.with_suffix(".json"))
+
+
+def result(
+    folder: Path,
+    name: str | Path,
+    *,
+    make: Callable[[str], pd.DataFrame],
+    inputs: dict[str, Any],
+    made_from: Sequence[Any] = (),
+    beside: Sequence[str] = (),
+    **facts: Any,
+) -> pd.DataFrame:
+    """The table `folder`/`name`, which is made only if neither this study nor one beside it has made it from the same inputs.
+
+    make: computes the table. It is called with the fingerprint, under which it may keep finished parts, so that a killed run resumes;
+    files of `beside` are written by it as well. inputs: the parameters of the step (`Study.inputs`). made_from: whatever else decides
+    the result, such as prompts and weights. beside: names of files and folders next to the table that belong to it. facts: for the
+    note, besides versions, machine and time. Another study's result is looked for at the same depth under the same first folder.
+    """
+    path = folder / name
+    first, *middle, last = path.relative_to(folder).parts
+    mark = fingerprint(inputs, *made_from)
+    current = is_current(path, mark) and all((path.parent / part).exists() for part in beside)
+    if not current and not adopt(path, mark, folder.parent, "/".join(["*", first, *["*"] * len(middle), last]), *beside):
+        write_result(make(mark), path, mark, inputs, **facts)
+    return read_table(path, f"the notebook that makes {name}")

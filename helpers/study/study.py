@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from helpers.study import inputs, overrides, references, results, yamls
+from helpers.study import files, inputs, overrides, references, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.places import REPOSITORY, parameter_file
@@ -233,8 +233,8 @@ class Study(Strict):
         return self.models() + kept
 
     def result(self, name: str | Path, **how: Any) -> pd.DataFrame:
-        """The table `name` of this study's folder: read if it is current, else adopted, else made. how: as in `results.result`."""
-        return results.result(self.folder, name, **how)
+        """The table `name` of this study's folder: read if it is current, else adopted, else made. how: as in `files.result`."""
+        return files.result(self.folder, name, **how)
 
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
         """The parameters that one job of `step` depends on, and no others.

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from torch.utils.data import Sampler
 
 from helpers.questions.answers import read_answer
 from helpers.questions.prompts import own_words
 from helpers.training import collapse
-from helpers.training.rotation import RotatedSampler
 from helpers.training.shared_prompts import SharedPrompts
 
 
@@ -33,6 +33,29 @@ def deterministic(wanted: bool = True) -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+class RotatedSampler(Sampler):
+    """TRL's sampler over questions, each drawn with all its rotations: `rotations` rows of the data in turn are one question.
+
+    sampler: TRL's over the rows. A step's rows are whole questions, so its number of groups is a multiple of `rotations`.
+    """
+
+    def __init__(self, sampler: Any, rotations: int) -> None:
+        self.sampler, self.rotations = sampler, rotations
+        self.repeats, self.generator = sampler.mini_repeat_count, sampler.generator
+        sampler.num_samples //= rotations
+        sampler.batch_size //= rotations
+        sampler.mini_repeat_count = 1
+        self.num_samples = sampler.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        for question in self.sampler:
+            for rotation in range(self.rotations):
+                yield from [question * self.rotations + rotation] * self.repeats
+
+    def __len__(self) -> int:
+        return len(self.sampler) * self.rotations * self.repeats
 
 
 class Trainer(SharedPrompts):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sized
 
-from helpers.evaluation import names
+from helpers.evaluation import task_files
 from helpers.questions.pools import study_pool
 from helpers.study import overrides
 from helpers.study.errors import StudyError
@@ -20,7 +20,7 @@ def check(study: Study, here: bool = True) -> str:
 
     here: the study is to run on this machine, so its GPU and its packages matter.
     """
-    names.check(study)
+    task_files.check(study)
     training.check(study, here)
     size = f" ({len(study_pool(study))} questions)" if pool_file(study.pool, study.file) else ""
     arms = f"{_count(study.arms, 'arm')} × {_count(study.seeds, 'seed')}"

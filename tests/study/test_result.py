@@ -5,7 +5,7 @@ import pytest
 
 from helpers.study import files
 from helpers.study.errors import StudyError
-from helpers.study.results import result
+from helpers.study.files import result
 
 
 def test_a_result_is_made_once_for_each_set_of_inputs(tmp_path):
