@@ -15,6 +15,7 @@ from helpers.analysis.checks import Notice, lines
 from helpers.report.browser import plain
 from helpers.study.study import Study
 
+WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere"  # as in the report, for JupyterLab
 _weights: list[str] = []  # a sentence below every table of this notebook, set by remarks()
 
 
@@ -32,11 +33,8 @@ def table(
     """
     if frame is None or frame.empty:
         return None
-    forms = {
-        **dict.fromkeys(percent, (100, ".1f", " %")),
-        **dict.fromkeys(points, (100, "+z.1f", "")),
-        **dict.fromkeys(sizes, (100, ".1f", "")),
-    }
+    forms = dict.fromkeys(percent, (100, ".1f", " %")) | dict.fromkeys(points, (100, "+z.1f", ""))
+    forms |= dict.fromkeys(sizes, (100, ".1f", ""))
     shown = frame.copy()
     for column in shown.columns:
         if column in forms or pd.api.types.is_float_dtype(shown[column]):
@@ -89,11 +87,8 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
         "another, and no number here is a finding."
     )
     _weights[:] = origins(notes)
-    shown = (
-        ([demonstration] if study.demonstration else [])
-        + list(lines)
-        + ([f"Not the original weights: {'; '.join(_weights)}."] if _weights else [])
-    )
+    changed = [f"Not the original weights: {'; '.join(_weights)}."] if _weights else []
+    shown = [*([demonstration] if study.demonstration else []), *lines, *changed]
     return HTML("".join(note(line, "warning").data for line in shown))
 
 
@@ -122,20 +117,6 @@ def made_with(notes: Sequence[dict[str, Any]]) -> str:
             versions.setdefault(name, {})[version] = None
     named = [f"{device} ({', '.join(results)})" if len(devices) > 1 else device for device, results in devices.items()]
     return f"Device: {'; '.join(named)}. " + ", ".join(f"{name} {' and '.join(found)}" for name, found in versions.items()) + "."
-
-
-def side_by_side(frame: pd.DataFrame, facts: Sequence[str], bodies: Sequence[str]) -> HTML:
-    """Rows as columns beside each other: the named facts, then the long texts in the columns `bodies`; all text escaped."""
-    cells = []
-    for row in frame.to_dict("records"):
-        head = "".join(f"<br>{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
-        long = "".join(
-            f'<p>{html.escape(body)}</p><pre style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(str(row[body]))}</pre>'
-            for body in bodies
-        )
-        cells.append(f'<div class="text"><p>{head.removeprefix("<br>")}</p>{long}</div>')
-    grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
-    return HTML(f'<div style="{grid}">{"".join(cells)}</div>')
 
 
 def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
@@ -167,10 +148,18 @@ def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML 
     )
 
 
-def texts(frame: pd.DataFrame, facts: list[str], body: str) -> HTML:
-    """A few texts in full, as the model wrote them: above each the named facts, all of it escaped."""
+def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool = False) -> HTML:
+    """Texts in full, as a model read or wrote them: for each row the named facts that it has, then its columns `bodies`; all escaped.
+
+    beside: rows stand beside each other as columns, else below each other.
+    """
     blocks = []
     for row in frame.to_dict("records"):
-        facts_shown = " · ".join(f"{html.escape(str(key))}: <b>{html.escape(plain(row[key]))}</b>" for key in facts)
-        blocks.append(f'<div class="text"><p>{facts_shown}</p><pre>{html.escape(str(row[body]))}</pre></div>')
-    return HTML("".join(blocks))
+        known = (f"{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
+        names = (f"<p>{html.escape(body)}</p>" if len(bodies) > 1 else "" for body in bodies)
+        long = (
+            f'{name}<pre style="{WRAPPED}">{html.escape(str(row[body]))}</pre>' for name, body in zip(names, bodies, strict=True)
+        )
+        blocks.append(f'<div class="text"><p>{("<br>" if beside else " · ").join(known)}</p>{"".join(long)}</div>')
+    grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
+    return HTML(f'<div style="{grid if beside else ""}">{"".join(blocks)}</div>')
