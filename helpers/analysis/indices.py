@@ -137,6 +137,15 @@ def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, pai
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
 
 
+def from_random(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `pairs` with the random arm, as arm − random whichever stands first; column arm instead of first and second."""
+    rows = pairs[(pairs["first"] == "random") | ((pairs["second"] == "random") & (pairs["first"] != UNTRAINED))]
+    turned = rows["second"] == "random"
+    rows = rows.assign(arm=rows["second"].where(~turned, rows["first"])).drop(columns=["first", "second"])
+    rows.loc[turned, ["change", "low", "high"]] = -rows.loc[turned, ["change", "high", "low"]].to_numpy()
+    return rows
+
+
 def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:
     """The indices: change from untrained on each group of benchmarks, one row per arm and group.
 

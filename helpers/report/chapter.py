@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, opening, plots
+from helpers.analysis import compare, indices, opening, plots
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
 from helpers.selection import difficulty, draws
@@ -113,11 +113,7 @@ def accuracies(r: Results) -> pd.DataFrame:
 
 def against_random(r: Results) -> pd.DataFrame:
     """Indices of each arm minus those of the random arm; empty if the study has none, or no other arm."""
-    rows = r.pairs[(r.pairs["first"] == "random") | ((r.pairs["second"] == "random") & (r.pairs["first"] != UNTRAINED))]
-    turned = rows["second"] == "random"  # arms that the study lists before the random one
-    rows = rows.assign(arm=rows["second"].where(~turned, rows["first"]))
-    rows.loc[turned, ["change", "low", "high"]] = -rows.loc[turned, ["change", "high", "low"]].to_numpy()
-    return rows[["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal"]]
+    return indices.from_random(r.pairs)[["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal"]]
 
 
 def members(r: Results) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.analysis import opening, plots
+from helpers.analysis import indices, opening, plots
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
@@ -151,13 +151,9 @@ def _cell(row: Mapping[str, Any]) -> str:
 
 def _from_random(pairs: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Arms minus the random arm: arm → index → change and interval, in points, as text. pairs: the published table."""
-    pairs = pairs[pairs["group"].isin(INDICES) & (pairs["first"] != UNTRAINED)]
-    after = pairs[pairs["first"] == "random"].to_dict("records")
-    before = [row | {"second": row["first"], "change": -row["change"], "low": -row["high"], "high": -row["low"]}
-              for row in pairs[pairs["second"] == "random"].to_dict("records")]  # fmt: skip
     found: dict[str, dict[str, str]] = {}
-    for row in [*after, *before]:
-        found.setdefault(row["second"], {})[row["group"]] = _cell(row)
+    for row in indices.from_random(pairs[pairs["group"].isin(INDICES)]).to_dict("records"):
+        found.setdefault(row["arm"], {})[row["group"]] = _cell(row)
     return found
 
 
