@@ -21,7 +21,8 @@ from helpers.evaluation import task_files
 from helpers.evaluation.documents import question_text
 from helpers.evaluation.mirror import in_mirror, mirror
 from helpers.evaluation.samples import read_sample
-from helpers.questions.pools import load_starter, study_pool
+from helpers.questions import pools
+from helpers.questions.pools import load_starter
 from helpers.search import tool
 from helpers.selection.held_out import read as read_held_out
 from helpers.study.errors import StudyError, nearest
@@ -196,11 +197,12 @@ def main() -> None:
     try:
         study = open_study(sys.argv[1])
         mirror()
-        pool = study_pool(study)
+        pools.study_pool(study)
         found = questions(study)
     except StudyError as error:
         sys.exit(f"error: {error}")
-    print(f"pool of {len(pool)} questions; {found['benchmark'].nunique()} benchmarks, {len(found)} questions")
+    print(pools.recognised(pools.pool_facts(study.pool, study.file)))
+    print(f"{found['benchmark'].nunique()} benchmarks, {len(found)} questions")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from helpers.questions.pools import REFUSED_SHARE, hub_data
+from helpers.questions import hub
+from helpers.questions.pools import REFUSED_SHARE
 from helpers.study.errors import StudyError
 from helpers.study.files import sha256
 from helpers.study.places import corpus_files, corpus_path
@@ -76,7 +77,7 @@ def find_corpus(
     """
     path = corpus_path(name, study_file)
     if path is None:
-        dataset, facts = hub_data(name, config, split, revision, os.environ.get("OFFLINE_MIRROR", ""), "corpus")
+        dataset, facts = hub.read(name, config, split, revision, os.environ.get("OFFLINE_MIRROR", ""), "corpus")
         return Corpus(name, own=False, dataset=dataset, facts=facts)
     given = [key for key, value in (("config", config), ("split", split != "train"), ("revision", revision)) if value]
     if given:

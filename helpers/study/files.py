@@ -24,7 +24,7 @@ import pandas as pd
 
 from helpers.study.errors import StudyError
 
-DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv"}
+DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv", ".tsv"}
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "papermill", "snakemake")
 
 
@@ -94,6 +94,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file; of a folder, a fingerprint of the names and hashes of its data files."""
+    if path.is_file():
+        return sha256(path)
+    return fingerprint([(file.relative_to(path).as_posix(), sha256(file)) for file in data_files(path)])
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The files of a local data set, in order."""
+    found = [Path(place) / name for place, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in found if path.suffix in DATA_FILES)
+
+
 def fingerprint(*parts: Any) -> str:
     """Sixteen hex digits that change whenever one of the `parts`, which JSON can hold, changes."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
@@ -127,8 +140,7 @@ def cache_of(folder: Path) -> str:
     """
     import datasets
 
-    found = [Path(place) / name for place, _, names in os.walk(folder, followlinks=True) for name in names]
-    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found) if path.suffix in DATA_FILES]
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in data_files(folder)]
     return str(Path(datasets.config.HF_DATASETS_CACHE) / f"local-{fingerprint(str(folder.resolve()), facts)}")
 
 

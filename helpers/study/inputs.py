@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from helpers.study.files import sha256
+from helpers.study.files import content_hash, sha256
 from helpers.study.places import corpus_files, corpus_path, pool_file
 from helpers.study.schema import SEARCH
 
@@ -77,6 +77,7 @@ def _split(study: Study) -> dict[str, Any]:
 
 
 def _pool(study: Study) -> list[Any]:
-    """The pool's parameters and, if it is a file, the fingerprint of its content."""
+    """The pool's parameters (those younger than the published studies if given) and, if it is a file or folder, a hash of its content."""
     path = pool_file(study.pool, study.file)
-    return [study.pool.model_dump(mode="json"), sha256(path) if path else ""]
+    dump = {key: value for key, value in study.pool.model_dump(mode="json").items() if value or key not in ("columns", "answers")}
+    return [dump, content_hash(path) if path else ""]

@@ -17,6 +17,7 @@ STARTER_CORPUS = REPOSITORY / "helpers" / "search" / "starter.jsonl"
 STARTER = REPOSITORY / "helpers" / "questions" / "starter"
 FIGURES = REPOSITORY / "figures"
 TASKS = REPOSITORY / "helpers" / "evaluation" / "tasks"
+POOL_FILES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -41,25 +42,29 @@ def parameter_file(study: str) -> Path:
 
 
 def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
-    """The file that a pool is read from; None if the pool is a data set of the hub.
+    """The file that a pool is read from, or the folder of a data set; None if the pool is a data set of the hub.
 
-    A relative path counts from the folder of the study's YAML file, then from the working folder. Raises StudyError if the
-    file does not exist or has another format, and if a config, split or revision is given for a file.
+    A relative path counts from the folder of the study's YAML file, then from the working folder. A data set with a revision is
+    the hub's, whatever folders there are. Raises StudyError if the file does not exist or has another format, and if a config,
+    split or revision is given for a file.
     """
     source = pool.source
-    folders = ([study_file.parent] if study_file else []) + [Path()]
-    path = next((folder / source for folder in folders if (folder / source).is_file()), None)
+    places = [folder / source for folder in ([study_file.parent] if study_file else []) + [Path()]]
+    path = next((place for place in places if place.is_file()), None)
+    folder = next((place for place in places if place.is_dir()), None)
     if source.startswith("starter:"):
         name = source.removeprefix("starter:")
         path = STARTER / f"{name}.jsonl"
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in STARTER.glob("*.jsonl")))
             raise StudyError(f"pool: no starter set {name!r}; there are: {known}")
-    elif Path(source).suffix in {".jsonl", ".parquet"}:
+    elif folder and pool.revision is None:
+        return folder
+    elif Path(source).suffix.lower() in POOL_FILES:
         if path is None:
             raise StudyError(f"pool: {source}: no such file")
     elif path is not None:
-        raise StudyError(f"pool: {source}: a file of your own should be .jsonl or .parquet")
+        raise StudyError(f"pool: {source}: a file of your own should be {', '.join(POOL_FILES[:-1])} or {POOL_FILES[-1]}")
     else:
         return None
     given = [key for key, usual in (("config", None), ("split", "train"), ("revision", None)) if getattr(pool, key) != usual]

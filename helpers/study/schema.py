@@ -50,12 +50,26 @@ class Model(Strict):
 
 
 class Pool(Strict):
-    """The questions to choose from, see `helpers/questions/pools.py`. `revision`: the commit of a data set of the hub."""
+    """The questions to choose from, see `helpers/questions/pools.py`.
+
+    `revision`: the commit of a data set of the hub. `columns`: names of columns where they are not those of a known form
+    (`parameters/README.md`). `answers`: how these name an option, where the rows alone do not tell.
+    """
 
     source: Text
     config: str | None = None
-    split: str = "train"
+    split: Text = "train"
     revision: str | None = None
+    columns: dict[Literal["question", "options", "answer", "context", "topic", "id"], Text | list[Text]] = {}
+    answers: Literal["letter", "text", "from_0", "from_1"] | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _one_each(cls, columns: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        for key, named in columns.items():
+            if isinstance(named, list) and (key != "options" or len(named) < 2):
+                raise ValueError(f"{key} should be the name of one column" + (", or of two and more" if key == "options" else ""))
+        return columns
 
 
 class Prompt(Strict):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sized
 
 from helpers.evaluation import task_files
-from helpers.questions.pools import study_pool
+from helpers.questions import pools
 from helpers.study import overrides
 from helpers.study.errors import StudyError
 from helpers.study.places import pool_file
@@ -16,17 +16,22 @@ from helpers.training import check as training
 
 
 def check(study: Study, here: bool = True) -> str:
-    """A line that describes the study. Raises StudyError for every mistake that can be found without a model and without the hub.
+    """A line that describes the study, and one that says what was recognised in a pool that is a file or folder.
+
+    Raises StudyError for every mistake that can be found without a model and without the hub.
 
     here: the study is to run on this machine, so its GPU and its packages matter.
     """
     task_files.check(study)
     training.check(study, here)
-    size = f" ({len(study_pool(study))} questions)" if pool_file(study.pool, study.file) else ""
+    pool = ""
+    if pool_file(study.pool, study.file):
+        pools.study_pool(study)
+        pool = f"\n{pools.recognised(pools.pool_facts(study.pool, study.file))}"
     arms = f"{_count(study.arms, 'arm')} × {_count(study.seeds, 'seed')}"
     return (
-        f"{study.name}: {study.model.id}, pool {study.pool.source}{size}, {_count(study.filters, 'filter')}, {arms}, "
-        f"{_count(study.eval.tasks, 'benchmark')}"
+        f"{study.name}: {study.model.id}, pool {study.pool.source}, {_count(study.filters, 'filter')}, {arms}, "
+        f"{_count(study.eval.tasks, 'benchmark')}{pool}"
     )
 
 
@@ -35,7 +40,7 @@ def _count(things: Sized, name: str) -> str:
 
 
 def main() -> None:
-    """Check the study that the command line names; print one line, or an error and exit code 1."""
+    """Check the study that the command line names; print what it found, or an error and exit code 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", nargs="?", default="quickstart")
     overrides.option(parser)

@@ -48,7 +48,7 @@ CARD = """# Labels of {pool} by {model}
 def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = "") -> Study:
     """A study that is only its filter `labels`; its file is written to runs/. Raises StudyError for a pool or model that cannot be."""
     words = "-".join(["labels", Path(pool).stem.rpartition(":")[2], Path(model).name])
-    source = str(Path(pool).resolve()) if Path(pool).is_file() else pool
+    source = str(Path(pool).resolve()) if Path(pool).exists() else pool
     values: dict[str, Any] = {
         "title": f"Labels of {pool} by {model}",
         "model": {"id": model},
@@ -67,6 +67,8 @@ def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = ""
 
 def label(study: Study) -> Path:
     """Run the filter and write labels, answers and card; returns their folder. Raises StudyError if the notebook fails."""
+    pools.study_pool(study)
+    print(pools.recognised(pools.pool_facts(study.pool, study.file)), flush=True)
     graph.call(study, "helpers.models.loading", study.model.id)
     page = study.path("notebooks", "01_filter-labels.ipynb")
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def _card(study: Study, answers: pd.DataFrame, pool: pd.DataFrame) -> str:
 def main() -> None:
     """Parse the command line and label; a mistake is one line and exit code 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pool", help="a file of questions, or starter:<name>")
+    parser.add_argument("pool", help="a file or folder of questions, or starter:<name>")
     parser.add_argument("model", help="a hub id, or a folder")
     parser.add_argument("--samples", type=int, default=1, help="answers per question; above 1 at temperature 1")
     parser.add_argument("--tokens", type=int, default=512, help="tokens of an answer, at most")
