@@ -11,6 +11,7 @@ import shutil
 import sys
 import textwrap
 
+from helpers.evaluation import names
 from helpers.plan.cost import WRITTEN, disk, hours
 from helpers.plan.detectable import Effect, effects
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
@@ -19,6 +20,7 @@ from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens,
 from helpers.study import overrides
 from helpers.study.files import StudyError
 from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.training import check
 
 WIDTH = 110
 
@@ -187,7 +189,10 @@ def main() -> None:
     given = parser.parse_args()
     try:
         rate = _rate(given.rate)
-        print(report(open_study(given.study, given.changes), machine(given.gpu), rate))
+        study = open_study(given.study, given.changes)
+        names.check(study)
+        check.check(study, here=False)
+        print(report(study, machine(given.gpu), rate))
     except StudyError as error:
         sys.exit(f"error: {error}")
 

@@ -220,6 +220,10 @@ def test_a_stated_rate_decides_the_hours():
         ),
         (("--gpu", "0GB"), "error: GPU=0GB: should be the memory of a GPU"),
         (("--rate", "-5x"), "error: RATE=-5x: should be tokens per second, such as RATE=2000"),
+        (
+            ("--set", "eval.tasks=[{name: gsm9k}]"),
+            f"error: {REPOSITORY / 'parameters' / 'quickstart.yaml'}: eval.tasks: lm-evaluation-harness has no task 'gsm9k'",
+        ),
     ],
 )
 def test_bad_values_end_in_one_line(options, line):
