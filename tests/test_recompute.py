@@ -38,6 +38,11 @@ def test_crossed_interval_covers_new_items_and_new_seeds():
     assert 0.92 <= np.mean(inside) <= 0.98
 
 
+def test_holm_by_hand():
+    p = pd.Series([0.04, np.nan, 0.01, 0.03])
+    assert recompute.holm(p).tolist() == pytest.approx([0.06, np.nan, 0.03, 0.06], nan_ok=True)
+
+
 def test_arms_are_paired_by_seed():
     rows = [
         ("a", 0, "x", True),
@@ -67,4 +72,13 @@ def test_published_numbers_are_found_again_and_a_wrong_one_is_reported(tmp_path,
             recompute.main("control")
     else:
         recompute.main("control")
-        assert "or the reverse: 0" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "or the reverse: 0" in said
+        assert "trained on: 0" in said
+
+
+def test_held_out_questions_among_training_questions_are_counted(tmp_path):
+    (tmp_path / "data/split/self/seed0").mkdir(parents=True)
+    pd.DataFrame({"question_id": ["a", "b"]}).to_parquet(tmp_path / "data/split/self/seed0/train.parquet")
+    scores = pd.DataFrame({"benchmark": ["pool_held_out"] * 3 + ["gsm8k_reasoning"], "item_id": ["b", "b", "c", "a"]})
+    assert recompute.held_out_in_training(tmp_path, scores) == 1

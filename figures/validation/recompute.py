@@ -47,6 +47,15 @@ def read_scores(study: Path) -> pd.DataFrame:
     return scores
 
 
+def held_out_in_training(study: Path, scores: pd.DataFrame) -> int:
+    """How many held-out items are among the training questions of any arm and draw."""
+    trained = [
+        pd.read_parquet(file, columns=["question_id"])["question_id"] for file in (study / "data/split").rglob("train.parquet")
+    ]
+    held_out = scores.loc[scores["benchmark"] == "pool_held_out", "item_id"].unique()
+    return int(np.isin(held_out, pd.concat(trained)).sum())
+
+
 def crossed_interval(differences: np.ndarray) -> tuple[float, float, float]:
     """Low end, high end and two-sided p of the mean of an items × seeds table, for new items and new seeds."""
     items, seeds = differences.shape
@@ -90,8 +99,14 @@ def differences_from(scores: pd.DataFrame, arm: str, reference: str) -> np.ndarr
     return difference.to_numpy()
 
 
+def holm(p: pd.Series) -> pd.Series:
+    """p-values corrected for their number (Holm 1979); missing ones stay missing and are not counted."""
+    known = p.dropna().sort_values()
+    return (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1).reindex(p.index)
+
+
 def recompute(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per benchmark, answer filter and arm, with comparison.csv's column names."""
+    """One row per benchmark, answer filter and arm, with comparison.csv's column names; `_p_family`: corrected for all rows here."""
     rows = []
     for (benchmark, reading), part in scores.groupby(["benchmark", "filter"], sort=False):
         for arm in part["arm"].unique():
@@ -117,7 +132,8 @@ def recompute(scores: pd.DataFrame) -> pd.DataFrame:
                         for end, value in zip(("_boot_low", "_boot_high"), crossed_bootstrap(table), strict=True)
                     }
             rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(**{name.replace("_p", "_p_family"): holm(table[name]) for name in table if name.endswith("_p")})
 
 
 def compare(ours: pd.DataFrame, published: pd.DataFrame) -> pd.Series:
@@ -134,7 +150,9 @@ def compare(ours: pd.DataFrame, published: pd.DataFrame) -> pd.Series:
 def main(name: str) -> None:
     """Print every number and the largest differences."""
     study = FIGURES / name
-    ours = recompute(read_scores(study))
+    scores = read_scores(study)
+    print(f"Held-out questions that an arm was trained on: {held_out_in_training(study, scores)}")
+    ours = recompute(scores)
     gaps = compare(ours, pd.read_csv(study / "comparison.csv"))
     print(ours.set_index(KEYS).T.to_string(na_rep="", float_format="{:.4f}".format))
     print(gaps.map("{:.2g}".format).to_string())
