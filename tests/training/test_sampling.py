@@ -26,17 +26,18 @@ def rollouts(folder, **options):
 
 
 @pytest.mark.parametrize("engine_name", ["vllm", "transformers"])
-def test_two_seeds_sample_different_rollouts_for_the_same_prompts_and_one_seed_twice_the_same(engine, tmp_path, engine_name):
-    """All weights are equal (an adapter begins at zero) and so are the prompts, so only the seed can make a difference."""
-    prompts = [[5, 6, 7]] * 3 + [[8, 9]] * 3
+def test_seeds_and_steps_sample_different_rollouts_for_the_same_prompts_and_one_seed_twice_the_same(engine, tmp_path, engine_name):
+    """All weights are equal (an adapter begins at zero) and so are the prompts, so only seed and step can make a difference."""
 
     def sampled(name, seed):
         made = trainer(tmp_path / name, seed=seed, engine=engine_name, temperature=2.0)
-        return made._generate_single_turn(prompts, None, {}, 3)[0]
+        first = made._generate(["Iron?"] * 3 + ["Zinc?"] * 3)[1]
+        made.state.global_step = 1
+        return first, made._generate(["Iron?"] * 3 + ["Zinc?"] * 3)[1]
 
-    first, again, other = sampled("a", 0), sampled("b", 0), sampled("c", 1)
-    assert first == again
-    assert all(mine != yours for mine, yours in zip(first, other, strict=True))
+    (first, next_step), again, (other, _) = sampled("a", 0), sampled("b", 0), sampled("c", 1)
+    assert (first, next_step) == again
+    assert all(mine != yours for mine, yours in zip(first * 2, other + next_step, strict=True))
     assert first[0] != first[1]  # rollouts of a group differ
 
 
