@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Keys that change no result of a training; and those of inference, which change greedy answers and scores by rounding only.
 SPEED_ONLY = ("save_steps", "gradient_checkpointing", "keep_checkpoints", "accelerate", "vllm_server", "runs_per_gpu", "shared_prompts",
-              "recipe")  # fmt: skip
+              "recipe", "report_to")  # fmt: skip
 # Keys of a training younger than the published studies, left out at the value that they have there.
 YOUNGER = {"reward": "verified", "rotate_options": False, "follow": None, "stop_on_collapse": False, "sync": "adapter"}
 INFERENCE_ONLY = ("batch_size", "generation_batch_size", "runs_per_gpu")

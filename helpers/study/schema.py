@@ -153,6 +153,7 @@ class Train(Strict):
     keep_checkpoints: bool = False
     accelerate: str | None = None
     vllm_server: str | None = None
+    report_to: Literal["none", "trackio", "tensorboard", "wandb"] = "none"
     runs_per_gpu: Sharing = 1
     lora: Lora = Lora()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from helpers.models import device, shape
 from helpers.study.errors import StudyError
-from helpers.training import launch
+from helpers.training import launch, live
 
 if TYPE_CHECKING:
     from helpers.study.schema import Lora
@@ -25,6 +25,8 @@ def check(study: Study, here: bool = True) -> None:
     for arm in study.arms:
         train = study.training(arm)
         key = f"{study.file}: {f'arms.{arm}.train' if study.arms[arm].train else 'train'}"
+        if here:
+            live.check(train, key)
         if train.method != "full" and (missing := missing_targets(train.lora, study.model.id)):
             raise StudyError(f"{key}.lora.target_modules: {study.model.id} has no module {missing}")
         if here and train.method == "qlora" and not device.visible():

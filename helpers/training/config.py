@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from helpers.study.errors import StudyError
-from helpers.training import rewards
+from helpers.training import live, rewards
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic; read when CUDA starts
@@ -90,9 +90,9 @@ def config(train: Train, seed: int, folder: Path, shared: bool = False, **rollou
         save_strategy="steps",
         save_steps=train.save_steps,
         save_total_limit=None if train.keep_checkpoints else 2,
-        report_to=[],
         disable_tqdm=True,
         push_to_hub=False,
+        **live.options(train, folder),
         **({"use_vllm": False} | rollouts),
     )
     # transformers spreads one process over all GPUs it sees (DataParallel), which would multiply the batch.

@@ -20,6 +20,7 @@ from helpers.questions import prompts
 from helpers.questions.answers import read_answer
 from helpers.study.errors import StudyError
 from helpers.study.files import write_table
+from helpers.training import live
 from helpers.training.sampling import noise
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Following(TrainerCallback):
             items = self.ask(state.global_step)
             if state.is_world_process_zero:
                 write_table(items, file)
+                live.held_out(self.trainer, items)
 
     def ask(self, step: int) -> pd.DataFrame:
         """One row per question, with the columns ITEMS; each process asks its part of them."""

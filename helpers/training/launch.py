@@ -19,6 +19,7 @@ from helpers.models import device
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_table, write_table
 from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.training import live
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,7 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
     """
     from helpers.training import grpo
 
+    live.check(study.training(arm), f"{study.file}: train")
     path = accelerate_file(study, study.training(arm))
     if path is None:
         return work(study, arm, seed, mark)

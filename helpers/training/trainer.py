@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 from helpers.questions.answers import read_answer
 from helpers.questions.prompts import own_words
-from helpers.training import collapse
+from helpers.training import collapse, live
 from helpers.training.shared_prompts import SharedPrompts
 
 
@@ -80,6 +80,8 @@ class Trainer(SharedPrompts):
         # A run resumed after its last step has no rollouts to log, and must not overwrite those of that step.
         self.log_completions = bool(self._logs["prompt"])
         super().log(logs, start_time)
+        if self.log_completions and self.accelerator.is_main_process:
+            live.rollouts(self)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The order of questions; on resume, moved on by the epochs that are done (no checkpoint keeps its generator)."""

@@ -1,0 +1,89 @@
+"""Live logs: `train.report_to` shows a run in trackio, TensorBoard or wandb while it trains.
+
+transformers reports every logged number, and TRL the rollouts of each step as a table to trackio and wandb. Added here: accuracy on
+held-out questions, and the rollouts for TensorBoard. trackio and TensorBoard write to this machine only; wandb does what its user set.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from helpers.study.errors import StudyError
+from helpers.study.files import fingerprint
+from helpers.study.inputs import SPEED_ONLY
+from helpers.training.log import COMPLETIONS
+
+if TYPE_CHECKING:
+    from helpers.study.schema import Train
+
+WANDB = (
+    "WANDB_API_KEY",
+    "WANDB_MODE",
+    "WANDB_IDENTITY_TOKEN_FILE",
+    "NETRC",
+)  # one of them, or a file of its login, says where logs go
+SHOWN = 16  # rollouts of a step in TensorBoard, which keeps the texts of ten steps
+
+
+def check(train: Train, key: str) -> None:
+    """Raise StudyError, in one line, if the package of `train.report_to` is missing, or wandb has no key. key: where `train` stands."""
+    if train.report_to == "none":
+        return
+    if not importlib.util.find_spec(train.report_to):
+        raise StudyError(f"{key}.report_to: {train.report_to} is not installed; pip install {train.report_to}, or set it to none")
+    homes = [Path.home() / name for name in (".netrc", "_netrc", ".config/wandb")]
+    if train.report_to == "wandb" and not ({*WANDB} & {*os.environ} or any(path.exists() for path in homes)):
+        raise StudyError(f"{key}.report_to: wandb has no key; run wandb login first, or set WANDB_MODE=offline")
+
+
+def options(train: Train, folder: Path) -> dict[str, Any]:
+    """What TRL's configuration says about reporting. folder: `<study>/train/<arm>/seed<k>/checkpoints`.
+
+    A study is a project and an arm with a seed a run. A resumed run goes on in trackio; one with other parameters is a run of its own.
+    """
+    if train.report_to == "none":
+        return {"report_to": []}
+    study, _, arm, seed, _ = folder.resolve().parts[-5:]
+    os.environ.setdefault("WANDB_PROJECT", study)
+    decides = train.model_dump(mode="json", exclude={*SPEED_ONLY})
+    name = f"{arm}-{seed}-{fingerprint(decides)[:4]}"
+    return {"report_to": [train.report_to], "project": study, "run_name": name, "trackio_space_id": None}
+
+
+def held_out(trainer: Any, items: pd.DataFrame) -> None:
+    """Report a round of held-out answers (`follow.ITEMS`); they go to the live log alone, so the run's own log stays as it is."""
+    numbers = {"eval_held_out_accuracy": float(items["correct"].mean()), "eval_held_out_valid": float(items["valid"].mean())}
+    for callback in _reporting(trainer):
+        callback.on_log(trainer.args, trainer.state, trainer.control, logs=numbers, model=trainer.model)
+
+
+def rollouts(trainer: Any) -> None:
+    """Show the rollouts of this step, which TRL has written to a file, in TensorBoard; to the other two TRL reports them itself."""
+    for callback in _reporting(trainer):
+        if getattr(callback, "tb_writer", None):
+            step = trainer.state.global_step
+            table = pd.read_parquet(Path(trainer.args.output_dir) / COMPLETIONS / f"completions_{step:05d}.parquet")
+            callback.tb_writer.add_text("completions", markdown(table.head(SHOWN)), step)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown whose texts, which a model wrote, are shown as they are."""
+    lines = [list(table), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    special = {"|": "&#124;", "\n": "<br>", "`": "&#96;", "*": "&#42;", "_": "&#95;", "[": "&#91;"}
+    return "".join(special.get(letter, letter) for letter in html.escape(text))
+
+
+def _reporting(trainer: Any) -> list[Any]:
+    """The callbacks by which transformers reports; empty without `train.report_to`."""
+    return [one for one in trainer.callback_handler.callbacks if type(one).__module__.startswith("transformers.integrations")]
