@@ -26,7 +26,9 @@ def rollouts(folder, **options):
 
 
 @pytest.mark.parametrize("engine_name", ["vllm", "transformers"])
-def test_seeds_and_steps_sample_different_rollouts_for_the_same_prompts_and_one_seed_twice_the_same(engine, tmp_path, engine_name):
+def test_seeds_and_steps_sample_different_rollouts_for_the_same_prompts_and_one_seed_twice_the_same(
+    engine, tmp_path, engine_name
+):
     """All weights are equal (an adapter begins at zero) and so are the prompts, so only seed and step can make a difference."""
 
     def sampled(name, seed):
