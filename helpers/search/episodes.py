@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from helpers.study.schema import NOTICE
+
 if TYPE_CHECKING:
     from helpers.search.corpus import Passage
     from helpers.study.schema import Search
@@ -168,7 +170,7 @@ def _answer(asking: list[tuple[Episode, str]], tool: Tool, tokenizer: Any, limit
             episode.finish = "searches"
             continue
         notice = ENOUGH if len(episode.searches) == settings.searches else NOTHING if query else EMPTY
-        tokens, text, count = inserted(rows, notice, settings.tokens, tokenizer)
+        tokens, text, count = inserted(rows, notice, settings.tokens if rows else NOTICE, tokenizer)
         if episode.written >= limit or (room and len(episode.prompt) + len(episode.tokens) + len(tokens) >= room):
             episode.finish = "length"
             continue
@@ -187,7 +189,7 @@ def inserted(passages: Sequence[Passage], notice: str, most: int, tokenizer: Any
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     before, after = encode(OPEN), encode(CLOSE)
-    left, lines = most - len(before) - len(after), []
+    left, lines = max(0, most - len(before) - len(after)), []
     for number, passage in enumerate(passages, 1):
         title = f"{neutral(passage.title)}: " if passage.title else ""
         line = encode(f"[{number}] {title}{neutral(passage.text)}\n")[:left]

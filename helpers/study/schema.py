@@ -16,6 +16,7 @@ REWARDS = ("accuracy", "format", "xml_count")
 HELD_OUT = "pool_held_out"  # the task over the held-out questions of the pool
 REASONING = "reasoning"  # in the names of tasks with the training prompt; two have it without the word
 SEARCH = "search"  # at the end of the names of tasks that are answered with the search tool
+NOTICE = 64  # tokens of a notice in place of passages, at most
 ROTATIONS = 4  # options of a question that is trained on in all rotations
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -80,6 +81,15 @@ class Prompt(Strict):
     prefill: Literal["", "<think>"] = ""
 
 
+class Corpus(Strict):
+    """Passages to search, see `helpers/search/corpus.py`. `config`, `split` and `revision` (the commit): of a data set of the hub."""
+
+    source: Text
+    config: str | None = None
+    split: Text = "train"
+    revision: str | None = None
+
+
 class Search(Strict):
     """A search tool that a model may use while it answers (`helpers/search`); arms, filters and tasks turn it on with `search: true`.
 
@@ -87,10 +97,10 @@ class Search(Strict):
     The values are those of Search-R1 (arXiv 2503.09516). `corpus`: `starter`, a file or a folder, or a data set of the hub.
     """
 
-    corpus: Pool
+    corpus: Corpus
     passages: Annotated[int, Field(ge=1, le=50)] = 3
     searches: Annotated[int, Field(ge=1, le=20)] = 2
-    tokens: Annotated[int, Field(ge=32, le=10_000)] = 500
+    tokens: Annotated[int, Field(ge=NOTICE, le=10_000)] = 500
 
     @field_validator("corpus", mode="before")
     @classmethod
@@ -99,8 +109,8 @@ class Search(Strict):
 
     @property
     def inserted(self) -> int:
-        """The most tokens that an answer has beside those that the model writes; a notice follows the last search."""
-        return (self.searches + 1) * self.tokens
+        """The most tokens that an answer has beside those that the model writes: passages, and a notice that no searches are left."""
+        return self.searches * self.tokens + NOTICE
 
 
 class Lora(Strict):

@@ -29,6 +29,12 @@ def check(study: Study, here: bool = True) -> None:
             live.check(train, key)
         if train.method != "full" and (missing := missing_targets(train.lora, study.model.id)):
             raise StudyError(f"{key}.lora.target_modules: {study.model.id} has no module {missing}")
+        if study.arms[arm].search and (train.vllm_server or launch.is_sharded(study, train)):
+            other = "vllm_server" if train.vllm_server else "accelerate"
+            raise StudyError(
+                f"{key}.{other}: rollouts that search (arms.{arm}.search) are written in the training process; leave {other} out, "
+                "or name an accelerate file of distributed_type MULTI_GPU"
+            )
         if here and train.method == "qlora" and not device.visible():
             raise StudyError(f"{key}.method: qlora needs an NVIDIA GPU (bitsandbytes), and there is none; use lora here")
         if here and train.method == "qlora" and not importlib.util.find_spec("bitsandbytes"):

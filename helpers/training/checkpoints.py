@@ -15,11 +15,10 @@ from helpers.training.log import COMPLETIONS
 CHECKPOINT = "checkpoint-"
 
 
-def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str) -> str:
-    """Fingerprint of what decides a run: parameters, questions in their order, and where the weights are from."""
-    return fingerprint(
-        inputs, questions[["question", "answer"]].to_numpy().tolist(), [list(o) for o in questions["options"]], weights
-    )
+def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str, *index: str) -> str:
+    """Fingerprint of what decides a run: parameters, questions in their order, where the weights are from, and the index that it searches."""
+    asked = questions[["question", "answer"]].to_numpy().tolist(), [list(options) for options in questions["options"]]
+    return fingerprint(inputs, *asked, weights, *index)
 
 
 def prepare(folder: Path, mark: str) -> None:

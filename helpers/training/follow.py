@@ -20,10 +20,11 @@ from helpers.questions import prompts
 from helpers.questions.answers import read_answer
 from helpers.study.errors import StudyError
 from helpers.study.files import write_table
-from helpers.training import live
+from helpers.training import live, searching
 from helpers.training.sampling import noise
 
 if TYPE_CHECKING:
+    from helpers.search.episodes import Tool
     from helpers.study.schema import Follow, Prompt
     from helpers.study.study import Study
 
@@ -59,16 +60,22 @@ def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]
 class Following(TrainerCallback):
     """Asks held-out questions after some steps; a round's answers go to `following/step_<k>.parquet` in the run's folder.
 
-    questions: as `held_out_questions` gives them. A resumed run does not ask again what it has on disk.
+    questions: as `held_out_questions` gives them. tool: what the model may search with, as in its rollouts. A resumed run does not ask again what it has on disk.
     """
 
     def __init__(
-        self, trainer: Any, questions: pd.DataFrame, follow: Follow, prompt: Prompt, tokenizer: PreTrainedTokenizerBase
+        self,
+        trainer: Any,
+        questions: pd.DataFrame,
+        follow: Follow,
+        prompt: Prompt,
+        tokenizer: PreTrainedTokenizerBase,
+        tool: Tool | None = None,
     ) -> None:
-        self.trainer, self.questions, self.follow = trainer, questions, follow
+        self.trainer, self.questions, self.follow, self.tool = trainer, questions, follow, tool
         self.tokenizer, self.prefill = tokenizer, prompt.prefill
         self.prompts = [
-            tokenizer(prompts.render(row.question, list(row.options), prompt, tokenizer))["input_ids"]
+            tokenizer(prompts.render(row.question, list(row.options), prompt, tokenizer, tool and tool.settings))["input_ids"]
             for row in questions.itertuples()
         ]
 
@@ -93,14 +100,18 @@ class Following(TrainerCallback):
         mine = range(accelerator.process_index, len(self.prompts), accelerator.num_processes)
         if self.trainer.use_vllm and self.trainer.vllm_mode == "server":  # the first process alone sends requests
             mine = range(len(self.prompts) if accelerator.is_main_process else 0)
-        written = answers(self.trainer, [self.prompts[place] for place in mine])
-        texts = dict(zip(mine, self.tokenizer.batch_decode(written, skip_special_tokens=True), strict=True))
+        asked = [self.prompts[place] for place in mine]
+        if self.tool:
+            written = [one.text for one in searching.play(self.trainer, self.tool, asked, 0.0, 0)]
+        else:
+            written = self.tokenizer.batch_decode(answers(self.trainer, asked), skip_special_tokens=True)
+        texts = dict(zip(mine, written, strict=True))
         if accelerator.num_processes > 1:
             texts = dict(gather_object(list(texts.items())))
         items = []
         for place, row in enumerate(self.questions.itertuples()):
             text = self.prefill + prompts.own_words(texts[place])
-            reading = read_answer(text, list(row.options))
+            reading = read_answer(text, list(row.options), self.tool is not None)
             right = reading.predicted == row.answer
             items.append((step, row.question_id, text, reading.predicted, row.answer, right, reading.format_valid))
         return pd.DataFrame(items, columns=ITEMS[:-1]).assign(seconds=time.perf_counter() - begun)

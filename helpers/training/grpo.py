@@ -26,7 +26,7 @@ from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.study.files import write_json
 from helpers.study.schema import ROTATIONS
-from helpers.training import checkpoints, collapse, follow, packing, rewards, sampling
+from helpers.training import checkpoints, collapse, follow, packing, rewards, sampling, searching
 from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
 from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark
@@ -35,7 +35,8 @@ from helpers.training.log import completion_table, log_table
 from helpers.training.trainer import Trainer, deterministic
 
 if TYPE_CHECKING:
-    from helpers.study.schema import Prompt, Train
+    from helpers.search.episodes import Tool
+    from helpers.study.schema import Prompt, Search, Train
 
 __all__ = [
     "completion_table", "config", "keep_checkpoints", "last_checkpoint", "log_table", "make_trainer", "notes", "rewards", "run", "save_weights",
@@ -43,20 +44,27 @@ __all__ = [
 NOTES = "notes.json"
 
 
-def to_dataset(questions: pd.DataFrame, prompt: Prompt, tokenizer: PreTrainedTokenizerBase, rotate: bool = False) -> Dataset:
+def to_dataset(
+    questions: pd.DataFrame,
+    prompt: Prompt,
+    tokenizer: PreTrainedTokenizerBase,
+    rotate: bool = False,
+    search: Search | None = None,
+) -> Dataset:
     """What TRL trains on, one row per question: the rendered prompt and the columns that the rewards read.
 
-    rotate: each question has a row for every rotation of its options (`rotate_questions`).
+    rotate: each question has a row for every rotation of its options (`rotate_questions`). search: the tool that rollouts may use.
     """
     questions = rotate_questions(questions) if rotate else questions.assign(rotation=0)
     rows = [
         {
-            "prompt": prompts.render(row.question, list(row.options), prompt, tokenizer),
+            "prompt": prompts.render(row.question, list(row.options), prompt, tokenizer, search),
             "question_id": row.question_id,
             "rotation": row.rotation,
             "answer": row.answer,
             "options": list(row.options),
             "prefill": prompt.prefill,
+            **({"search": True} if search else {}),
         }
         for row in questions.itertuples()
     ]
@@ -82,16 +90,17 @@ def make_trainer(
     folder: Path,
     engine: Literal["transformers", "vllm"] = "transformers",
     held_out: pd.DataFrame | None = None,
+    tool: Tool | None = None,
 ) -> Trainer:
     """TRL's trainer with a fresh LoRA adapter, or on all parameters; the seed is set before the adapter is created (trl#6688).
 
     TRL reads the tokens that end a rollout from the model's generation config; vLLM gets them as an option. engine: what writes the
-    rollouts. held_out: questions to ask during training (`train.follow`).
+    rollouts. held_out: questions to ask during training (`train.follow`). tool: what rollouts may search with.
     """
     set_seed(seed)
     ends = engines.end_of_text(model.generation_config, tokenizer) + prompts.end_tokens(prompt, tokenizer)
     model.generation_config.eos_token_id = ends
-    longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"])
+    longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"]) + (tool.settings.inserted if tool else 0)
     why = why_not_shared(train, model, longest + train.max_completion_tokens)
     rollouts = sampling.options(train, longest, ends, not why) if engine == "vllm" else {}
     with sampling.vllm_inside(model.name_or_path, train, longest, seed) if rollouts else contextlib.nullcontext():
@@ -104,6 +113,7 @@ def make_trainer(
             processing_class=tokenizer,
             peft_config=None if train.method == "full" else lora(train),
             callbacks=[Progress()],
+            **({"rollout_func": searching.rollout_func(tool, seed)} if tool else {}),
         )
     trainer.rotations = ROTATIONS if train.rotate_options else 1
     trainer.notes = {"shared_prompts": f"off: {why}" if why else "on"}
@@ -114,7 +124,7 @@ def make_trainer(
     if train.stop_on_collapse:
         trainer.add_callback(collapse.StopOnCollapse())
     if train.follow and held_out is not None:
-        trainer.add_callback(follow.Following(trainer, held_out, train.follow, prompt, tokenizer))
+        trainer.add_callback(follow.Following(trainer, held_out, train.follow, prompt, tokenizer, tool))
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     return trainer
 

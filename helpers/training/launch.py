@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from helpers.models import device
+from helpers.search.tool import open_tool
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_table, write_table
 from helpers.study.study import REPOSITORY, Study, open_study
@@ -45,6 +46,12 @@ def processes(study: Study, arm: str) -> int:
     if not isinstance(count, int) or count < 1:
         raise StudyError(f"{path}: num_processes is {count!r}; should be a whole number, one process a GPU")
     return count
+
+
+def is_sharded(study: Study, train: Train) -> bool:
+    """Whether a training's processes each hold a part of the weights (FSDP, DeepSpeed) instead of all of them."""
+    path = accelerate_file(study, train)
+    return path is not None and (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("distributed_type") != "MULTI_GPU"
 
 
 def check(study: Study) -> None:
@@ -84,8 +91,7 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
 def enough_gpus(study: Study, arm: str) -> None:
     """Raise StudyError, in one line, if this job sees fewer GPUs than the arm has processes; a CPU does for DDP."""
     path, count, seen = accelerate_file(study, study.training(arm)), processes(study, arm), len(device.visible())
-    sharded = path is not None and yaml.safe_load(path.read_text(encoding="utf-8")).get("distributed_type") != "MULTI_GPU"
-    if path is not None and count > seen and (seen or sharded):
+    if path is not None and count > seen and (seen or is_sharded(study, study.training(arm))):
         raise StudyError(f"{path}: {count} processes need as many GPUs, this job sees {seen}")
 
 
@@ -126,12 +132,14 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     settings, folder = study.training(arm), study.path("train", arm, seed)
     questions = read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})")
     tokenizer = loading.load_tokenizer(study.model.id)
-    data = grpo.to_dataset(questions, study.prompt, tokenizer, settings.rotate_options)
+    tool = open_tool(study) if study.arms[arm].search else None
+    data = grpo.to_dataset(questions, study.prompt, tokenizer, settings.rotate_options, tool and tool.settings)
     engine = engines.choose(study.engine, settings.method)
     held_out = follow.held_out_questions(study, settings.follow.questions) if settings.follow else None
     dtype = "float32" if settings.method == "full" else study.model.dtype
     model = loading.load_model(study.model.id, dtype, method=settings.method)
-    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, folder / "checkpoints", engine, held_out)
+    checkpoints = folder / "checkpoints"
+    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, checkpoints, engine, held_out, tool)
     log, rollouts = grpo.run(trainer, mark)
     grpo.save_weights(trainer, folder / "adapter")
     if trainer.accelerator.is_main_process:

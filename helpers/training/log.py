@@ -24,6 +24,9 @@ LOG_COLUMNS = {
     "top_answer_share": "top_answer_share",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "clipped_share",
+    "searching_share": "searching_share",
+    "searches": "searches",
+    "inserted_length": "inserted_length",
     "entropy": "entropy",
     "kl": "kl",
     "sampling_distance": "sampling_distance",
@@ -44,7 +47,8 @@ def log_table(history: list[dict[str, Any]]) -> pd.DataFrame:
 
     top_answer_share: of the completions, how many give the step's most frequent answer. accuracy_zero_variance: of the groups, how many
     have equal accuracy. sampling_distance: mean distance of vLLM's log-probabilities from those of the training. seconds_generation
-    includes seconds_sync; what is left of `seconds` beside it and seconds_log_probabilities (rewards, reference model) is the update.
+    includes seconds_sync; of rollouts that search, completion_length counts what the model wrote, inserted_length the passages' tokens, and searches
+    is the mean number; what is left of `seconds` beside it and seconds_log_probabilities (rewards, reference model) is the update.
     """
     rows = [row for row in history if "reward" in row]
     table = pd.DataFrame(rows).reindex(columns=list(LOG_COLUMNS)).rename(columns=LOG_COLUMNS)
@@ -54,7 +58,8 @@ def log_table(history: list[dict[str, Any]]) -> pd.DataFrame:
 def completion_table(folder: Path, steps: int) -> pd.DataFrame:
     """All rollouts of a run, from the file that TRL keeps for each step: step, question_id, completion, rewards, advantage.
 
-    With rotated options also `rotation`, the places by which the options were moved.
+    With rotated options also `rotation`, the places by which the options were moved. Where rollouts search, `completion` is what the model
+    wrote, and `searches` has what was inserted (`helpers.search.episodes.Episode`, as JSON).
     """
     paths = [folder / COMPLETIONS / f"completions_{step:05d}.parquet" for step in range(1, steps + 1)]
     missing = [path for path in paths if not path.exists()]
@@ -62,5 +67,6 @@ def completion_table(folder: Path, steps: int) -> pd.DataFrame:
         raise StudyError(f"{missing[0]}: the rollouts of this step are missing; delete {folder} and run 03_grpo_train again")
     table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     names = {name: f"reward_{name}" for name in (*rewards.ALL, rewards.RANDOM) if name in table}
-    rotation = ["rotation"] if "rotation" in table else []
-    return table.rename(columns=names)[["step", "question_id", *rotation, "completion", *names.values(), "advantage"]]
+    more = [name for name in ("rotation", "searches") if name in table]
+    table = table.assign(completion=table["own"]) if "own" in table else table
+    return table.rename(columns=names)[["step", "question_id", *more, "completion", *names.values(), "advantage"]]

@@ -45,13 +45,19 @@ def accuracy(
     return rewards
 
 
-def format(completions: list[str], prefill: list[str] | None = None, **_: Any) -> list[float]:
+def format(completions: list[str], prefill: list[str] | None = None, search: list[bool] | None = None, **_: Any) -> list[float]:
     """1 for thinking and answer in order at the beginning (soft), 1 more if nothing else is written (strict).
+
+    search: whether the model has a search tool, whose blocks are then part of the format.
 
     >>> format(["<think>a</think><answer>B</answer>", "<think>a</think><answer>B</answer> so B", "B"])
     [2.0, 1.0, 0.0]
     """
-    return [float(soft_format(text)) + float(strict_format(text)) for text in _whole(completions, prefill)]
+    tools = search or [False] * len(completions)
+    return [
+        float(soft_format(text, tool)) + float(strict_format(text, tool))
+        for text, tool in zip(_whole(completions, prefill), tools, strict=True)
+    ]
 
 
 def xml_count(completions: list[str], prefill: list[str] | None = None, **_: Any) -> list[float]:

@@ -20,6 +20,7 @@ from trl.trainer import grpo_trainer
 
 from helpers.models import device
 from helpers.models.shape import cache_bytes, shape_of
+from helpers.search.episodes import END, Turn, Write
 from helpers.study.schema import Train
 from helpers.training import adapter
 
@@ -120,6 +121,22 @@ class Sampler(VLLMGeneration):
         if not self._apart():
             return super()._iter_named_params()
         return adapter.merged(self.model, everything=self.mode == "server" or not self.complete)
+
+    def turn(self, temperature: float) -> Write:
+        """How a colocated engine goes on with texts that search (`helpers.search.episodes`). temperature: 0 is greedy."""
+        options = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "temperature": temperature, "logprobs": 0}
+        options |= self.generation_kwargs | {"stop": [END], "detokenize": True}
+
+        def write(texts: list[list[int]], limits: list[int], _: list[int]) -> list[Turn]:
+            sampled = [vllm_generation.SamplingParams(**options, max_tokens=most) for most in limits]
+            written = self.llm.generate([{"prompt_token_ids": ids} for ids in texts], sampling_params=sampled, use_tqdm=False)
+            logprobs, _ = vllm_generation.extract_logprobs(written)
+            return [
+                Turn(list(one.outputs[0].token_ids), [place[0] for place in places])
+                for one, places in zip(written, logprobs, strict=True)
+            ]
+
+        return write
 
     def ask(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         """Greedy completions (tokens) by the engine with the weights it has."""

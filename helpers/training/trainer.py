@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Sampler
 
 from helpers.questions.answers import read_answer
 from helpers.questions.prompts import own_words
-from helpers.training import collapse, live
+from helpers.training import collapse, live, searching
 from helpers.training.shared_prompts import SharedPrompts
 
 
@@ -120,8 +121,17 @@ class Trainer(SharedPrompts):
             return super()._generate(prompts)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: list[str], *args: Any) -> torch.Tensor:
-        """Rewards of all processes' completions, shape (completions, rewards); the signs of a collapse are logged."""
-        for column in ("question_id", *(["rotation"] if self.rotations > 1 else [])):
+        """Rewards of all processes' completions, shape (completions, rewards); the signs of a collapse are logged.
+
+        Where rollouts search, `completions` hold what was inserted; the rewards read what the model wrote.
+        """
+        searched = "searches" in inputs[0]
+        if searched:
+            completions = [row["own"] for row in inputs]
+            for name, values in searching.measures(inputs).items():
+                self._metrics["train"][name].append(float(np.mean(self._gathered(values))))
+        columns = ["question_id", *(["rotation"] if self.rotations > 1 else []), *(["own", "searches"] if searched else [])]
+        for column in columns:
             self._log_completion_extra(column, [row[column] for row in inputs])
         given = [
             read_answer(row["prefill"] + own_words(text), row["options"]).predicted

@@ -13,11 +13,12 @@ import pandas as pd
 from helpers.models import engines, loading
 from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
+from helpers.search import tool
 from helpers.study.files import adopt, is_current, read_note, read_table, write_result, write_table
 from helpers.training import checkpoints, config, grpo, launch
 
 if TYPE_CHECKING:
-    from helpers.study.schema import Train
+    from helpers.study.schema import Search, Train
     from helpers.study.study import Study
 
 STEP = "03_grpo_train"
@@ -55,6 +56,11 @@ class Training:
         """The parameters of the training."""
         return self.study.training(self.arm)
 
+    @property
+    def search(self) -> Search | None:
+        """The tool that the rollouts may search with; None without search."""
+        return self.study.search if self.study.arms[self.arm].search else None
+
     @cached_property
     def questions(self) -> pd.DataFrame:
         """The arm's draw for this seed, one row per question. Raises StudyError if 02_split has not written it."""
@@ -77,7 +83,8 @@ class Training:
     def log(self) -> pd.DataFrame:
         """The log, one row per optimiser step. The training runs if neither this study nor one beside it has its result."""
         file, inputs = self.folder / "log.csv", self.study.inputs("train", arm=self.arm, seed=self.seed)
-        mark = checkpoints.training_mark(inputs, self.questions, self.weights["weights"])
+        index = [tool.mark(self.study)] if self.search else []
+        mark = checkpoints.training_mark(inputs, self.questions, self.weights["weights"], *index)
         beside = ["completions.parquet", "adapter", *(f"step{step}" for step in self.study.checkpoints(self.arm))]
         beside += [launch.FOLLOWING, launch.FOLLOWING_ITEMS] if self.train.follow else []
         complete = all((self.folder / name).exists() for name in beside)
@@ -122,7 +129,11 @@ class Training:
         """The rendered prompt of a question, with its options as they are."""
         row = self.questions.set_index("question_id").loc[question_id]
         return prompts.render(
-            row["question"], list(row["options"]), self.study.prompt, loading.load_tokenizer(self.study.model.id)
+            row["question"],
+            list(row["options"]),
+            self.study.prompt,
+            loading.load_tokenizer(self.study.model.id),
+            self.search,
         )
 
     def settings(self) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_a_passage_holds_no_tag_no_special_token_and_no_next_turn(tokenizer):
     assert neutral("p < 0.05 and a<b") == "p < 0.05 and a< b"
 
 
-@pytest.mark.parametrize("most", [40, 60, 200])
+@pytest.mark.parametrize("most", [64, 80, 200])
 def test_inserted_text_has_at_most_its_tokens_and_closes_its_block(tokenizer, most):
     long = Passage("long", "Long", "word " * 5000, "", "")
     tokens, text, count = inserted([long, IRON], "", most, tokenizer)

@@ -7,6 +7,7 @@ from helpers.search import tool
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint
 from helpers.study.study import open_study
+from helpers.training import check
 
 # Of all jobs of a study (`every_job`), taken before there was a search tool. Results that are published depend on them.
 BEFORE = {"quickstart": "6636c4b9fa1cdaa5", "small": "1b20ab3621278257", "control": "027004b2b4e3dfd5"}
@@ -96,3 +97,13 @@ def test_the_index_of_a_study_is_made_once_and_found_again(parameters, tmp_path,
     made = tool.open_tool(study)
     assert made.settings == study.search
     assert made.search(["insulin", "kidney"], 2)[0][0].text == "The pancreas makes it."
+
+
+@pytest.mark.parametrize("train", [{"vllm_server": "http://here:8000"}, {"accelerate": "accelerate/fsdp.yaml"}])
+def test_rollouts_that_search_need_the_weights_in_their_own_process(parameters, train):
+    def change(values):
+        values.update(search=TOOL)
+        values["arms"]["random"].update(search=True, train=train)
+
+    with pytest.raises(StudyError, match=f"arms.random.train.{next(iter(train))}: rollouts that search"):
+        check.check(open_study(str(parameters(change))), here=False)

@@ -64,6 +64,7 @@ class StandIn:
         self.options, self.loaded, self.greedy = options, [], []
         torch.manual_seed(options["seed"])  # as vLLM does: TRL gives it the index of the process, the same for every run
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        self.tokenizer = loading.load_tokenizer("tiny/llama")
         runner = SimpleNamespace(model_runner=SimpleNamespace(model=self))
         self.llm_engine = SimpleNamespace(model_executor=SimpleNamespace(driver_worker=runner))
 
@@ -81,15 +82,17 @@ class StandIn:
     @torch.no_grad()
     def generate(self, prompts: list[dict[str, Any]], sampling_params: Any, use_tqdm: bool) -> list[Any]:
         rows, made = [one["prompt_token_ids"] for one in prompts], []
-        for row in rows:
+        each = sampling_params if isinstance(sampling_params, list) else [sampling_params] * len(rows)
+        for row, how in zip(rows, each, strict=True):
             tokens, likely = [], []
-            for _ in range(sampling_params.max_tokens):
+            for _ in range(how.max_tokens):
                 scores = self.model(torch.tensor([row + tokens])).logits[0, -1].float()
-                odds = (scores / (sampling_params.temperature or 1.0)).log_softmax(-1)
-                token = int(torch.multinomial(odds.exp(), 1)) if sampling_params.temperature else int(odds.argmax())
+                odds = (scores / (how.temperature or 1.0)).log_softmax(-1)
+                token = int(torch.multinomial(odds.exp(), 1)) if how.temperature else int(odds.argmax())
                 tokens.append(token)
                 likely.append({token: SimpleNamespace(logprob=float(odds[token]), rank=1)})
-                if token in sampling_params.stop_token_ids:
+                text = self.tokenizer.decode(tokens)
+                if token in how.stop_token_ids or any(stop in text for stop in getattr(how, "stop", [])):
                     break
             made.append(SimpleNamespace(prompt_token_ids=row, outputs=[SimpleNamespace(token_ids=tokens, logprobs=likely)]))
         return made
