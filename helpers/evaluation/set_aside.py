@@ -18,6 +18,7 @@ from helpers.questions.pools import study_pool
 from helpers.search import tool
 from helpers.selection import held_out
 from helpers.study.errors import StudyError
+from helpers.study.schema import HELD_OUT
 
 if TYPE_CHECKING:
     from helpers.search.episodes import Tool
@@ -36,6 +37,8 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             make=lambda _: held_out.draw_of(study, pool),
         )
         tested = benchmarks.questions(study)
+        if rule.held_out_from:  # the pool may have copies of these questions
+            tested = pd.concat([tested, away[["question"]].assign(task=HELD_OUT, benchmark=HELD_OUT)], ignore_index=True)
         if study.search:
             tool.prepare(study, tested)
         found = study.result(

@@ -6,6 +6,7 @@ Nothing here uses the network or loads a model. What is not known is None, and p
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
@@ -92,7 +93,8 @@ def pool_facts(study: Study) -> tuple[int | None, int, int]:
     source, facts = study.pool.source, known()["pools"].get(study.pool.source, {})
     mean, longest = facts.get("tokens", UNKNOWN_QUESTION[0]), facts.get("longest", UNKNOWN_QUESTION[1])
     count = _mirror_rows(study) or pools.TRAINING_QUESTIONS.get(source, {}).get(study.pool.config)
-    return count, mean, longest
+    first = re.search(r"\[:(\d+)\]$", study.pool.split)  # "train[:2000]"
+    return min(count, int(first.group(1))) if count and first else count, mean, longest
 
 
 def _mirror_rows(study: Study) -> int:
@@ -100,7 +102,7 @@ def _mirror_rows(study: Study) -> int:
     from pyarrow.parquet import read_metadata
 
     mirror, pool = os.environ.get("OFFLINE_MIRROR", ""), study.pool
-    files = (Path(mirror) / pool.source).rglob(f"{pool.split}-*.parquet") if mirror else []
+    files = (Path(mirror) / pool.source).rglob(f"{pool.split.split('[')[0]}-*.parquet") if mirror else []
     return sum(read_metadata(file).num_rows for file in files if pool.config in (None, "default", *file.parts))
 
 

@@ -57,8 +57,9 @@ def study_pool(study: Study) -> pd.DataFrame:
     try:
         pool = load_pool(study.pool, study.file)
         for name, arm in study.arms.items():
-            if arm.wanted + study.split.held_out > len(pool):
-                held = f" and {study.split.held_out} held out" if study.split.held_out else ""
+            away = 0 if study.split.held_out_from else study.split.held_out
+            if arm.wanted + away > len(pool):
+                held = f" and {away} held out" if away else ""
                 raise StudyError(
                     f"arms.{name}: {arm.wanted} questions wanted{held}, the pool {study.pool.source!r} has {len(pool)}"
                 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from helpers.questions.pools import load_pool
 from helpers.selection.draws import order
 from helpers.study.errors import StudyError
 from helpers.study.files import read_table
@@ -28,7 +29,9 @@ def draw(pool: pd.DataFrame, count: int, seed: int, never: Set[str] = frozenset(
 
 
 def draw_of(study: Study, pool: pd.DataFrame) -> pd.DataFrame:
-    """The held-out questions of a study."""
+    """The held-out questions of a study. pool: its pool, from which they come unless the study names another split."""
+    if study.split.held_out_from:
+        pool = load_pool(study.pool.model_copy(update={"split": study.split.held_out_from}), study.file)
     named = study.split.exclude_from_held_out
     never = excluded_ids(study.beside(named)) if named else frozenset()
     if never and not never & set(pool["question_id"]):

@@ -136,7 +136,8 @@ class Split(Strict):
 
     `draws`: `per_seed` draws the questions of training seed k with draw k, so that a comparison covers the draw; `fixed` trains all
     seeds of an arm on one draw, as the paper did. `exclude_from_held_out`: a file beside the study with one question id a line:
-    questions that chose a recipe, which may be trained on but are never held out.
+    questions that chose a recipe, which may be trained on but are never held out. `held_out_from`: the split of the pool's data set
+    ("validation") that held-out questions are drawn from, instead of the pool itself.
     """
 
     seed: Seed = 0
@@ -145,4 +146,5 @@ class Split(Strict):
     overlap_words: Count = 8
     overlap_share: Share = 0.5
     held_out: Annotated[int, Field(ge=0)] = 0
+    held_out_from: Text | None = None
     exclude_from_held_out: str | None = None

@@ -29,7 +29,9 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
         chosen |= _search(study, study.filters[filter].search)
         return {"pool": _pool(study), "prompt": dump["prompt"], "filter": chosen, "dtype": study.model.dtype}
     if step == "held_out":
-        return {"pool": _pool(study)} | {key: _split(study).get(key) for key in ("seed", "held_out", "excluded")}
+        split = _split(study)
+        other = {key: split[key] for key in ("held_out_from",) if key in split}
+        return {"pool": _pool(study)} | {key: split.get(key) for key in ("seed", "held_out", "excluded")} | other
     if step == "overlaps":
         tasks = [task.name for task in study.eval.tasks]
         return {"pool": _pool(study), "tasks": tasks} | {key: _split(study)[key] for key in ("overlap_words", "overlap_share")}
@@ -70,8 +72,9 @@ def _tasks(study: Study) -> list[dict[str, Any]]:
 def _split(study: Study) -> dict[str, Any]:
     """The split's parameters. Keys younger than the published studies are left out at the value they have there."""
     dump = study.split.model_dump(mode="json", exclude={"exclude_from_held_out"})
-    if dump["draws"] == "fixed":
-        del dump["draws"]
+    for key, usual in (("draws", "fixed"), ("held_out_from", None)):
+        if dump[key] == usual:
+            del dump[key]
     excluded = study.split.exclude_from_held_out
     return dump | ({"excluded": sha256(study.beside(excluded))} if excluded else {})
 

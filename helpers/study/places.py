@@ -69,7 +69,7 @@ def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
         return None
     given = [key for key, usual in (("config", None), ("split", "train"), ("revision", None)) if getattr(pool, key) != usual]
     if given:
-        raise StudyError(f"pool.{given[0]}: only a data set of the hub has one; leave it out for {source}")
+        raise StudyError(f"pool.{given[0]}: only a data set has one; leave it out for {source}")
     return path
 
 

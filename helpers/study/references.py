@@ -25,6 +25,8 @@ def _pool(study: Study) -> None:
         path = places.pool_file(study.pool, study.file)
     except StudyError as error:
         raise StudyError(f"{study.file}: {error}") from None
+    if path is not None and path.is_file() and study.split.held_out_from:
+        raise StudyError(f"{study.file}: split.held_out_from: the pool {study.pool.source} is a file, which has no other split")
     if path is None and study.pool.revision is None:
         raise StudyError(
             f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "

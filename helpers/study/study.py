@@ -111,6 +111,8 @@ class Study(Strict):
         scored = HELD_OUT in [task.name for task in self.eval.tasks]
         if scored != bool(self.split.held_out):
             raise ValueError(f"split.held_out and the task {HELD_OUT!r} of eval.tasks belong together; give both or none")
+        if self.split.held_out_from and (not scored or self.split.held_out_from == self.pool.split):
+            raise ValueError("split.held_out_from is another split than the pool's, and needs split.held_out")
         if not scored and any(self.training(arm).keep_checkpoints for arm in self.arms):
             raise ValueError(
                 f"train.keep_checkpoints: checkpoints are scored on the task {HELD_OUT!r}; add it and split.held_out"

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from conftest import REPOSITORY
 
 from helpers.questions import pools
 from helpers.questions.overlap import overlaps
@@ -134,7 +135,7 @@ def test_broken_questions(tmp_path, mirror, form, row, expected):
         ({"source": "starter:none"}, "no starter set 'none'; there are: arithmetic, "),
         (
             {"source": "starter:arithmetic", "split": "test"},
-            "pool.split: only a data set of the hub has one; leave it out for starter",
+            "pool.split: only a data set has one; leave it out for starter",
         ),
     ],
 )
@@ -236,6 +237,13 @@ def test_questions_with_one_stem_and_different_options_are_different_questions(t
     mirror("some/id", [*rows, turned])
     for pool in (Pool(source=str(path)), Pool(source="some/id")):
         assert (pools.load_pool(pool)["question_id"].tolist(), pools.pool_facts(pool)["duplicates"]) == (ids.tolist(), 1)
+
+
+def test_published_ids_are_those_of_the_pool_as_it_is_read_today():
+    published = pd.concat(
+        map(pd.read_parquet, (REPOSITORY / "figures" / "quickstart" / "data" / "filter").glob("*/labels.parquet"))
+    )
+    assert set(published["question_id"]) == set(pools.load_pool(Pool(source="starter:medicine_pool"))["question_id"])
 
 
 @pytest.mark.parametrize(

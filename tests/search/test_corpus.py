@@ -80,7 +80,7 @@ def test_files_that_are_missing_or_no_corpus(tmp_path, monkeypatch):
     ]:  # fmt: skip
         with pytest.raises(StudyError, match=message):
             corpus.load_corpus(name)
-    with pytest.raises(StudyError, match="corpus.config: only a data set of the hub has one"):
+    with pytest.raises(StudyError, match="corpus.config: only a data set has one"):
         corpus.load_corpus("starter", config="main")
 
 

@@ -1,9 +1,12 @@
 """Held-out questions: drawn before any arm's, never among an arm's, and never those that chose a recipe."""
 
+import json
+
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
+from helpers.evaluation.set_aside import set_aside
 from helpers.questions import pools
 from helpers.selection import draws, held_out
 from helpers.study.choices import Arm
@@ -67,6 +70,38 @@ def test_a_study_names_the_file_beside_itself(parameters, tmp_path, pool):
     assert study.inputs("held_out") != inputs
     with pytest.raises(StudyError, match="none of its ids is a question of the pool"):
         held_out.draw_of(study, pool)
+
+
+def test_they_may_come_from_another_split_whose_copies_are_not_drawn(parameters, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    rows = [
+        {"question": f"Which of these eight metals has {n} electrons?", "options": ["Iron", "Zinc"], "answer": "A"}
+        for n in range(60)
+    ]
+    (tmp_path / "metals").mkdir()
+    for split, part in (("train", rows[:40]), ("validation", rows[38:])):
+        (tmp_path / "metals" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, part)))
+
+    def change(values):
+        values["pool"] = {"source": "metals"}
+        values["split"].update(held_out=20, held_out_from="validation")
+        values["eval"]["tasks"].append({"name": "pool_held_out"})
+
+    study = open_study(str(parameters(change)))
+    found, away = set_aside(study)
+    assert ids(away) <= ids(pools.load_pool(Pool(source=str(tmp_path / "metals"), split="validation")))
+    copies = ids(pools.study_pool(study)) & ids(away)
+    assert copies == ids(found[(found["benchmark"] == "pool_held_out") & (found["kind"] == "exact")])
+    assert copies
+
+    unknown = open_study(str(parameters(lambda values: (change(values), values["split"].update(held_out_from="test")))))
+    assert study.inputs("held_out") != unknown.inputs("held_out")
+    with pytest.raises(StudyError, match="Unknown split"):
+        set_aside(unknown)
+    with pytest.raises(StudyError, match="split.held_out_from is another split than the pool's"):
+        open_study(str(parameters(lambda values: (change(values), values["split"].update(held_out_from="train")))))
+    with pytest.raises(StudyError, match="split.held_out_from: the pool starter:medicine_pool is a file"):
+        open_study(str(parameters(lambda values: (change(values), values.update(pool="starter:medicine_pool")))))
 
 
 def test_the_held_out_questions_of_the_published_control_are_drawn_again():
