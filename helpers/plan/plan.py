@@ -11,7 +11,7 @@ import shutil
 import sys
 import textwrap
 
-from helpers.evaluation import names
+from helpers.evaluation import task_files
 from helpers.plan.cost import WRITTEN, disk, hours
 from helpers.plan.detectable import Effect, effects
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
@@ -190,7 +190,7 @@ def main() -> None:
     try:
         rate = _rate(given.rate)
         study = open_study(given.study, given.changes)
-        names.check(study)
+        task_files.check(study)
         check.check(study, here=False)
         print(report(study, machine(given.gpu), rate))
     except StudyError as error:
