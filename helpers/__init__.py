@@ -1,1 +1,6 @@
 """The package that the notebooks share: one folder per noun of the study."""
+
+import sys
+
+# jsonschema, which checks notebooks, builds a grammar of web addresses on import if this is installed: a second for every job.
+sys.modules.setdefault("rfc3987_syntax", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,16 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
     if done[0] == "python":
         done[0] = sys.executable
     return subprocess.run(done, cwd=REPOSITORY, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+def refused(main: Callable[[], None], *arguments: str | Path) -> str:
+    """The one line with which a command ends for a mistake, with exit code 1; `main` runs in this process, without its imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    line = stopped.value.code
+    assert isinstance(line, str), line
+    assert line.startswith("error: ")
+    assert "\n" not in line
+    return line

@@ -85,7 +85,9 @@ def whole(study: Study) -> Path:
 
     def job(notebook: str, **parameters: object) -> None:
         parts = [f"{key}{value}" if key in ("seed", "step") else str(value) for key, value in parameters.items()]
-        execute(notebook, study.path("notebooks", f"{'-'.join([notebook, *parts])}.ipynb"), study=str(study.file), **parameters)
+        execute(
+            notebook, study.path("notebooks", f"{'-'.join([notebook, *parts])}.ipynb"), study=str(study.reference()), **parameters
+        )
 
     for name in study.filters:
         job("01_filter", filter=name)

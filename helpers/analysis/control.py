@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from helpers.analysis.evidence import corrected, from_untrained, in_figures
 from helpers.study.files import StudyError, read_table, sha256
 from helpers.study.inputs import SPEED_ONLY
 from helpers.study.schema import HELD_OUT
@@ -103,6 +102,8 @@ def judge(
     comparison, groups: its tables. differences: `training_differences` of the study that it is the control of. own: it is that study
     itself. pool: what it was trained on.
     """
+    from helpers.analysis.evidence import corrected, from_untrained, in_figures  # imports SciPy, which the graph does without
+
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
     of_pool = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", benchmarks of its pool")
     rows = corrected(from_untrained(held, "held-out questions") if len(held) else (row for _, row in of_pool.iterrows()))

@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-
-import datasets
+from typing import TYPE_CHECKING
 
 from helpers.study.errors import StudyError
 from helpers.study.files import cache_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def mirror() -> Path | None:
@@ -28,6 +30,8 @@ def in_mirror() -> Iterator[None]:
     if folder is None:
         yield
         return
+    import datasets
+
     os.environ["OFFLINE_MIRROR"] = str(folder)  # absolute, since the working folder changes
     before = datasets.config.HF_DATASETS_CACHE
     datasets.config.HF_DATASETS_CACHE = cache_of(folder)
@@ -38,11 +42,13 @@ def in_mirror() -> Iterator[None]:
         datasets.config.HF_DATASETS_CACHE = before
 
 
-def load(dataset: str, config: str | None, split: str) -> datasets.Dataset:
+def load(dataset: str, config: str | None, split: str) -> Dataset:
     """One split of a data set: from OFFLINE_MIRROR if that has it, else from the hub.
 
     Raises StudyError in one line if it is not available.
     """
+    import datasets  # takes a second, which a study on the starter questions need not wait for
+
     folder = mirrored(dataset)
     try:
         source, cache = (str(folder), cache_of(folder)) if folder else (dataset, None)

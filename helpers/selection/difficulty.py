@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.inter_rater import cohens_kappa
 
 from helpers.questions.answers import read_answer, read_tolerant
 from helpers.selection.rates import shrink
@@ -112,6 +111,8 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
     both_wrong (questions on which both chose a wrong option in their first sample), same_wrong (share of these on
     which it is the same option) and same_wrong_letters (that share if each only followed how often it names each letter).
     """
+    from statsmodels.stats.inter_rater import cohens_kappa  # takes a second, which other uses of labels need not wait for
+
     both = by_question(first).merge(by_question(second), on="question_id", suffixes=("_1", "_2"))
     easy_1, easy_2 = both["label_1"] == "easy", both["label_2"] == "easy"
     table = pd.crosstab(easy_1, easy_2).reindex(index=[True, False], columns=[True, False], fill_value=0).to_numpy()

@@ -2,15 +2,14 @@
 
 A question with 1 of 16 right answers rarely has a pass rate of 1/16: in a pool of hard questions it is more likely a harder question
 with one lucky answer. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts.
+
+SciPy is imported where it is used: it takes a second, and most commands that read labels need none of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import betaln
-from scipy.stats import betabinom
 
 RATES = ("pass_rate", "pass_rate_shrunk", "posterior_a", "posterior_b")  # columns of `difficulty.by_question`
 BOUNDS = (-7.0, 7.0)  # of the logarithms of a and b, so that pools without spread or without right answers have a fit
@@ -21,6 +20,9 @@ def fit_prior(right: np.ndarray, samples: np.ndarray) -> tuple[float, float]:
 
     right, samples: right answers and answers of each question, shape (questions,). Source: Griffiths (1973), Biometrics 29, 637–648.
     """
+    from scipy.optimize import minimize
+    from scipy.stats import betabinom
+
     counts = pd.DataFrame({"right": right, "samples": samples}).value_counts().reset_index(name="questions")
     right, samples, questions = (counts[name].to_numpy() for name in ("right", "samples", "questions"))
 
@@ -49,4 +51,6 @@ def zero_variance(a: np.ndarray, b: np.ndarray, rollouts: int) -> np.ndarray:
     >>> float(zero_variance(np.array([1.0]), np.array([1.0]), 3)[0].round(3))
     0.5
     """
+    from scipy.special import betaln
+
     return np.exp(betaln(a + rollouts, b) - betaln(a, b)) + np.exp(betaln(a, b + rollouts) - betaln(a, b))

@@ -17,8 +17,6 @@ from pathlib import Path
 
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a kernel's debugger warns of frozen modules otherwise
 os.environ.setdefault("TQDM_MININTERVAL", "15")  # in a log, a line now and then
-# jsonschema, which checks notebooks, builds a grammar of web addresses on import if this is installed: a second for every job.
-sys.modules.setdefault("rfc3987_syntax", None)
 import papermill  # noqa: E402
 from jupyter_client import AsyncKernelManager  # noqa: E402
 from jupyter_client.kernelspec import KernelSpec  # noqa: E402

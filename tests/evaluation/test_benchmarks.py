@@ -14,7 +14,7 @@ import inprocess
 import pandas as pd
 import pytest
 import yaml
-from conftest import REPOSITORY, run
+from conftest import REPOSITORY, refused
 
 from helpers.evaluation import benchmarks, documents, items, mirror, scoring
 from helpers.evaluation.evaluation import Evaluation
@@ -24,6 +24,7 @@ from helpers.study import files
 from helpers.study.files import StudyError
 from helpers.study.schema_eval import Task
 from helpers.study.study import open_study
+from helpers.workflow import graph
 
 SUBJECTS = {"anatomy": 6, "world_religions": 4}
 STUDY = {
@@ -263,16 +264,6 @@ def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
         scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv"}])
 
 
-def refused(study: Path, monkeypatch) -> str:
-    """The one line with which the look at a study's data ends that comes before its first notebook (`helpers/workflow/graph.py` calls it)."""
-    monkeypatch.setattr(sys, "argv", ["benchmarks", str(study)])
-    with pytest.raises(SystemExit) as stopped:
-        benchmarks.main()
-    assert str(stopped.value).startswith("error: ")
-    assert "\n" not in str(stopped.value)
-    return str(stopped.value)
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -282,10 +273,10 @@ def refused(study: Path, monkeypatch) -> str:
         ("medbullets_op4", "medbullets: not in OFFLINE_MIRROR="),
     ],
 )
-def test_benchmarks_that_are_not_there_are_one_line(tiny, forms, tmp_path, name, expected, monkeypatch):
+def test_benchmarks_that_are_not_there_are_one_line(tiny, forms, tmp_path, name, expected):
     values = STUDY | {"eval": {"tasks": [{"name": name}]}, "split": {}, "train": STUDY["train"] | {"keep_checkpoints": False}}
     (tmp_path / "missing.yaml").write_text(yaml.safe_dump(values))
-    assert expected in refused(tmp_path / "missing.yaml", monkeypatch)
+    assert expected in refused(benchmarks.main, tmp_path / "missing.yaml")
 
 
 @pytest.mark.parametrize(
@@ -298,26 +289,28 @@ def test_benchmarks_that_are_not_there_are_one_line(tiny, forms, tmp_path, name,
         ),
     ],
 )
-def test_what_only_a_look_at_the_data_shows_is_one_line(tiny, forms, tmp_path, change, expected, monkeypatch):
+def test_what_only_a_look_at_the_data_shows_is_one_line(tiny, forms, tmp_path, change, expected):
     (tmp_path / "bad.csv").write_text("benchmark,doc_id\nmmlu_anatomy,0\n")
     (tmp_path / "early.yaml").write_text(yaml.safe_dump(STUDY | change))
-    assert expected in refused(tmp_path / "early.yaml", monkeypatch)
+    assert expected in refused(benchmarks.main, tmp_path / "early.yaml")
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"filters": STUDY["filters"] | {"other": {"model": "nobody/nothing"}}}, "nobody/nothing: not in OFFLINE_MIRROR="),
+        (
+            {
+                "filters": STUDY["filters"] | {"other": {"model": "nobody/nothing"}},
+                "eval": {"tasks": [{"name": "starter_general"}]},
+            },
+            "nobody/nothing: not in OFFLINE_MIRROR=",
+        ),
         ({"pool": STUDY["pool"] | {"config": "mainn"}}, "'mainn' not found. Available: ['main']"),
     ],
 )
 def test_what_is_not_there_stops_the_graph_before_any_notebook(tiny, forms, tmp_path, change, expected):
     (tmp_path / "early.yaml").write_text(yaml.safe_dump(STUDY | change))
-    done = run("python", "-m", "helpers.workflow.graph", tmp_path / "early.yaml")
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert expected in line
+    assert expected in refused(graph.main, tmp_path / "early.yaml")
     assert not (tiny / "runs" / "early" / "notebooks").exists()
 
 

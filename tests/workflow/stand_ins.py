@@ -44,7 +44,7 @@ for output in outputs:
 def checkout(folder: Path, kernel: str = "python3") -> Path:
     """Copy the project to `folder`, with stand-in notebooks that name `kernel`, and a study `tiny.yaml`; returns the folder."""
     for name in ("helpers", "parameters"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / name, folder / name)
     for name in ("Makefile", "Snakefile", "pyproject.toml", "requirements.txt"):
         shutil.copyfile(REPOSITORY / name, folder / name)
     (folder / ".venv" / "bin").mkdir(parents=True)
@@ -65,4 +65,4 @@ def checkout(folder: Path, kernel: str = "python3") -> Path:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment in which the copy's commands run its own code."""
-    return os.environ | {"PYTHONPATH": str(folder), "STUDY_RUNS": str(folder / "runs"), "PYTHONDONTWRITEBYTECODE": "1"} | more
+    return os.environ | {"PYTHONPATH": str(folder), "STUDY_RUNS": str(folder / "runs")} | more

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 import yaml
 from conftest import REPOSITORY
+from workflow.dry_runs import dry_runs
 
 from helpers.study.files import StudyError
 from helpers.study.study import open_study
@@ -87,14 +88,12 @@ def test_the_graph_uses_all_gpus(two, parameters):
         graph._here(shared, 1)
 
 
-def requests_to_slurm(profile, study):
+def requests_to_slurm(folder, profile, study):
     """{rule: what its jobs ask for}, and the table of jobs, from the dry run that the profile's first lines show."""
-    call = [sys.executable, "-m", "snakemake", "--profile", str(profile), "--config", f"study={study}", "-n"]
-    done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    jobs = [block for block in done.stdout.split("\nrule ")[1:] if "resources: " in block]
+    (printed,) = dry_runs(folder / "output", [["--profile", str(profile), "--config", f"study={study}"]])
+    jobs = [block for block in printed.split("\nrule ")[1:] if "resources: " in block]
     requests = {block.split(":")[0]: block.split("resources: ")[1].splitlines()[0] for block in jobs}
-    counted = dict(line.split() for line in done.stdout.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:])
+    counted = dict(line.split() for line in printed.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:])
     return requests, counted
 
 
@@ -104,7 +103,7 @@ def test_slurm_gets_the_resources_of_each_job(tmp_path, monkeypatch, parameters)
     path = parameters(
         lambda p: p["train"].update(accelerate="accelerate/ddp.yaml", runs_per_gpu=3) or p["eval"].update(runs_per_gpu=2)
     )
-    requests, _ = requests_to_slurm("parameters/slurm", path)
+    requests, _ = requests_to_slurm(tmp_path, "parameters/slurm", path)
     assert "mem_mb=48000" in requests["train"]
     assert "runtime=1440" in requests["train"]
     assert "gpu=2, gpu_parts=8" in requests["train"].replace("trainings=1, ", "")
@@ -118,7 +117,7 @@ def test_slurm_gets_every_job_of_a_study(tmp_path, monkeypatch):
     """The dry run that the profile shows: jobs and what they ask for."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = open_study("small")
-    requests, counted = requests_to_slurm("parameters/slurm", "small")
+    requests, counted = requests_to_slurm(tmp_path, "parameters/slurm", "small")
     runs = str(len(study.arms) * len(study.seeds))
     assert counted["train"] == counted["eval"] == runs
     assert counted["filter"] == str(len(study.filters))
@@ -137,7 +136,7 @@ def test_a_cluster_without_gpus_gets_no_request_for_them(tmp_path, monkeypatch):
     for asks in profile["set-resources"].values():
         asks["gpu"] = 0
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(profile))
-    requests, _ = requests_to_slurm(tmp_path, "quickstart")
+    requests, _ = requests_to_slurm(tmp_path, tmp_path, "quickstart")
     assert all("gpu=0," in requests[rule] for rule in ("filter", "train", "eval_untrained", "eval"))
 
 

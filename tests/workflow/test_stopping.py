@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import psutil
+import pytest
 from workflow.stand_ins import checkout, environment
 
 from helpers.workflow import processes
@@ -51,8 +52,14 @@ def graph_of(process):
     )
 
 
-def test_signals_end_everything_within_ten_seconds_and_finished_steps_stay(tmp_path):
-    folder, finished = checkout(tmp_path / "a"), None
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A checkout in a path with a space, an apostrophe and an umlaut, whose notebooks were saved under another kernel's name."""
+    return checkout(tmp_path_factory.mktemp("stopping") / "My Drive" / "it's für all", kernel="myenv")
+
+
+def test_signals_end_everything_within_ten_seconds_and_finished_steps_stay(folder):
+    finished = None
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         process = start(folder)
         graph = graph_of(process)
@@ -70,8 +77,7 @@ def test_signals_end_everything_within_ten_seconds_and_finished_steps_stay(tmp_p
         finished = labels
 
 
-def test_a_study_that_is_still_written_is_refused_also_after_its_parent_was_killed(tmp_path):
-    folder = checkout(tmp_path / "a")
+def test_a_study_that_is_still_written_is_refused_also_after_its_parent_was_killed(folder):
     process = start(folder)
     try:
         refused = make(folder, "study", "STUDY=tiny.yaml")
@@ -98,9 +104,7 @@ def error_of(done):
     return line
 
 
-def test_a_path_with_a_space_an_apostrophe_and_an_umlaut_and_a_kernel_of_another_machine(tmp_path):
-    """A checkout in such a folder, whose notebooks were saved under another kernel's name."""
-    folder = checkout(tmp_path / "My Drive" / "it's für all", kernel="myenv")
+def test_a_path_with_a_space_an_apostrophe_and_an_umlaut_and_a_kernel_of_another_machine(folder):
     done = make(folder, "study", "STUDY=tiny.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Report: {folder / 'runs/tiny/report/index.html'}" in done.stdout
