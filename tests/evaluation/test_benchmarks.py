@@ -301,7 +301,7 @@ def test_what_only_a_look_at_the_data_shows_is_one_line(tiny, forms, tmp_path, c
         (
             {
                 "filters": STUDY["filters"] | {"other": {"model": "nobody/nothing"}},
-                "eval": {"tasks": [{"name": "starter_general"}]},
+                "eval": {"tasks": [{"name": "pool_held_out"}]},
             },
             "nobody/nothing: not in OFFLINE_MIRROR=",
         ),
