@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export SET
 SETTING = $(if $(SET),--set "$$SET")
 
-.PHONY: study plan labels report publish test test-vllm lab clean
+.PHONY: study plan labels report publish push test test-vllm lab clean
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
@@ -43,6 +43,11 @@ report: .venv/ready
 # Copy a finished study's tables, figures and data to figures/<study>/, and update the results in the README.
 publish: .venv/ready
 	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)") $(SETTING)
+
+# A trained model with its card, and the labels of its filter, to the hub; DRY=1 writes the folders and uploads nothing.
+SEED ?= 0
+push: .venv/ready
+	@$(BIN)/python -m helpers.report.push "$(STUDY)" --arm "$(ARM)" --seed "$(SEED)" --to "$(TO)" $(if $(DRY),--dry) $(SETTING)
 
 lab: .venv/ready
 	@exec $(BIN)/python -m jupyterlab --notebook-dir . $(LAB_OPTIONS)
