@@ -11,6 +11,13 @@ from helpers.questions.prompts import lines
 from helpers.selection import difficulty
 from helpers.study.choices import Arm
 
+NAMES = {
+    "predicted": "read as",
+    "predicted_tolerant": "read tolerantly as",
+    "label_tolerant": "tolerant label",
+    "answer": "right",
+}
+
 
 def chance(pool: pd.DataFrame) -> float:
     """The share of right answers that guessing gives: the mean of 1 / options; 0 for questions that ask for a number.
@@ -48,7 +55,7 @@ def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int 
     )
     shown["question"] = [lines(row.question, list(row.options)) for row in shown.itertuples()]
     shown["response"] = prefill + shown["response"]
-    shown = shown.rename(columns={"predicted": "read as", "predicted_tolerant": "read tolerantly as", "answer": "right"})
+    shown = shown.rename(columns=NAMES)
     if count is None:
         return shown
     kind = shown["kind"].map(list(difficulty.KINDS).index)

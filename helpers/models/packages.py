@@ -58,6 +58,7 @@ def unpack(model: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "config.json").is_file():
+            print(f"{model}: unpacking its weights, once; about a minute", file=sys.stderr, flush=True)
             _dequantise(_gguf(model), folder)
     return folder
 

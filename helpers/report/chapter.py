@@ -124,6 +124,18 @@ def members(r: Results) -> pd.DataFrame:
     return shown.pivot_table(index=by, columns="arm", values="accuracy", sort=False).reset_index()
 
 
+def rollouts(r: Results) -> pd.DataFrame:
+    """All rollouts with the prefill that the prompt wrote, the id of the question and, unless its options were rotated, the right answer."""
+    if r.rollouts.empty:
+        return r.rollouts
+    asked = pd.concat(r.questions.values()).drop_duplicates("question_id")[["question_id", "id", "answer"]]
+    rows = r.rollouts.merge(asked, on="question_id", how="left")
+    return rows.assign(
+        completion=r.study.prompt.prefill + rows["completion"],
+        answer=rows["answer"].where(rows["rotation"] == 0, "rotated") if "rotation" in rows else rows["answer"],
+    )
+
+
 def learning(r: Results) -> pd.DataFrame:
     """Steps, zero-variance groups, rewards and truncation of the training: one row per arm, mean over its seeds."""
     return r.logs.groupby("arm", sort=False).agg(
@@ -148,8 +160,8 @@ def detectable(r: Results) -> str:
     first = r.comparison[(r.comparison["benchmark"] == r.comparison["benchmark"].iloc[0]) & (r.comparison["arm"] != UNTRAINED)]
     found, changed = first[f"vs_{UNTRAINED}_detectable"].max(), first[f"vs_{UNTRAINED}"].abs().max()
     parts = [
-        f"On {first['benchmark'].iloc[0]} ({first['items'].iloc[0]:,} items) the minimum detectable effect is {100 * found:.1f} points "
-        f"in every arm; the largest change is {100 * changed:.1f}."
+        f"On {first['benchmark'].iloc[0]} ({first['items'].iloc[0]:,} items) a true change of {100 * found:.1f} points would be found in every arm with "
+        f"{r.settings.power:.0%} power; the largest change that was seen is {100 * changed:.1f} points."
     ]
     if pd.isna(r.spread["discordant"]):
         return f"{parts[0]} No benchmark of this study enters the indices, so 5 % changed items are assumed below."

@@ -15,7 +15,11 @@ from helpers.analysis.checks import Notice, lines
 from helpers.report.browser import plain
 from helpers.study.study import Study
 
-WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere"  # as in the report, for JupyterLab
+# JupyterLab does not have the report's style sheet, so the little that makes boxes and texts readable stands beside them.
+COLOURS = {"note": "#0b5c8c", "warning": "#b35c00"}
+BOX = "border-left: 4px solid {}; padding: .5rem .9rem"
+CARD = "border: 1px solid #c9d1da; border-radius: 4px; padding: .4rem .8rem; margin: .6rem 0"
+WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere; word-break: normal"
 _weights: list[str] = []  # a sentence below every table of this notebook, set by remarks()
 
 
@@ -29,17 +33,19 @@ def table(
     """A table for readers, with all text escaped and a dash where there is no number; None without rows or without a frame.
 
     percent: columns of shares, shown in percent; points: differences of shares, shown in points with their sign; sizes: the same
-    without a sign. Other numbers are rounded to `digits`.
+    without a sign. Other numbers are rounded to `digits`; a p-value (column `p`, `p_…`) that rounds to zero is shown as a bound.
     """
     if frame is None or frame.empty:
         return None
-    forms = dict.fromkeys(percent, (100, ".1f", " %")) | dict.fromkeys(points, (100, "+z.1f", ""))
+    forms = dict.fromkeys(percent, (100, ".1f", "\u00a0%")) | dict.fromkeys(points, (100, "+z.1f", ""))
     forms |= dict.fromkeys(sizes, (100, ".1f", ""))
     shown = frame.copy()
     for column in shown.columns:
         if column in forms or pd.api.types.is_float_dtype(shown[column]):
             factor, form, unit = forms.get(column, (1, f"z.{digits}f", ""))
             shown[column] = [f"{factor * v:{form}}{unit}" if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
+            if str(column).partition("_")[0] == "p":
+                shown[column] = shown[column].replace(f"{0:.{digits}f}", f"< {10**-digits:g}")
         elif pd.api.types.is_integer_dtype(shown[column]) and column not in ("seed", "step"):
             shown[column] = [f"{v:,}" for v in frame[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
@@ -63,7 +69,7 @@ def claims(verdict: pd.DataFrame) -> HTML:
     """The claims with outcome and evidence (columns claim, outcome, evidence), all text escaped; those not tested in one folded list."""
     tested = verdict["outcome"].isin(["supports", "contradicts", "cannot tell"])
     blocks = [
-        f'<div class="text claim"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
+        f'<div class="text claim" style="{CARD}"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
         for row in verdict[tested].itertuples()
     ]
     rest = [f"<li>{html.escape(row.claim)}. <i>{html.escape(row.evidence)}</i></li>" for row in verdict[~tested].itertuples()]
@@ -73,7 +79,7 @@ def claims(verdict: pd.DataFrame) -> HTML:
 
 def note(text: str, kind: str = "note") -> HTML:
     """A remark in a box; kind is "note" or "warning". The text is escaped."""
-    return HTML(f'<p class="box {html.escape(kind)}">{html.escape(text)}</p>')
+    return HTML(f'<p class="box {kind}" style="{BOX.format(COLOURS[kind])}">{html.escape(text)}</p>')
 
 
 def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:
@@ -124,7 +130,7 @@ def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
     if not notices:
         return HTML('<p class="quiet">The checks found nothing to warn of.</p>')
     items = "".join(f"<li>Warning: {html.escape(line)}</li>" for line in lines(notices, models))
-    return HTML(f'<ul class="box warning checks">{items}</ul>')
+    return HTML(f'<ul class="box warning checks" style="{BOX.format(COLOURS["warning"])}; list-style: none">{items}</ul>')
 
 
 def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML | None:
@@ -160,6 +166,6 @@ def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool 
         long = (
             f'{name}<pre style="{WRAPPED}">{html.escape(str(row[body]))}</pre>' for name, body in zip(names, bodies, strict=True)
         )
-        blocks.append(f'<div class="text"><p>{("<br>" if beside else " · ").join(known)}</p>{"".join(long)}</div>')
+        blocks.append(f'<div class="text" style="{CARD}"><p>{("<br>" if beside else " · ").join(known)}</p>{"".join(long)}</div>')
     grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
     return HTML(f'<div style="{grid if beside else ""}">{"".join(blocks)}</div>')

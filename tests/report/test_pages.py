@@ -17,7 +17,7 @@ def test_a_table_for_readers():
         }
     )
     shown = pages.table(frame, percent=("share",), points=("change",), sizes=("size",), digits=3).data
-    assert "12.3 %" in shown
+    assert "12.3\u00a0%" in shown
     assert "+1.0" in shown
     assert "-2.0" in shown
     assert ">50.0<" in shown
