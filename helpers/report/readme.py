@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import indices, opening, plots
+from helpers.analysis.evidence import runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
@@ -58,6 +59,7 @@ def finding(figures: Path = FIGURES) -> str:
         reason=opening.reason(tables["verdict"], tables["guards"]),
         first=_first(arm, differences, tables["arms"], about["model"]),
         detectable=_detectable(tables["comparison"], arm),
+        over=runs_in_words(int(about["seeds"]), int(tables["pairs"]["draws"].max())),
         learned=_learned(tables["pairs"]),
         meaning=MEANING,
         comparison=_against_random(tables, differences, about["model"]),

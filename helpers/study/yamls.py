@@ -16,7 +16,7 @@ WHOLE = ("filters", "arms", "groups", "reward_weights", "pool")  # replaced as a
 
 
 def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a study's file, on top of those of the file that its key `shared` names (a path relative to it).
+    """The values of a study's file, on top of those of the file that its key `shared` names (beside it, else in `parameters/`).
 
     Mappings are merged key by key; lists and the mappings in `WHOLE` replace. above: the files that led here through `shared`.
     Raises StudyError if a file is missing, is not YAML, or shares in a circle.
@@ -27,9 +27,9 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     named = values.pop(SHARED)
     if not isinstance(named, str):
         raise StudyError(f"{path}: {SHARED}: {named!r} is not right: it should be the path of one YAML file")
-    base = path.parent / named
-    if not base.is_file():
-        raise StudyError(f"{path}: {SHARED}: {named}: no such file (looked for {base})")
+    base = next((place for place in (path.parent / named, REPOSITORY / "parameters" / named) if place.is_file()), None)
+    if base is None:
+        raise StudyError(f"{path}: {SHARED}: {named}: no such file (looked in {path.parent} and parameters/)")
     if base.resolve() in above or base.resolve() == path.resolve():
         raise StudyError(f"{path}: {SHARED}: {named} shares this file in turn; remove one of the two")
     return lay_over(read(base, (*above, path.resolve())), values)

@@ -84,8 +84,8 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert places == sorted(places)
     assert "(Study [`small`](parameters/small.yaml), 3 seeds per arm.)" in first
     assert (
-        "In medicine, questions chosen by a-1.5B differ from random ones by +1.2 [-0.1, +2.5] points (95 % interval, over items and seeds); "
-        "four times in five, the test finds a true difference of 3.0 points on MedQA by likelihood.\n"
+        "In medicine, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (95 % interval "
+        "over items and 3 seeds, for one draw of questions). Four of five such studies would find a true difference of 3.0 points on MedQA by likelihood.\n"
         "- **For training:** This is no reason to use a filter, and none against it.\n" in first
     )
     assert (
@@ -99,7 +99,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert (
         "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first
     )
-    assert "choice of another draw. Its weights are not the originals: 4-bit GGUF (a)." in first
+    assert "choice of another draw. Its weights are not the original ones: 4-bit GGUF (a)." in first
     assert "else" not in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in text

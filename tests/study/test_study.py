@@ -339,6 +339,8 @@ def test_what_studies_share_is_laid_under_what_they_say(tmp_path):
     assert (study.title, study.train.epochs, study.train.learning_rate) == ("Mine", 2, 5e-4)
     assert list(study.arms) == ["random"]
     assert study.seeds == [3]
+    (tmp_path / "copied.yaml").write_text((REPOSITORY / "parameters" / "medicine.yaml").read_text())
+    assert open_study(str(tmp_path / "copied.yaml")).seeds == open_study("medicine").seeds  # what it shares is in parameters/
 
 
 def test_an_arm_may_train_differently(parameters):
