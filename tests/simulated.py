@@ -1,4 +1,4 @@
-"""A finished study made of random numbers: every file that 05_analysis reads, of any study's parameters, at any size.
+"""A finished study built from random numbers: every file that 05_analysis reads, of any study's parameters, at any size.
 
 For tests of the analysis where no model has run: its speed at the size of the paper, and figures of studies that were not run yet.
 The numbers mean nothing. `python tests/simulated.py paper 1.0` writes below STUDY_RUNS, with benchmarks at their full size.
@@ -161,8 +161,8 @@ def make(
             scores(study, truth, model, size, seed, rotations), path, "simulated", study.inputs("eval"), **NOTE, **effect
         )
     for task in study.eval.tasks:
-        told = {name: {"version": 1, "data": task.name, "items": items} for name, (items, _) in parts_of(task, size).items()}
-        write_json({"benchmarks": told}, study.path("eval", UNTRAINED, "tasks", f"{task.name}.json"))
+        outcome = {name: {"version": 1, "data": task.name, "items": items} for name, (items, _) in parts_of(task, size).items()}
+        write_json({"benchmarks": outcome}, study.path("eval", UNTRAINED, "tasks", f"{task.name}.json"))
 
 
 def _chosen(study: Study, arm, names: list[str], rng: np.random.Generator) -> pd.DataFrame:

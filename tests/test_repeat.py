@@ -43,7 +43,7 @@ def test_the_same_run_twice(tmp_path):
     }  # fmt: skip
 
 
-def test_what_differs_is_told(tmp_path):
+def test_what_differs_is_reported(tmp_path):
     other = made(tmp_path / "two", weight=0.75, reward=0.5, text="other", answer="C")
     table = compare.compare(made(tmp_path / "one"), other, "self", 1).set_index("what")
     assert table.loc["trained weights", ["equal", "largest_difference"]].tolist() == [2, 0.25]

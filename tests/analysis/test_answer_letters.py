@@ -22,8 +22,8 @@ def test_gap_of_filters():
 def test_duration_starts_every_arm_at_the_untrained_model():
     rows = [("untrained", -1, 0, False), ("x", 0, 2, True), ("x", 0, 0, True), ("y", 0, 0, False)]
     table = pd.DataFrame(rows, columns=["arm", "seed", "step", "correct"]).assign(task="pool_held_out", format_valid=True)
-    told = answers.duration(table, {"x": 4, "y": 4})
-    assert told[["arm", "step", "accuracy"]].to_numpy().tolist() == [
+    outcome = answers.duration(table, {"x": 4, "y": 4})
+    assert outcome[["arm", "step", "accuracy"]].to_numpy().tolist() == [
         ["x", 0, 0.0],
         ["x", 2, 1.0],
         ["x", 4, 1.0],

@@ -323,7 +323,7 @@ def test_the_control_itself_asks_no_claim(p, said):
     assert "held-out questions" in words
 
 
-def test_no_control_is_a_limit_that_is_told():
+def test_no_control_is_a_limit_that_is_reported():
     found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, no_control(None))
     words = claims.paragraph(found, "a model", 3, 0.01, no_control(None))
     assert "This study has no positive control (analysis.control names none)" in words

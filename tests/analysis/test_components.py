@@ -12,11 +12,11 @@ def test_what_a_study_tells_of_seeds_by_hand():
     frame = pd.DataFrame([
         {"benchmark": "b", "arm": arm, "seed": seed, "group": "robustness", "filter": "none", "item_id": str(i), "correct": bool(c),
          "mode": "likelihood"} for arm, seeds in runs.items() for seed, items in seeds.items() for i, c in enumerate(items)])  # fmt: skip
-    told = components.seed_spread(frame)
+    outcome = components.seed_spread(frame)
     # each run changes one of four items; means 0.25 and 0.75 vary by 0.125, of which the runs' own scatter on items is taken
     rest = np.array([[0.25, -0.25, -0.25, 0.25], [-0.25, 0.25, 0.25, -0.25]])
-    assert told["discordant"] == 0.25
-    assert told["seed_sd"] == pytest.approx(np.sqrt(0.125 - (rest**2).sum() / 3 / 4))
+    assert outcome["discordant"] == 0.25
+    assert outcome["seed_sd"] == pytest.approx(np.sqrt(0.125 - (rest**2).sum() / 3 / 4))
     assert np.isnan(components.seed_spread(frame.assign(mode="reasoning"))["discordant"])
 
 

@@ -27,10 +27,10 @@ def test_a_training_that_changes_something_is_said_with_points(analysis):
     before, after = scores(same=200, up=200, down=200, more=100), scores(same=202, up=260, down=120)
     table = evaluated.beside_untrained(before, after, "self/seed0", analysis)
     assert set(table["benchmark"]) == {"same", "up", "down"}
-    told = evaluated.summary(table, "self/seed0", 0.95)
-    assert "3 benchmarks with 1,200 items" in told
-    assert "better on up (+15.0 points) and worse on down (-20.0 points)" in told
-    assert "same" not in told
+    outcome = evaluated.summary(table, "self/seed0", 0.95)
+    assert "3 benchmarks with 1,200 items" in outcome
+    assert "better on up (+15.0 points) and worse on down (-20.0 points)" in outcome
+    assert "same" not in outcome
     assert len(evaluated.accuracies(table, "self/seed0").axes[0].get_yticklabels()) == 3
 
 
@@ -43,6 +43,6 @@ def test_the_untrained_model_alone_is_compared_with_guessing(analysis):
     before = scores(known=300, guessed=101)
     table = evaluated.beside_untrained(before, before, "untrained", analysis)
     assert set(table["arm"]) == {"untrained"}
-    told = evaluated.summary(table, "untrained", 0.95)
-    assert "from 25% to 75% right (known). On 1 of them it is shown to be better than guessing" in told
+    outcome = evaluated.summary(table, "untrained", 0.95)
+    assert "from 25% to 75% right (known). On 1 of them it is shown to be better than guessing" in outcome
     assert len(evaluated.accuracies(table, "untrained").axes[0].get_yticklabels()) == 2

@@ -33,11 +33,11 @@ LABELS = difficulty.label(POOL, WRITTEN, "<think>")
 
 
 def test_the_answer_counts_easy_questions_and_compares_with_guessing():
-    told = filters.summary(LABELS, POOL, "a model", 0.95)
-    assert told.startswith(
+    outcome = filters.summary(LABELS, POOL, "a model", 0.95)
+    assert outcome.startswith(
         "a model answers 2 of 4 questions right and in the required format: these are easy, the other 2 hard. "
     )
-    assert told.endswith("where guessing gives 50%, so its labels are hardly better than guesses.")
+    assert outcome.endswith("where guessing gives 50%, so its labels are hardly better than guesses.")
     many = pd.concat([LABELS.assign(correct=True)] * 5)
     assert filters.summary(many, POOL, "a model", 0.95).endswith("so it knows more than guessing would show.")
     numbers = POOL.assign(options=[[]] * 4)
@@ -57,6 +57,6 @@ def test_examples_are_of_different_kinds_first():
 
 
 def test_the_outlook_names_what_arms_take():
-    told = filters.outlook(LABELS, {"self": Arm(filter="self", hard=2, easy=1)})
-    assert told == "The labels offer 2 hard and 2 easy questions; self takes 2 hard, 1 easy."
+    outcome = filters.outlook(LABELS, {"self": Arm(filter="self", hard=2, easy=1)})
+    assert outcome == "The labels offer 2 hard and 2 easy questions; self takes 2 hard, 1 easy."
     assert filters.outlook(LABELS, {}).endswith("no arm of this study draws from them.")

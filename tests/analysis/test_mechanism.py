@@ -126,11 +126,11 @@ def texts(rates, lengths, steps=30, each=40, seed=0):
 
 
 def test_a_rise_of_reflection_is_seen():
-    told = mechanism.reflections(texts([lambda _: 0.02, lambda _: 0.2], [(20, 60), (20, 60)]))
-    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 500).to_dict("records")
+    outcome = mechanism.reflections(texts([lambda _: 0.02, lambda _: 0.2], [(20, 60), (20, 60)]))
+    (row,) = mechanism.reflection_change(outcome, np.random.default_rng(0), 500).to_dict("records")
     assert row["low"] > 0.05
     assert row["p"] < 0.01
-    shown = mechanism.examples(told, 3)
+    shown = mechanism.examples(outcome, 3)
     assert len(shown) == 3
     assert shown["marker"].eq("Wait").all()
 
@@ -142,10 +142,10 @@ def test_rate_with_length_held_constant_by_hand():
 
     first = [(10, True), (10, False), (10, False), (100, True)]  # short 1/3, long 1/1
     last = [(10, False), (100, True), (100, True), (100, False)]  # short 0/1, long 2/3
-    told = pd.DataFrame([
+    outcome = pd.DataFrame([
         {"arm": "x", "seed": 0, "step": step, "question_id": f"q{i}", "completion": text(*kind)}
         for step, kinds in ((1, first), (2, last), (3, last)) for i, kind in enumerate(kinds)])  # fmt: skip
-    rates = mechanism.reflection(mechanism.reflections(told)).set_index("phase")
+    rates = mechanism.reflection(mechanism.reflections(outcome)).set_index("phase")
     assert rates.loc["first third", "rate"] == 0.5
     assert rates.loc["first third", "per_1000_words"] == pytest.approx(1000 * 2 / 130)
     shorts, longs = 5 / 12, 7 / 12
@@ -155,9 +155,9 @@ def test_rate_with_length_held_constant_by_hand():
 
 def test_several_seeds_are_a_t_test_of_the_runs_changes():
     parts = [mechanism.reflections(texts([lambda _: 0.05, lambda _: 0.1], [(20, 60)] * 2, seed=seed)) for seed in range(3)]
-    told = pd.concat(parts, ignore_index=True)
-    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 200).to_dict("records")
-    by_seed = mechanism.reflection(told).pivot(index="seed", columns="phase", values="standardised")
+    outcome = pd.concat(parts, ignore_index=True)
+    (row,) = mechanism.reflection_change(outcome, np.random.default_rng(0), 200).to_dict("records")
+    by_seed = mechanism.reflection(outcome).pivot(index="seed", columns="phase", values="standardised")
     changes = by_seed["last third"] - by_seed["first third"]
     assert row["p"] == pytest.approx(stats.ttest_1samp(changes, 0).pvalue)
     assert (row["low"], row["high"]) == pytest.approx(stats.t.interval(0.95, 2, changes.mean(), stats.sem(changes)))
@@ -165,25 +165,25 @@ def test_several_seeds_are_a_t_test_of_the_runs_changes():
 
 def test_longer_texts_alone_are_no_reflection():
     # a marker every 200 words throughout; completions only grow, from overlapping ranges of length
-    told = mechanism.reflections(texts([lambda n: n / 200] * 2, [(20, 80), (40, 100)], each=120))
-    plain = mechanism.reflection(told).set_index("phase")["rate"]
+    outcome = mechanism.reflections(texts([lambda n: n / 200] * 2, [(20, 80), (40, 100)], each=120))
+    plain = mechanism.reflection(outcome).set_index("phase")["rate"]
     assert plain["last third"] - plain["first third"] > 0.05
-    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 500).to_dict("records")
+    (row,) = mechanism.reflection_change(outcome, np.random.default_rng(0), 500).to_dict("records")
     assert abs(row["change"]) < 0.5 * (plain["last third"] - plain["first third"])
 
 
 def test_no_marker_anywhere_still_has_an_interval():
-    told = mechanism.reflections(texts([lambda _: 0.0] * 2, [(20, 60)] * 2, steps=6, each=4))
-    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 200).to_dict("records")
+    outcome = mechanism.reflections(texts([lambda _: 0.0] * 2, [(20, 60)] * 2, steps=6, each=4))
+    (row,) = mechanism.reflection_change(outcome, np.random.default_rng(0), 200).to_dict("records")
     assert row["low"] < 0 < row["high"]
     assert row["p"] == 1
-    assert mechanism.examples(told, 3).empty
+    assert mechanism.examples(outcome, 3).empty
 
 
 def test_several_seeds_use_students_t():
     parts = [mechanism.reflections(texts([lambda _: 0.05, lambda _: 0.2], [(20, 60)] * 2, seed=seed)) for seed in range(3)]
-    told = pd.concat(parts, ignore_index=True)
-    (row,) = mechanism.reflection_change(told, np.random.default_rng(0), 200).to_dict("records")
+    outcome = pd.concat(parts, ignore_index=True)
+    (row,) = mechanism.reflection_change(outcome, np.random.default_rng(0), 200).to_dict("records")
     assert row["seeds"] == 3
     assert row["low"] <= row["change"] <= row["high"]
     assert row["change"] == pytest.approx(0.15, abs=0.05)

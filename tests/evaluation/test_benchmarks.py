@@ -126,9 +126,9 @@ def test_all_forms_end_to_end(made):
 
 
 def test_what_is_to_be_said_of_the_pool_stands_beside_every_result(made):
-    told = "The pool has 40 of the 7,473 training questions of openai/gsm8k (main) (from the offline mirror, split train)"
+    outcome = "The pool has 40 of the 7,473 training questions of openai/gsm8k (main) (from the offline mirror, split train)"
     for page in (made / "notebooks").glob("*.ipynb"):
-        assert told in page.read_text() or page.name == "04_eval-untrained.ipynb", page.name  # which may come before any split
+        assert outcome in page.read_text() or page.name == "04_eval-untrained.ipynb", page.name  # which may come before any split
 
 
 def test_the_guards_that_fired_are_a_table(made):
@@ -314,7 +314,7 @@ def test_what_is_not_there_stops_the_graph_before_any_notebook(tiny, forms, tmp_
     assert not (tiny / "runs" / "early" / "notebooks").exists()
 
 
-def test_a_benchmark_that_is_broken_in_the_mirror_is_told_with_its_cause(tiny, forms, tmp_path, monkeypatch):
+def test_a_benchmark_that_is_broken_in_the_mirror_is_reported_with_its_cause(tiny, forms, tmp_path, monkeypatch):
     mirror = tmp_path / "mirror"
     shutil.copytree(tiny / "mirror", mirror)
     (mirror / "cais/mmlu/anatomy/test.parquet").write_bytes(b"PAR1 no")

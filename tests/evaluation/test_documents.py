@@ -46,7 +46,7 @@ def test_a_filled_in_prompt_is_not_rotated():
 
 
 @pytest.mark.parametrize("change", [{"answer_idx": "E"}, {"answer_idx": ""}, {"answer_idx": None}, {"answer_idx": "AB"}])
-def test_an_answer_that_names_no_option_is_told(change):
+def test_an_answer_that_names_no_option_is_reported(change):
     with pytest.raises(StudyError, match="names none of its 4 options"):
         documents.answer_of(DOCUMENTS["medbullets"] | change)
 

@@ -45,7 +45,7 @@ def test_a_sample_is_read_back_sorted_and_knows_its_questions(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "outcome"),
     [
         ("benchmark,question_id\na,1\n", "column 'doc_id' is missing"),
         ("benchmark,doc_id,question_id\n", "the sample is empty"),
@@ -55,9 +55,9 @@ def test_a_sample_is_read_back_sorted_and_knows_its_questions(tmp_path):
         ("benchmark,doc_id,question_id\na,1.5,x\n", "line 2: doc_id '1.5' should be a position"),
     ],
 )
-def test_a_broken_sample_is_told_in_one_line(tmp_path, text, told):
+def test_a_broken_sample_is_reported_in_one_line(tmp_path, text, outcome):
     (tmp_path / "sample.csv").write_text(text)
-    with pytest.raises(StudyError, match=told) as error:
+    with pytest.raises(StudyError, match=outcome) as error:
         samples.read_sample(tmp_path / "sample.csv")
     assert "\n" not in str(error.value)
     with pytest.raises(StudyError, match="no such sample"):

@@ -279,12 +279,12 @@ def test_rows_are_those_of_the_file_as_it_is_now_and_of_this_mirror(mirror, monk
     assert len(load("openai/gsm8k", "main", "test")) == 3
 
 
-def test_a_mirror_whose_data_set_is_broken_is_told_in_one_line(mirror):
+def test_a_mirror_whose_data_set_is_broken_is_reported_in_one_line(mirror):
     write(mirror / "openai/gsm8k", "main", "test", [{"question": "?", "answer": "#### 1"}])
     (mirror / "openai/gsm8k/main/test.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(StudyError, match="openai/gsm8k: split 'test' of 'main' is not available from") as told:
+    with pytest.raises(StudyError, match="openai/gsm8k: split 'test' of 'main' is not available from") as outcome:
         load("openai/gsm8k", "main", "test")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(outcome.value)
 
 
 def test_starter_set_keeps_its_subjects_apart():

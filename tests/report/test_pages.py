@@ -35,9 +35,9 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
         {"model": "org/d", "weights": "offline mirror"},
         {"model": "org/a", "weights": "offline mirror"},
     ]
-    told = pages.remarks(study, ["A remark."], notes).data
-    assert "A remark." in told
-    assert "Not the original weights: 4-bit &lt;GGUF&gt; (a, b)." in told
+    shown = pages.remarks(study, ["A remark."], notes).data
+    assert "A remark." in shown
+    assert "Not the original weights: 4-bit &lt;GGUF&gt; (a, b)." in shown
     below = '<p class="quiet">These weights are not the original ones: 4-bit &lt;GGUF&gt; (a, b).</p>'
     assert pages.table(frame).data.endswith(below)
     assert below in pages.folded("more", frame).data
@@ -72,9 +72,9 @@ def test_a_section_without_content_is_left_out():
     assert "&lt;note&gt;" in shown
 
 
-def test_devices_and_versions_that_differ_are_told_apart():
+def test_devices_and_versions_that_differ_are_shown_apart():
     labels = {"filter": "org/a", "device": "H100", "versions": {"torch": "2.11", "vllm": "0.26"}}
     log, scores = {"device": "H100", "versions": {"torch": "2.11"}}, {"step": 0, "device": "H200", "versions": {"torch": "2.12"}}
     assert pages.made_with([labels, log]) == "Device: H100. torch 2.11, vllm 0.26."
-    told = "Device: H100 (labels, training); H200 (scores). torch 2.11 and 2.12, vllm 0.26."
-    assert pages.made_with([labels, log, scores, scores]) == told
+    shown = "Device: H100 (labels, training); H200 (scores). torch 2.11 and 2.12, vllm 0.26."
+    assert pages.made_with([labels, log, scores, scores]) == shown

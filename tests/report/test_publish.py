@@ -48,18 +48,18 @@ def test_scores_are_published_without_the_models_texts(study, tmp_path):
 
 
 def test_the_time_of_each_notebook_and_its_part_of_a_gpu(study):
-    for name, told in {
+    for name, outcome in {
         "01_filter-self": {"duration": 90.04, "exception": None, "gpus": 1.0},
         "03_grpo_train-self-seed0": {"duration": 90.04, "exception": None, "gpus": 0.25},
         "04_eval-untrained": {"duration": 90.04, "exception": None},
         "02_split-self.failed": {"duration": 5.0, "exception": True},
     }.items():
-        nbformat.write(v4.new_notebook(metadata={"papermill": told}), study.path("notebooks", f"{name}.ipynb"))
-    told = publish.times(study).set_index("notebook")
-    assert list(told.index) == ["01_filter-self", "03_grpo_train-self-seed0", "04_eval-untrained"]
-    assert told["seconds"].tolist() == [90.0] * 3
-    assert told["gpus"].tolist() == [1.0, 0.25, 0.0]
-    assert told["gpu_seconds"].tolist() == [90.0, 22.5, 0.0]
+        nbformat.write(v4.new_notebook(metadata={"papermill": outcome}), study.path("notebooks", f"{name}.ipynb"))
+    outcome = publish.times(study).set_index("notebook")
+    assert list(outcome.index) == ["01_filter-self", "03_grpo_train-self-seed0", "04_eval-untrained"]
+    assert outcome["seconds"].tolist() == [90.0] * 3
+    assert outcome["gpus"].tolist() == [1.0, 0.25, 0.0]
+    assert outcome["gpu_seconds"].tolist() == [90.0, 22.5, 0.0]
 
 
 def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):

@@ -14,11 +14,11 @@ def test_where_difficulty_lies():
         {"question_id": list("abcd"), "question": ["q", "qq", "qqq", "qqqq"], "topic": ["heart", "", None, "heart"]}
     )
     labels = pd.DataFrame({"question_id": list("abcd"), "sample": 0, "label": ["easy", "hard", "easy", "hard"]})
-    told = difficulty.easy_by(labels, pool, ["topic", "length", "depth"]).set_index("value")
-    assert told.loc["heart", ["questions", "easy_rate"]].tolist() == [2, 0.5]
-    assert told.loc["not stated", ["questions", "easy_rate"]].tolist() == [2, 0.5]
-    assert told["questions"].sum() == 8
-    assert set(told["by"]) == {"topic", "length"}
+    outcome = difficulty.easy_by(labels, pool, ["topic", "length", "depth"]).set_index("value")
+    assert outcome.loc["heart", ["questions", "easy_rate"]].tolist() == [2, 0.5]
+    assert outcome.loc["not stated", ["questions", "easy_rate"]].tolist() == [2, 0.5]
+    assert outcome["questions"].sum() == 8
+    assert set(outcome["by"]) == {"topic", "length"}
 
 
 def test_kappa_by_hand():

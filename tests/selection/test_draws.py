@@ -56,10 +56,10 @@ def test_what_arms_share_and_are_made_of(pool, labels):
     arms = {"few": Arm(size=10), "more": Arm(size=25)}
     chosen = {name: draws.choose(pool, arm, name, None, 0, "stop")[0] for name, arm in arms.items()}
     assert draws.shared(chosen).to_numpy().tolist() == [[10, 10], [10, 25]]
-    told = draws.composition(chosen)
-    assert told["mean_characters"].tolist() == [frame["question"].str.len().mean() for frame in chosen.values()]
+    outcome = draws.composition(chosen)
+    assert outcome["mean_characters"].tolist() == [frame["question"].str.len().mean() for frame in chosen.values()]
     bare = draws.composition({name: frame.drop(columns="question") for name, frame in chosen.items()})
-    assert bare.equals(told.drop(columns="mean_characters"))
+    assert bare.equals(outcome.drop(columns="mean_characters"))
 
 
 def test_shortage_stops_with_one_line_or_fills_and_says_so(pool, labels):

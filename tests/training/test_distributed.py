@@ -135,8 +135,8 @@ def made(tiny, tmp_path_factory) -> dict[str, Path]:
     started = [in_two("ddp.yaml", folders["ddp"], *LOSSES), in_two("fsdp.yaml", folders["fsdp"], LOSSES[0])]
     replay_all(folders["one"], LOSSES)
     for process in started:
-        told, _ = process.communicate()
-        assert process.returncode == 0, told
+        outcome, _ = process.communicate()
+        assert process.returncode == 0, outcome
     return folders
 
 
@@ -197,7 +197,7 @@ def test_a_training_in_two_processes(shared, capfd):
 def test_mistakes_are_one_line(shared, tmp_path):
     (tmp_path / "eight.yaml").write_text(DDP.read_text().replace("num_processes: 2", "num_processes: 8"))
     (tmp_path / "none.yaml").write_text("compute_environment: LOCAL_MACHINE\n")
-    for file, told in {
+    for file, outcome in {
         "eight.yaml": "num_processes 8, which must divide .* of arm random \\(12\\)",
         "none.yaml": "num_processes is None; should be a whole number",
         "nowhere.yaml": "nowhere.yaml: no such file",
@@ -206,7 +206,7 @@ def test_mistakes_are_one_line(shared, tmp_path):
         if "zero3" in file and torch.cuda.device_count() > 1:
             continue
         shared.write_text(TINY.replace("  save_steps: 1", f"  save_steps: 1\n  accelerate: {file}"))
-        with pytest.raises(StudyError, match=told):
+        with pytest.raises(StudyError, match=outcome):
             launch.train(open_study(str(shared)), "random", 0, "mark")
 
 

@@ -72,7 +72,7 @@ def agree(tables, folder, *adapter):
     assert max(gaps, default=0) < NEAR
 
 
-def told(folder):
+def speeds(folder):
     """Tokens a second of both engines, loading left out."""
     facts = {engine: json.loads((folder / engine / "answers.json").read_text()) for engine in ENGINES}
     for engine, one in facts.items():
@@ -82,13 +82,13 @@ def told(folder):
 
 def test_greedy_answers_are_the_same(untrained):
     tables, folder = untrained
-    told(folder)
+    speeds(folder)
     agree(tables, folder)
 
 
 def test_greedy_answers_with_an_adapter_are_the_same(trained, adapter):
     tables, folder = trained
-    for engine, facts in told(folder).items():
+    for engine, facts in speeds(folder).items():
         print(f"{engine}: largest weight {facts['largest_weight']:.2g}, largest change {facts['largest_logit_change']:.2g}")
     agree(tables, folder, adapter)
 
