@@ -1,6 +1,7 @@
 """Every number of the README, and of the README of figures/, comes from a committed file; the two ways to install cannot drift apart."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -155,3 +156,19 @@ def test_every_version_is_pinned():
     for name in ("requirements.txt", "requirements-gpu.txt"):
         lines = [line for line in (REPOSITORY / name).read_text().splitlines() if line and not line.startswith("#")]
         assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9.]*|--editable \.", line) for line in lines), lines
+
+
+def test_the_dockerfile_builds_from_what_is_here():
+    """Its files exist, its Python is conda's, and nothing that git ignores is sent to Docker."""
+    text = (REPOSITORY / "Dockerfile").read_text()
+    copied = [name for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for name in line.split()]
+    assert len(copied) > 4
+    assert all((REPOSITORY / name).exists() for name in copied)
+    (python,) = re.findall(r"^FROM python:([\d.]+)-slim$", text, re.MULTILINE)
+    assert f"python={python}" in (REPOSITORY / "environment.yml").read_text()
+    ignored = {line.strip("/") for line in (REPOSITORY / ".gitignore").read_text().split()}
+    kept_out = {line.removeprefix("**/").rstrip("*") for line in (REPOSITORY / ".dockerignore").read_text().split()}
+    assert ignored | {".git"} <= kept_out | {"*.egg-info"}
+    dry = subprocess.run(
+        ["make", "-n", "-W", "requirements.txt", ".venv/ready", "GPU_PACKAGES=requirements-gpu.txt"], cwd=REPOSITORY, capture_output=True, text=True, check=True)  # fmt: skip
+    assert "-r requirements.txt -r requirements-gpu.txt" in dry.stdout

@@ -13,14 +13,12 @@ import shutil
 import sys
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 
-from helpers.report import readme
+from helpers.report import executed, readme
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES
-from helpers.study.schema import HELD_OUT
 from helpers.study.study import REPOSITORY, Study, open_study
 
 DATA = (  # what 05_analysis reads, and the columns that it does not need
@@ -66,23 +64,8 @@ def publish_shown(study: Study, target: Path) -> list[Path]:
     for old in [path for path in target.glob("*.*") if path.suffix in SHOWN and path.name not in BY_HAND]:
         old.unlink()
     paths = [path for folder in ("tables", "figures") for path in sorted(study.path(folder).iterdir())]
-    names = [*earlier(study), "05_analysis"]
-    return [*(_copy(path, target / path.name) for path in paths), *(_notebook(study, name, target) for name in names)]
-
-
-def earlier(study: Study) -> list[str]:
-    """Executed notebooks before the last that may be published: one filter, one draw, one training, its scores.
-
-    They show questions and benchmark items, so only those of a study whose texts are all the project's own; none of other studies.
-    """
-    own = study.pool.source.startswith("starter:") and all(
-        task.name.startswith(("starter_", HELD_OUT)) for task in study.eval.tasks
-    )
-    arm = next((arm for arm, spec in study.arms.items() if spec.filter), list(study.arms)[0])
-    run = f"{arm}-seed{study.seeds[0]}"
-    draw = next("-".join(draw) for draw in study.draws() if draw[0] == arm)
-    names = [f"01_filter-{study.arms[arm].filter}", f"02_split-{draw}", f"03_grpo_train-{run}", f"04_eval-{run}"]
-    return [name for name in names if own and study.path("notebooks", f"{name}.ipynb").exists()]
+    notebooks = [executed.publish(study, name, target) for name in executed.chapters(study)]
+    return [*(_copy(path, target / path.name) for path in paths), *notebooks]
 
 
 def times(study: Study) -> pd.DataFrame:
@@ -94,22 +77,6 @@ def times(study: Study) -> pd.DataFrame:
             seconds, lent = run["duration"], run.get("gpus", 0.0)
             rows.append((path.stem, round(seconds, 1), round(lent, 4), round(seconds * lent, 1)))
     return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
-
-
-def _notebook(study: Study, name: str, target: Path) -> Path:
-    """Copy an executed notebook without traces of this machine: no paths, no times, no log lines. Returns the copy's path."""
-    to = target / f"{name}.ipynb"
-    notebook = nbformat.read(study.path("notebooks", to.name), as_version=4)
-    for cell in [notebook, *notebook.cells]:
-        cell.metadata.pop("papermill", None)
-        if cell.get("outputs"):
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    text = nbformat.writes(notebook)
-    for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY):  # as JSON writes them
-        text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
-    with atomic(to) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return to
 
 
 def _copy(path: Path, to: Path) -> Path:

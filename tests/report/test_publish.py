@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from helpers.report import publish
+from helpers.report import browser, executed, pages, publish
 from helpers.study.files import StudyError
 from helpers.study.study import open_study
 from helpers.workflow import rebuild
@@ -88,20 +88,58 @@ def test_the_published_notebook_has_no_paths_of_a_machine(study, tmp_path):
     assert "a warning" not in text
 
 
-def test_earlier_notebooks_are_published_once_each_and_only_with_texts_of_our_own(study, tmp_path):
+def test_one_notebook_of_each_chapter_is_published(study, tmp_path):
     arms = [arm for arm, spec in study.arms.items() if spec.filter] + ["random"]
     names = [f"01_filter-{name}" for name in study.filters] + [f"02_split-{'-'.join(draw)}" for draw in study.draws()]
     names += [f"{step}-{arm}-seed0" for step in ("03_grpo_train", "04_eval") for arm in arms] + ["04_eval-untrained"]
     for name in names:
         nbformat.write(v4.new_notebook(), study.path("notebooks", f"{name}.ipynb"))
-    found = publish.earlier(study)
-    assert [name.partition("_")[0] for name in found] == ["01", "02", "03", "04"]
-    assert all(arms[0] in name for name in found)
+    found = executed.chapters(study)
+    assert [name.partition("_")[0] for name in found] == ["01", "02", "03", "04", "05"]
+    assert all(arms[0] in name for name in found[:-1])
     publish.publish(study, tmp_path / "out")
-    assert {path.stem for path in (tmp_path / "out").glob("*.ipynb")} == {*found, "05_analysis"}
-    other = study.model_copy(update={"pool": study.pool.model_copy(update={"source": "org/questions"})})
-    assert other.path("notebooks") == study.path("notebooks")
-    assert publish.earlier(other) == []
+    assert {path.stem for path in (tmp_path / "out").glob("*.ipynb")} == set(found)
+
+
+def shown(study, frame, **facts):
+    """What a published notebook of chapter 04 has of an output with these texts."""
+    html = (
+        pages.texts(pd.DataFrame(frame), list(facts), "prompt")
+        if facts
+        else browser.browse(pd.DataFrame(frame), ["id"], text="prompt").html()
+    )
+    cell = v4.new_code_cell(
+        "x", outputs=[v4.new_output("display_data", data={"text/html": getattr(html, "data", html), "text/plain": "x"})]
+    )
+    nbformat.write(v4.new_notebook(cells=[cell]), study.path("notebooks", "04_eval-x.ipynb"))
+    path = executed.publish(study, "04_eval-x", study.folder / "out")
+    return nbformat.read(path, as_version=4).cells[0].outputs[0]["data"]["text/html"]
+
+
+def test_texts_are_shown_where_their_licence_is_known_to_allow_it(study):
+    row = {"prompt": ["Which <b>nerve</b>?"], "benchmark": ["mmlu_anatomy"], "item_id": ["1"]}
+    assert "Which &lt;b&gt;nerve&lt;/b&gt;?" in shown(study, row, benchmark=0, item_id=0)
+    for name in ("cmmlu_anatomy", "medbullets_op4", "mine"):
+        hidden = shown(study, row | {"benchmark": [name]}, benchmark=0, item_id=0)
+        assert "nerve" not in hidden
+        assert f"the licence of {name} is not known to allow showing them" in hidden
+    theirs = study.model_copy(update={"pool": study.pool.model_copy(update={"source": "org/questions"})})
+    for of_the_pool in ({"id": 0}, {"benchmark": 0}):
+        assert "nerve" in shown(study, row | {"id": ["1"], "benchmark": ["pool_held_out"]}, **of_the_pool)
+        assert "org/questions" in shown(theirs, row | {"id": ["1"], "benchmark": ["pool_held_out"]}, **of_the_pool)
+    overlaps = pages.folded("pairs", pd.DataFrame({"benchmark": ["a"], "other": ["b"]})).data
+    assert executed.not_open(study, overlaps) == []
+    assert executed.not_open(theirs, overlaps) == ["org/questions"]
+    assert executed.not_open(theirs, pages.table(pd.DataFrame({"benchmark": ["cmmlu"], "accuracy": [0.5]})).data) == []
+
+
+def test_of_many_answers_the_first_are_published(study):
+    rows = {"id": list(range(500)), "prompt": [f"answer {k} {'x' * 50}" for k in range(500)]}
+    page = shown(study, rows)
+    assert "answer 5 " in page
+    assert "answer 6 " not in page
+    assert "<script" not in page
+    assert page.endswith("Published here: the first of these rows. The notebook shows all.</p>")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Executed notebooks for figures/<study>/: one of each chapter, without traces of the machine, and with a few questions in full.
+
+GitHub shows them as they are. 01 to 04 show questions of the pool and items of benchmarks: where the licence of the data is not known to
+allow it, those outputs are replaced by a sentence. Of all answers and all rollouts the first few are kept.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+
+from helpers.study.files import atomic
+from helpers.study.places import REPOSITORY
+from helpers.study.schema import HELD_OUT
+
+if TYPE_CHECKING:
+    from helpers.study.study import Study
+
+# Pools and benchmarks whose texts may be shown: the project's own (Apache-2.0), and those whose authors publish them under the MIT licence.
+OPEN = (
+    "starter:*", "starter_*", "openai/gsm8k", "gsm8k*", "GBaker/MedQA-USMLE-4-options", "bigbio/med_qa", "medqa*", "cais/mmlu", "mmlu*",
+    "openlifescienceai/medmcqa", "medmcqa*", "qiaojin/PubMedQA", "pubmedqa*")  # fmt: skip
+LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. The notebook shows them.</p>'
+SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
+FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
+
+
+def chapters(study: Study) -> list[str]:
+    """Names of the executed notebooks to publish: one filter, one draw, one training and its scores, as far as there are any, and the analysis."""
+    arm = next((arm for arm, spec in study.arms.items() if spec.filter), list(study.arms)[0])
+    run = f"{arm}-seed{study.seeds[0]}"
+    draw = next("-".join(draw) for draw in study.draws() if draw[0] == arm)
+    names = [f"01_filter-{study.arms[arm].filter}", f"02_split-{draw}", f"03_grpo_train-{run}", f"04_eval-{run}"]
+    return [*(name for name in names if study.path("notebooks", f"{name}.ipynb").exists()), "05_analysis"]
+
+
+def publish(study: Study, name: str, target: Path) -> Path:
+    """Copy an executed notebook to `target` without paths, times and log lines of this machine. Returns the copy's path."""
+    to = target / f"{name}.ipynb"
+    notebook = nbformat.read(study.path("notebooks", to.name), as_version=4)
+    for cell in [notebook, *notebook.cells]:
+        cell.metadata.pop("papermill", None)
+        if cell.get("outputs"):
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    if not name.startswith("05_"):
+        _shorten(study, notebook)
+    text = nbformat.writes(notebook)
+    for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY):  # as JSON writes them
+        text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
+    with atomic(to) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return to
+
+
+def _shorten(study: Study, notebook: Any) -> None:
+    """Leave out of a notebook's outputs the rows inside scripts, which GitHub does not run, and texts that may not be shown."""
+    for output in (
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "text/html" in output.get("data", {})
+    ):
+        page = output["data"]["text/html"]
+        if closed := not_open(study, page):
+            output["data"] = {"text/html": LEFT_OUT.format(names=html.escape(" and ".join(closed)))}
+        elif SCRIPTS.search(page):
+            output["data"] = {"text/html": SCRIPTS.sub("", page) + FIRST_ONLY}
+
+
+def not_open(study: Study, page: str) -> list[str]:
+    """The pool or benchmarks whose texts an output shows although no licence is known to allow it; empty if it may be shown.
+
+    Texts stand in <pre>, each with its benchmark, if it is of one; 02's list of overlaps has texts of the pool and of all benchmarks.
+    """
+    tasks = [task.name for task in study.eval.tasks]
+    if "<th>other</th>" in page:
+        shown = [study.pool.source, *tasks]
+    elif "<pre" in page:
+        shown = re.findall(r"benchmark: <b>(.*?)</b>", page) or [study.pool.source]
+    else:
+        return []
+    sources = dict.fromkeys(study.pool.source if name == HELD_OUT else html.unescape(name) for name in shown)
+    return [name for name in sources if not any(fnmatchcase(name, pattern) for pattern in OPEN)]
