@@ -1,6 +1,7 @@
 """How far two runs of one arm and seed agree."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -11,9 +12,16 @@ from conftest import REPOSITORY
 from safetensors.numpy import save_file
 
 SCRIPT = REPOSITORY / "figures" / "repeat" / "compare.py"
-spec = importlib.util.spec_from_file_location("compare", SCRIPT)
-compare = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(compare)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+compare, labels = script("compare"), script("labels")
 
 
 def made(folder, weight=0.5, reward=1.0, text="<think>a</think>", answer="B", scored=True):
@@ -62,10 +70,27 @@ def test_runs_without_scores_and_runs_that_are_not_there(tmp_path):
     assert "none/train/self/seed1/adapter do not hold the same weights" in done.stderr
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPT.parent.glob("*.csv")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in SCRIPT.parent.glob("*.csv") if path.stem != "labels"))
 def test_published_comparisons_are_of_whole_runs(name):
     table = pd.read_csv(SCRIPT.parent / f"{name}.csv").set_index("what")
     assert (table["equal"] <= table["compared"]).all()
     assert table.loc["trained weights", "compared"] > 1e5
     if name == "quickstart":  # figures/README.md says so
         assert (table["equal"] == table["compared"]).all()
+
+
+def test_labels_that_flip_between_two_batch_sizes_by_hand():
+    first = pd.DataFrame({"response": ["a", "b", "c", "d"], "label": ["easy", "hard"] * 2, "label_tolerant": ["easy"] * 4})
+    second = first.assign(response=["a", "x", "y", "d"], label=["easy", "hard", "hard", "hard"])
+    assert labels.compare(first, second) == {"responses_differ": 0.5, "labels_flip": 0.25, "tolerant_labels_flip": 0.0}
+
+
+def test_the_labels_made_twice_are_stated_as_measured():
+    table = pd.read_csv(labels.TABLE).set_index("filter")
+    assert set(table["questions"]) == {103}
+    stated = re.findall(r"<!-- labels:([\w-]+) -->([\d.]+)<!--", (REPOSITORY / "figures" / "README.md").read_text())
+    assert {name: float(value) for name, value in stated} == {
+        f"{name}-{column}": round(100 * table.loc[name, column], 1)
+        for name in table.index
+        for column in ("responses_differ", "labels_flip", "tolerant_labels_flip")
+    }
