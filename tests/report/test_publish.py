@@ -7,6 +7,7 @@ from nbformat import v4
 
 from helpers.report import browser, executed, pages, publish
 from helpers.study.files import StudyError
+from helpers.study.places import FIGURES
 from helpers.study.study import open_study
 from helpers.workflow import rebuild
 
@@ -168,3 +169,16 @@ def test_a_rebuilt_table_that_differs_is_named(study, tmp_path):
     study.path("tables", "comparison.csv").write_text("a\n2\n")
     study.path("figures", "plane.csv").unlink()
     assert publish.differing(study, tmp_path / "out") == ["comparison.csv", "plane.csv"]
+
+
+def test_the_quickstart_is_published_as_a_story():
+    """All five chapters as executed, small enough for GitHub to show: no error, no output of another machine's log, no script."""
+    paths = sorted((FIGURES / "quickstart").glob("*.ipynb"))
+    assert [path.name[:2] for path in paths] == ["01", "02", "03", "04", "05"]
+    for path in paths:
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        kinds = {output.output_type for cell in cells for output in cell.outputs}
+        assert all(cell.execution_count for cell in cells)
+        assert "error" not in kinds
+        assert path.stat().st_size < (3_000_000 if path.stem == "05_analysis" else 500_000), path.name
+        assert path.stem == "05_analysis" or "<script" not in path.read_text()
