@@ -46,12 +46,19 @@ def load(study: str) -> Results:
 class Results(Recorded):
     """The tables of one study, on top of what it has recorded. Tables that do not apply to a study are None or empty."""
 
-    # The comparison
+    # The comparison: each table is what the function of its module returns
 
-    @cached_property
-    def comparison(self) -> pd.DataFrame:
-        """`compare.comparison`: one row per benchmark and arm."""
-        return compare.comparison(self.scores, self.settings, self.paired)
+    comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired))
+    groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired))
+    sides = cached_property(lambda r: indices.by_group(r.items))
+    without = cached_property(lambda r: indices.leave_one_out(r.items, r.settings.confidence, r.paired))
+    components = cached_property(lambda r: components.components(r.scores, r.items, r.paired))
+    regions = cached_property(lambda r: indices.regions(r.sides, r.settings))
+    control = cached_property(lambda r: control.positive_control(r.study, r.comparison, r.groups))
+    common = cached_property(lambda r: draws.common(r.questions))
+    arms_in_words = cached_property(lambda r: arms_in_words(r.study))
+    guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
+    summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.settings.margin, r.control))
 
     @property
     def counted(self) -> str:
@@ -69,40 +76,10 @@ class Results(Recorded):
         return self.comparison[self.comparison["group"] != "whole"]
 
     @cached_property
-    def groups(self) -> pd.DataFrame:
-        """`indices.group_changes`: one row per arm and index, change from the untrained model."""
-        return indices.group_changes(self.items, self.settings, self.paired)
-
-    @cached_property
-    def sides(self) -> indices.Sides:
-        """`indices.by_group`: the benchmarks of each index, as arrays."""
-        return indices.by_group(self.items)
-
-    @cached_property
     def pairs(self) -> pd.DataFrame:
         """`indices.pairs`: indices of every two models, second minus first."""
         two = list(combinations(dict.fromkeys(self.scores["arm"]), 2))
         return indices.pairs(self.sides, two, self.settings, self.paired)
-
-    @cached_property
-    def without(self) -> pd.DataFrame:
-        """`indices.leave_one_out`: the indices without one of their benchmarks."""
-        return indices.leave_one_out(self.items, self.settings.confidence, self.paired)
-
-    @cached_property
-    def components(self) -> pd.DataFrame:
-        """`components.components`: standard deviations between seeds, per benchmark and index."""
-        return components.components(self.scores, self.items, self.paired)
-
-    @cached_property
-    def regions(self) -> pd.DataFrame:
-        """`indices.regions`: one row per arm, for the plane; empty if the study has one index only."""
-        return indices.regions(self.sides, self.settings)
-
-    @cached_property
-    def control(self) -> control.Control:
-        """What the positive control shows."""
-        return control.positive_control(self.study, self.comparison, self.groups)
 
     @property
     def chance(self) -> float:
@@ -118,11 +95,6 @@ class Results(Recorded):
         near = checks.alike(self.common)
         arms = claims.Arms(found, knowing, {frozenset(pair) for pair in zip(near["first"], near["second"], strict=True)})
         return claims.verdict(self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control)
-
-    @property
-    def summary(self) -> str:
-        """`claims.paragraph`: how many claims were tested and with what outcome, and what the control shows."""
-        return claims.paragraph(self.verdict, self.study.model.id, self.seeds, self.settings.margin, self.control)
 
     @cached_property
     def notices(self) -> list[checks.Notice]:
@@ -145,16 +117,6 @@ class Results(Recorded):
         return found
 
     @property
-    def guards(self) -> pd.DataFrame:
-        """`notices` as a table."""
-        return pd.DataFrame(self.notices, columns=checks.Notice._fields)
-
-    @property
-    def arms_in_words(self) -> pd.DataFrame:
-        """What the arms are, in words (`arms_in_words`)."""
-        return arms_in_words(self.study)
-
-    @property
     def about(self) -> pd.DataFrame:
         """One row: the trained model, the pool, seeds per arm, what the control shows."""
         facts = {
@@ -165,17 +127,9 @@ class Results(Recorded):
         }
         return pd.DataFrame([facts])
 
-    @cached_property
-    def common(self) -> pd.DataFrame:
-        """`draws.common`: questions that every two arms share."""
-        return draws.common(self.questions)
-
     # What could have been detected
 
-    @cached_property
-    def spread(self) -> dict[str, float]:
-        """`components.seed_spread`: share of items that change in one run, and standard deviation of the seeds."""
-        return components.seed_spread(self.scores)
+    spread = cached_property(lambda r: components.seed_spread(r.scores))
 
     @property
     def discordant(self) -> float:
@@ -194,20 +148,10 @@ class Results(Recorded):
 
     # How answers were given
 
-    @cached_property
-    def members(self) -> pd.DataFrame:
-        """`answers.members`: every benchmark by itself, also the members of suites."""
-        return answers.members(self.raw, self.settings.confidence)
-
-    @cached_property
-    def letters(self) -> pd.DataFrame:
-        """`answers.letters`: letter bias, where options were rotated."""
-        return answers.letters(self.raw)
-
-    @cached_property
-    def reasoning(self) -> pd.DataFrame:
-        """`answers.reasoning`: format and answers in reasoning mode."""
-        return answers.reasoning(self.scores)
+    members = cached_property(lambda r: answers.members(r.raw, r.settings.confidence))
+    letters = cached_property(lambda r: answers.letters(r.raw))
+    reasoning = cached_property(lambda r: answers.reasoning(r.scores))
+    agreement = cached_property(lambda r: answers.agreement(r.labels))
 
     @cached_property
     def duration(self) -> pd.DataFrame | None:
@@ -228,11 +172,6 @@ class Results(Recorded):
         """`difficulty.rates`: one row per filter, one column per kind of answer; empty without labels."""
         kinds = {name: difficulty.rates(frame) for name, frame in self.labels.items()}
         return pd.DataFrame(kinds).T.drop(columns="answers", errors="ignore")
-
-    @cached_property
-    def agreement(self) -> pd.DataFrame:
-        """`answers.agreement`: one row per pair of filters; empty with one filter."""
-        return answers.agreement(self.labels)
 
     @cached_property
     def group_spread(self) -> pd.DataFrame:
