@@ -73,17 +73,14 @@ def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (benchmark, arm), part in scores[scores["mode"] == "reasoning"].groupby(["benchmark", "arm"], sort=False):
         valid = part["format_valid"].astype(bool)
+        tolerant = "correct_tolerant" in part and part["correct_tolerant"].notna().all()
         named = part["predicted"].fillna("none").value_counts(normalize=True)
         letters = sorted(value for value in part["target"].unique() if value in tuple(LETTERS))
         rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), "valid": valid.mean(),
                      "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean(),
-                     **({"accuracy_tolerant": part["correct_tolerant"].mean()} if _all_read_tolerantly(part) else {}),
+                     **({"accuracy_tolerant": part["correct_tolerant"].mean()} if tolerant else {}),
                      **{f"answers {answer}": named.get(answer, 0.0) for answer in [*letters, "none"]}})  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["benchmark", "arm", "answers", "valid", "accuracy", "accuracy_if_valid"])
-
-
-def _all_read_tolerantly(rows: pd.DataFrame) -> bool:
-    return "correct_tolerant" in rows and bool(rows["correct_tolerant"].notna().all())
 
 
 def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:

@@ -73,14 +73,12 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, claimed: str = "
         return f"Inconclusive: {found} of {count} comparisons show a {effect}, {against} the opposite."
     if found:
         return f"Inconclusive: only {found} of {count} comparisons show a {effect}."
-    return f"Inconclusive: we found no {effect} and cannot rule out about {_reach(rows)} either way."
-
-
-def _reach(rows: pd.DataFrame) -> str:
-    """The largest difference that the intervals do not exclude, rounded to whole points from one point on."""
-    points = 100 * rows[["low", "high"]].abs().to_numpy().max()
-    number = f"{points:.0f}" if points >= 1 else f"{points:.1f}"
-    return f"{number} point{'' if number == '1' else 's'}"
+    reach = (
+        100 * rows[["low", "high"]].abs().to_numpy().max()
+    )  # the largest difference that the intervals do not exclude, in points
+    number = f"{reach:.0f}" if reach >= 1 else f"{reach:.1f}"
+    unit = "point" if number == "1" else "points"
+    return f"Inconclusive: we found no {effect} and cannot rule out about {number} {unit} either way."
 
 
 def in_figures(rows: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ MEMORY_KEYS = {
     "gradient_checkpointing",
     "runs_per_gpu",
 }
-PART_NAMES = {
+PARTS = {
     "weights": "weights",
     "optimiser": "optimiser",
     "update": "activations and logits",
@@ -57,13 +57,11 @@ def needs(study: Study, on: Machine) -> list[Need]:
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
         vllm_here = writes_with_vllm(study, on, train.method) and not train.vllm_server
-        one = _training_need(f"03 train {_first_of(arms)}", model, train, prompt, size, on, vllm_here)
+        others = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
+        one = _training_need(f"03 train {arms[0]}{others}", model, train, prompt, size, on, vllm_here)
         found.append(_sharing(one, "train.runs_per_gpu", train.runs_per_gpu, on))
-    scored = [
-        _eval_need(
-            "04 eval", study, model, memory.precision("", size, on.gpu), vllm, GPU_PART * on.memory / study.eval.runs_per_gpu
-        )
-    ]
+    room = GPU_PART * on.memory / study.eval.runs_per_gpu
+    scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu), vllm, room)]
     if on.gpu and any(train.method == "qlora" for train, _ in _trainings(study)):
         scored.append(_eval_need("04 eval in 4 bits", study, model, memory.precision("qlora", size, on.gpu), False, 0.0))
     return found + [_sharing(one, "eval.runs_per_gpu", study.eval.runs_per_gpu, on) for one in scored]
@@ -92,11 +90,6 @@ def _trainings(study: Study) -> list[tuple[Train, list[str]]]:
         same = train.model_dump(include=MEMORY_KEYS) | {"reference": train.beta > 0}
         kinds.setdefault(json.dumps(same), (train, []))[1].append(arm)
     return list(kinds.values())
-
-
-def _first_of(names: list[str]) -> str:
-    """The first name and the number of others."""
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, model: Shape | None, vllm: bool) -> Need:
@@ -137,7 +130,7 @@ def _training_need(step: str, model: Shape | None, train: Train, prompt: int, si
 
     now = parts(train, vllm)
     peak = ("update", "rollouts")[now["rollouts"] > now["update"]]
-    described = " + ".join(f"{PART_NAMES[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vllm") if now[name])
+    described = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vllm") if now[name])
     ways = [(words, memory.training_peak(parts(changed, vllm))) for words, changed in _changes(train, on)]
     if vllm:
         others = [("", train), *_changes(train, on)]
