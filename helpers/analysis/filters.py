@@ -36,7 +36,7 @@ def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: fl
     kind = "option" if guess else "number"
     sentences = (
         f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
-        f"It gives the right {kind} in {right / answers:.0%} of its answers [{low:.0%}, {high:.0%}]"
+        f"It gives the right {kind} in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
     )
     if not guess:
         return f"{sentences}."

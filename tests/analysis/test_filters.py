@@ -42,7 +42,7 @@ def test_the_answer_counts_easy_questions_and_compares_with_guessing():
     assert filters.summary(many, POOL, "a model", 0.95).endswith("so it knows more than guessing would show.")
     numbers = POOL.assign(options=[[]] * 4)
     assert filters.summary(LABELS, numbers, "a model", 0.95).endswith(
-        "It gives the right number in 50% of its answers [15%, 85%]."
+        "It gives the right number in 50% of its answers (95% interval 15% to 85%)."
     )
 
 
