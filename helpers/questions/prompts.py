@@ -53,7 +53,7 @@ SEARCH_INSTRUCTION = (
     " While it thinks, the assistant may look something up, at most {searches}: it writes a few words inside <search> </search> and "
     "receives passages inside <information> </information>."
 )
-SEARCHED = "\n<information>\n[1] {passage}\n</information>\n"
+SEARCHED = "\n<information>\n[1] {passage}\n</information>"
 SEARCH_EXAMPLE: dict[str, Any] = {
     "question": "Which organ makes insulin?",
     "options": ["Liver", "Pancreas", "Spleen", "Kidney"],
@@ -61,7 +61,7 @@ SEARCH_EXAMPLE: dict[str, Any] = {
     + SEARCHED.format(
         passage="Insulin: Insulin is a hormone that islet cells of the pancreas release into the blood after a meal."
     )
-    + "So the organ is the pancreas.",
+    + " So the organ is the pancreas.",
     "answer": "B",
 }
 NUMBER_SEARCH_EXAMPLE: dict[str, Any] = {
@@ -69,7 +69,7 @@ NUMBER_SEARCH_EXAMPLE: dict[str, Any] = {
     "options": [],
     "thinking": "I look up the heart. <search>number of chambers of the heart</search>"
     + SEARCHED.format(passage="Heart: The human heart has four chambers: two atria, which receive blood, and two ventricles.")
-    + "One heart has 4 chambers, so 3 hearts have 3 * 4 = 12.",
+    + " One heart has 4 chambers, so 3 hearts have 3 * 4 = 12.",
     "answer": "12",
 }
 NEXT_TURN = "\nUser"  # in a transcript, where the user would speak again

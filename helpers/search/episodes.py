@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from helpers.study.schema import Search
 
 BEGIN, END = "<search>", "</search>"
-OPEN, CLOSE = "\n<information>\n", "\n</information>\n"
+OPEN, CLOSE = "\n<information>", "\n</information>"
 LONGEST_QUERY = 300  # characters of a query that are searched for
 EMPTY, NOTHING, ENOUGH = "The query is empty.", "Nothing was found.", "No searches are left."
 
@@ -192,12 +192,12 @@ def inserted(passages: Sequence[Passage], notice: str, most: int, tokenizer: Any
     left, lines = max(0, most - len(before) - len(after)), []
     for number, passage in enumerate(passages, 1):
         title = f"{neutral(passage.title)}: " if passage.title else ""
-        line = encode(f"[{number}] {title}{neutral(passage.text)}\n")[:left]
+        line = encode(f"\n[{number}] {title}{neutral(passage.text)}")[:left]
         if not line:
             break
         lines.append(line)
         left -= len(line)
-    body = [token for line in lines for token in line] if lines else encode(notice)[:left]
+    body = [token for line in lines for token in line] if lines else encode(f"\n{notice}")[:left]
     tokens = [*before, *body, *after]
     return tokens, tokenizer.decode(tokens, skip_special_tokens=True), len(lines)
 

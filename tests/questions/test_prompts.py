@@ -18,7 +18,7 @@ def test_worked_examples_are_read_as_their_answer(example):
 
 @pytest.mark.parametrize("example", [prompts.SEARCH_EXAMPLE, prompts.NUMBER_SEARCH_EXAMPLE])
 def test_the_worked_search_is_of_the_right_format_and_its_passage_has_the_answer(example):
-    inserted = example["thinking"].partition("</search>")[2].partition("</information>\n")[0] + "</information>\n"
+    inserted = example["thinking"].partition("</search>")[2].partition("</information>")[0] + "</information>"
     own = f"<think>{example['thinking'].replace(inserted, '')}</think>\n<answer>{example['answer']}</answer>"
     assert answers.read_answer(own, example["options"], search=True) == (True, example["answer"], True)
     assert ("pancreas" if example["options"] else "four chambers") in inserted
