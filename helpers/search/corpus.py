@@ -81,7 +81,7 @@ def find_corpus(
         return Corpus(name, own=False, dataset=dataset, facts=facts)
     given = [key for key, value in (("config", config), ("split", split != "train"), ("revision", revision)) if value]
     if given:
-        raise StudyError(f"corpus.{given[0]}: only a data set of the hub has one; leave it out for {name}")
+        raise StudyError(f"corpus.{given[0]}: only a data set has one; leave it out for {name}")
     files = corpus_files(path)
     hashes = {str(file.relative_to(path) if path.is_dir() else file.name): sha256(file) for file in files}
     facts = {"source": name, "from": "starter corpus" if name == "starter" else "files", "sha256": hashes}

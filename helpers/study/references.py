@@ -35,19 +35,15 @@ def _pool(study: Study) -> None:
 
 
 def _corpus(study: Study) -> None:
-    """The corpus of the search tool is there: files, or a data set of the hub at one commit."""
+    """The corpus of the search tool, if it is a file or a folder, is there. (Which commit of a data set was read is recorded with the index.)"""
     if study.search is None:
         return
     try:
         path = places.corpus_path(study.search.corpus.source, study.file)
-        files = places.corpus_files(path) if path else []
+        if path:
+            places.corpus_files(path)
     except StudyError as error:
         raise StudyError(f"{study.file}: search.{error}") from None
-    if not files and study.search.corpus.revision is None:
-        raise StudyError(
-            f"{study.file}: search.corpus: {study.search.corpus.source} is neither `starter` nor a file or folder, so it is a data set of the "
-            "hub, and these are read at one commit: write `corpus: {source: …, revision: <commit>}`"
-        )
 
 
 def _tasks(study: Study) -> None:

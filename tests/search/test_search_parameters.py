@@ -67,10 +67,6 @@ MISTAKES = {
         lambda v: (v.update(search={"corpus": "no.jsonl"}), v["arms"]["self"].update(search=True)),
         "search.corpus: no.jsonl: no such file",
     ),
-    "no revision": (
-        lambda v: (v.update(search={"corpus": "some/passages"}), v["arms"]["self"].update(search=True)),
-        "search.corpus: some/passages is neither `starter` nor a file or folder",
-    ),
     "no searches": (lambda v: v.update(search=TOOL | {"searches": 0}), "search.searches: 0 is not right"),
     "unknown key": (lambda v: v.update(search=TOOL | {"passage": 3}), "unknown key 'search.passage'; did you mean 'passages'?"),
 }
