@@ -9,7 +9,7 @@ from helpers.models.shape import shape_of
 from helpers.plan import memory
 from helpers.plan.machine import START_JOB, Machine, Speed, width
 from helpers.plan.needs import at_a_time, writes_with_vllm
-from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
+from helpers.plan.sizes import data_rows, inserted, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study
 
@@ -40,15 +40,18 @@ def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
         length, seconds = _length(spec.max_new_tokens, vllm), None
         if model is not None and count is not None:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, spec.runs_per_gpu)
-            seconds = _starting(spec.runs_per_gpu, on) + speed.writing(answers, spec.batch_size, prompt, length)
+            seconds = _starting(spec.runs_per_gpu, on) + speed.writing(
+                answers, spec.batch_size, prompt + inserted(study, spec), length
+            )
         found.append(Step(f"01 filter {name}", 1, answers * length, seconds and seconds / 3600))
     return found
 
 
 def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
-    model, prompt = shape_of(study.model.id), prompt_tokens(study, pool_facts(study)[1])
+    model, alone = shape_of(study.model.id), prompt_tokens(study, pool_facts(study)[1])
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
+        prompt = alone + inserted(study, spec)
         train = study.training(arm)
         vllm = writes_with_vllm(study, on, train.method)
         steps, length = train.steps(spec.wanted) * len(study.seeds), _length(train.max_completion_tokens, vllm)
@@ -64,13 +67,13 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
 def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
     """Hours of all evaluations; a checkpoint is scored on the held-out questions only."""
     model, scored, runs = shape_of(study.model.id), study.scored(), study.eval.runs_per_gpu
-    workloads = {task.name: workload(study, task) for task in study.eval.tasks}
+    workloads = {task.label: workload(study, task) for task in study.eval.tasks}
     if model is None or None in workloads.values():
         return Step("04 eval", len(scored), 0, None)
     speed = Speed(model, on, width(study.model.dtype, on), rate, writes_with_vllm(study, on), runs)
     written, seconds = 0, len(scored) * _starting(runs, on)
     for name, work in workloads.items():
-        times = len(scored) if name == HELD_OUT else len(study.models())
+        times = len(scored) if name.startswith(HELD_OUT) else len(study.models())
         length, batch = _length(work.writes, speed.vllm), min(at_a_time(study, work), work.passes)
         written += times * work.passes * length
         seconds += times * (

@@ -49,7 +49,7 @@ def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
         items, side = item_count(study, task), study.eval.side(task, task.name)
         row = next((row for rows in published if (row := rows.get(task.name)) is not None), None)
         if row is None:
-            found.append(Effect(task.name, side, items, "", 0, *(float("nan"),) * 3))
+            found.append(Effect(task.label, side, items, "", 0, *(float("nan"),) * 3))
             continue
         # The items' part of a variance shrinks with their number; what seeds and draws add does not.
         there, share = row["sd_items"] ** 2, row["items"] / (items or row["items"])
@@ -59,7 +59,7 @@ def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
             minimum_detectable_effect(sd, seeds, level, study.analysis.power)
             for sd, level in ((one, alpha), (two, alpha), (two, alpha / compared))
         ]
-        found.append(Effect(task.name, side, items, row["study"], int(row["draws"]), *smallest))
+        found.append(Effect(task.label, side, items, row["study"], int(row["draws"]), *smallest))
     return found
 
 

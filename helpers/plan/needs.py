@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from helpers.models.shape import GIB, GPU_PART, READ_WORK, Shape, shape_of
 from helpers.plan import memory
 from helpers.plan.machine import CONTEXT, Machine, gpu, width
-from helpers.plan.sizes import Workload, pool_facts, prompt_tokens, workload
+from helpers.plan.sizes import Workload, inserted, pool_facts, prompt_tokens, workload
 from helpers.study.choices import Filter
 from helpers.study.schema import Train
 from helpers.study.study import Study
@@ -52,13 +52,15 @@ def needs(study: Study, on: Machine) -> list[Need]:
     prompt, size = prompt_tokens(study, longest), width(study.model.dtype, on)
     vllm = writes_with_vllm(study, on)
     for name, spec in study.filters.items():
-        one = _filter_need(f"01 filter {name}", spec, prompt, memory.precision("", size, on.gpu), shape_of(spec.model), vllm)
+        whole = prompt + inserted(study, spec)
+        one = _filter_need(f"01 filter {name}", spec, whole, memory.precision("", size, on.gpu), shape_of(spec.model), vllm)
         found.append(_sharing(one, f"filters.{name}.runs_per_gpu", spec.runs_per_gpu, on))
     model = shape_of(study.model.id)
     for train, arms in _trainings(study):
         vllm_here = writes_with_vllm(study, on, train.method) and not train.vllm_server
         others = f" and {len(arms) - 1} more" if len(arms) > 1 else ""
-        one = _training_need(f"03 train {arms[0]}{others}", model, train, prompt, size, on, vllm_here)
+        whole = prompt + max(inserted(study, study.arms[arm]) for arm in arms)
+        one = _training_need(f"03 train {arms[0]}{others}", model, train, whole, size, on, vllm_here)
         found.append(_sharing(one, "train.runs_per_gpu", train.runs_per_gpu, on))
     room = GPU_PART * on.memory / study.eval.runs_per_gpu
     scored = [_eval_need("04 eval", study, model, memory.precision("", size, on.gpu), vllm, room)]
@@ -161,7 +163,7 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     weights += max((at.compute * memory.adapter_parameters(model, study.training(arm).lora) for arm in study.arms), default=0)
 
     def most(batch: int) -> tuple[float, str]:
-        known = [(task.name, workload(study, task)) for task in study.eval.tasks]
+        known = [(task.label, workload(study, task)) for task in study.eval.tasks]
         sizes = [(_scoring_bytes(model, at, work, min(batch, at_a_time(study, work))), name) for name, work in known if work]
         return max(sizes, default=(0.0, "tasks unknown"))
 
@@ -177,7 +179,7 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
             total = own + weights + READ_WORK
             parts = f"weights twice + vLLM {gib(own - weights)} + log-likelihoods {gib(READ_WORK)}"
         return Need(step, total, parts, _without_vllm([("", weights + rest), *ways]))
-    batch = next((at_a_time(study, workload(study, task)) for task in study.eval.tasks if task.name == name), largest)
+    batch = next((at_a_time(study, workload(study, task)) for task in study.eval.tasks if task.label == name), largest)
     return Need(step, weights + rest, f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}", ways)
 
 

@@ -19,6 +19,7 @@ import yaml
 from helpers.evaluation import task_files
 from helpers.models.shape import folder_of, known_models, shape_of
 from helpers.questions import pools, prompts
+from helpers.study.choices import Arm, Filter
 from helpers.study.places import pool_file
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 from helpers.study.schema_eval import Task
@@ -70,7 +71,7 @@ def data_rows(study: Study) -> list[dict[str, Any]]:
         there = bool(mirror) and any((Path(mirror) / id).is_dir() for id in (name, facts.get("mirror", name)))
         items = [item_count(study, task) for task in tasks]
         home = facts.get("home", "hub")
-        rows.append({"data": name, "use": ", ".join(task.name for task in tasks),
+        rows.append({"data": name, "use": ", ".join(task.label for task in tasks),
                      "questions": None if None in items else max(items), "megabytes": 0 if there else facts.get("megabytes"),
                      "where": "here (mirror)" if there else home if facts else "unknown"})  # fmt: skip
     return rows
@@ -155,6 +156,11 @@ class Workload:
     writes: int
 
 
+def inserted(study: Study, user: Arm | Filter | Task) -> int:
+    """The most tokens that a search tool adds to the prompt and completion of an arm, a filter or a task; 0 without search."""
+    return study.search.inserted if user.search and study.search else 0
+
+
 def workload(study: Study, task: Task) -> Workload | None:
     """The work of one model on a task; None for an unknown task."""
     items = item_count(study, task)
@@ -167,9 +173,8 @@ def workload(study: Study, task: Task) -> Workload | None:
             mean, longest = _starter_tokens(task.name)
         else:
             mean, longest = _task(task.name)["tokens"], _task(task.name)["longest"]
-        return Workload(
-            items, prompt_tokens(study, mean), prompt_tokens(study, longest), task.max_new_tokens or study.eval.max_new_tokens
-        )
+        more, writes = inserted(study, task), task.max_new_tokens or study.eval.max_new_tokens
+        return Workload(items, prompt_tokens(study, mean) + more, prompt_tokens(study, longest) + more, writes)
     if task.name.startswith("starter_"):  # likelihood mode, over the text of each option
         table, (mean, longest) = _starter(task.name), _starter_tokens(task.name)
         written = "options" not in table or table["options"].isna().all()
