@@ -26,7 +26,7 @@ from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.study.files import write_json
 from helpers.study.schema import ROTATIONS
-from helpers.training import checkpoints, collapse, follow, packing, rewards, sampling, searching
+from helpers.training import checkpoints, collapse, follow, live, packing, rewards, sampling, searching
 from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
 from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark
@@ -105,6 +105,7 @@ def make_trainer(
     rollouts = sampling.options(train, longest, ends, not why) if engine == "vllm" else {}
     with sampling.vllm_inside(model.name_or_path, train, longest, seed) if rollouts else contextlib.nullcontext():
         args = config(train, seed, folder, not why, **rollouts)
+        live.prepare(args)
         trainer = Trainer(
             model=model.train(),
             reward_funcs=rewards.functions(train, seed, args.process_index, args.world_size),

@@ -6,9 +6,11 @@ held-out questions, and the rollouts for TensorBoard. trackio and TensorBoard wr
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +52,28 @@ def options(train: Train, folder: Path) -> dict[str, Any]:
     if train.report_to == "none":
         return {"report_to": []}
     study, _, arm, seed, _ = folder.resolve().parts[-5:]
-    os.environ.setdefault("WANDB_PROJECT", study)
     decides = train.model_dump(mode="json", exclude={*SPEED_ONLY})
     name = f"{arm}-{seed}-{fingerprint(decides)[:4]}"
     return {"report_to": [train.report_to], "project": study, "run_name": name, "trackio_space_id": None}
+
+
+def prepare(args: Any) -> None:
+    """Before a trainer is made: name the project for wandb, and have trackio write its log only. args: TRL's configuration.
+
+    In a notebook trackio (seen in 0.43) would also start a server and show it in the cell, and print paths of this machine.
+    """
+    if "wandb" in args.report_to:
+        os.environ.setdefault("WANDB_PROJECT", args.project)
+    if "trackio" in args.report_to:
+        import trackio
+
+        begin = trackio.init
+
+        def init(*given: Any, **options: Any) -> Any:
+            with contextlib.redirect_stdout(sys.stderr):
+                return begin(*given, **options | {"embed": False})
+
+        trackio.init = init
 
 
 def held_out(trainer: Any, items: pd.DataFrame) -> None:

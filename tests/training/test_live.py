@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -76,6 +77,17 @@ def test_a_missing_package_or_key_is_one_line_before_anything_is_loaded(tmp_path
     assert check(wandb)
     with pytest.raises(StudyError, match="train.report_to: 'neptune' is not right"):
         open_study("quickstart", "train.report_to=neptune")
+
+
+def test_trackio_starts_no_server_in_a_notebook_and_prints_to_the_log(monkeypatch, capsys):
+    begun = []
+    stand_in = SimpleNamespace(init=lambda **options: (begun.append(options), print("Trackio project initialized")))
+    monkeypatch.setitem(sys.modules, "trackio", stand_in)
+    live.prepare(SimpleNamespace(report_to=["trackio"], project="small"))
+    stand_in.init(project="small", resume="allow")
+    assert begun == [{"project": "small", "resume": "allow", "embed": False}]
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "Trackio project initialized\n")
 
 
 def test_reporting_is_off_by_default_and_no_part_of_a_result(tmp_path):
