@@ -54,4 +54,4 @@ def _histogram(axes: plt.Axes, values: list[pd.Series], names: tuple[str, ...], 
         shown = shown.dropna().clip(bins[0], bins[-1])
         axes.hist(shown, bins, weights=np.full(len(shown), 1 / max(1, len(shown))), alpha=0.6, color=colour, label=name)
     axes.set(ylabel="share")
-    axes.legend(frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

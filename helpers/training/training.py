@@ -15,7 +15,7 @@ from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.search import tool
 from helpers.study.files import adopt, is_current, read_note, read_table, write_result, write_table
-from helpers.training import checkpoints, config, grpo, launch
+from helpers.training import checkpoints, config, grpo, launch, rewards
 
 if TYPE_CHECKING:
     from helpers.study.schema import Search, Train
@@ -26,7 +26,11 @@ SETTINGS = (
     "learning_rate", "lr_scheduler_type", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "num_generations", "max_completion_length", "temperature", "top_p", "beta", "epsilon", "loss_type", "scale_rewards", "reward_weights",
     "max_grad_norm", "seed", "use_vllm")  # fmt: skip
-PARTS = ("reward_accuracy", "reward_format", "reward_xml_count")
+PARTS = {
+    "reward_accuracy": "accuracy",
+    "reward_format": "format",
+    "reward_xml_count": "tags",
+}  # columns, and their names for readers
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,16 @@ class Training:
 
     @cached_property
     def rollouts(self) -> pd.DataFrame:
-        """All rollouts, one row each, with what the rewards compare them to: columns id, answer and the whole completion."""
+        """All rollouts, one row each: id and right answer of the question, the whole completion, the parts of the reward and their
+        weighted sum `reward`, the advantage."""
         rotated = rotate_questions(self.questions) if self.train.rotate_options else self.questions.assign(rotation=0)
         rows = read_table(self.folder / "completions.parquet", STEP) if len(self.log) else pd.DataFrame()
         rows = rows if self.train.rotate_options else rows.assign(rotation=0)
         rows = rows.merge(rotated[["question_id", "rotation", "id", "answer"]], on=["question_id", "rotation"])
-        return rows.assign(completion=self.study.prompt.prefill + rows["completion"]).sort_values("step", kind="stable")
+        weighted = zip((*rewards.ALL, rewards.RANDOM), rewards.weights(self.train), strict=False)
+        reward = sum(weight * rows[f"reward_{name}"] for name, weight in weighted)
+        rows = rows.assign(completion=self.study.prompt.prefill + rows["completion"], reward=reward)
+        return rows.rename(columns=PARTS).sort_values("step", kind="stable")
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -150,9 +158,7 @@ class Training:
         third = max(1, len(self.log) // 3)
         first, last = self.log.head(third), self.log.tail(third)
         moved = ", ".join(
-            f"{part.removeprefix('reward_').replace('xml_count', 'tags')} from {first[part].mean():.2f} to {last[part].mean():.2f}"
-            for part in PARTS
-            if part in self.log
+            f"{name} from {first[part].mean():.2f} to {last[part].mean():.2f}" for part, name in PARTS.items() if part in self.log
         )
         taught = 1 - self.log["frac_reward_zero_std"].mean()
         return (
