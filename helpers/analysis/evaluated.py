@@ -27,13 +27,13 @@ def beside_untrained(before: pd.DataFrame, after: pd.DataFrame, name: str, analy
 def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
     """The answer of 04_eval in two sentences. table: of `beside_untrained`."""
     mine = table[(table["arm"] == name) & (table["group"] != "whole") & ~strict_beside_flexible(table)]
-    knows = mine[~mine["at_chance"].astype(bool)]
+    knows = mine[~mine["at_chance"].astype(bool) & (mine["accuracy"] > mine["chance"])]
     scored = f"{len(mine)} benchmark{'s' if len(mine) > 1 else ''} with {mine['items'].sum():,} items"
     if name == UNTRAINED:
         best = mine.loc[mine["accuracy"].idxmax()]
         return (
             f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({best['benchmark']}). "
-            f"On {len(knows)} of them it is shown to be better than guessing; a benchmark that it guesses can hardly show what training changes."
+            f"On {len(knows) or 'none'} of them it is shown to be better than guessing; a benchmark that it guesses can hardly show what training changes."
         )
     up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
     found = [
