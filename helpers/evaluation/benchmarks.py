@@ -195,7 +195,7 @@ def main() -> None:
     from helpers.study.study import open_study
 
     try:
-        study = open_study(sys.argv[1])
+        study = open_study((sys.argv[1:] or ["quickstart"])[0])
         mirror()
         pools.study_pool(study)
         found = questions(study)

@@ -66,7 +66,7 @@ def main() -> None:
     from helpers.study.study import open_study
 
     try:
-        found, away = set_aside(open_study(sys.argv[1]))
+        found, away = set_aside(open_study((sys.argv[1:] or ["quickstart"])[0]))
     except StudyError as error:
         print(f"error: {error}")  # where the graph looks for it
         sys.exit(1)

@@ -53,11 +53,11 @@ def _of_one_column(row: Row, columns: tuple[str, ...], where: str) -> list[Choic
     value = row.get(name, [])
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         value = _parsed(value)
-    lists = (
-        [value.get(key) for key in ("label", "text")] if isinstance(value, dict) and set(value) == {"text", "label"} else [None]
-    )
-    if all(isinstance(part, list) for part in lists) and len(lists[0]) == len(lists[1]):
-        pairs = list(zip(*lists, strict=True))
+    if isinstance(value, list) and value and all(isinstance(option, tuple) for option in value):
+        value = dict(value)  # a map of Parquet
+    labels, texts = (value.get("label"), value.get("text")) if isinstance(value, dict) else (None, None)
+    if isinstance(labels, list) and isinstance(texts, list) and len(labels) == len(texts):
+        pairs = list(zip(labels, texts, strict=True))
     elif isinstance(value, dict):
         pairs = [(key, text) for key, text in value.items() if text is not None]
     elif isinstance(value, list) and value and all(isinstance(option, dict) for option in value):
@@ -129,7 +129,7 @@ def _checked(pairs: list[tuple[Any, Any]], name: str, where: str) -> list[Choice
     while pairs and pairs[-1][1] is None:
         pairs.pop()
     labels, texts = [str(label).strip().upper() for label, _ in pairs], [as_text(text) for _, text in pairs]
-    if not all(isinstance(text, str) and text.strip() for text in texts):
+    if not all(map(is_visible, texts)):
         raise StudyError(f"{where}: {name!r} should be a list of texts, it is {shown([text for _, text in pairs])}")
     if pairs and (not 2 <= len(texts) <= len(LETTERS) or len(set(texts)) < len(texts)):
         raise StudyError(f"{where}: {name} should be 2 to 10 different texts, they are {shown(texts)}")
@@ -137,6 +137,11 @@ def _checked(pairs: list[tuple[Any, Any]], name: str, where: str) -> list[Choice
     if labels != list(LETTERS[: len(labels)]) and labels not in numbers:
         raise StudyError(f"{where}: options should go by A, B, C … without a gap, they go by {', '.join(labels)}")
     return [Choice(label, text) for label, text in zip(labels, texts, strict=True)]
+
+
+def is_visible(text: Any) -> bool:
+    """Whether a value is a text with a character that can be seen: not only spaces, nor marks without width."""
+    return isinstance(text, str) and any(sign.isprintable() and not sign.isspace() for sign in text)
 
 
 def as_text(value: Any) -> Any:
@@ -164,9 +169,9 @@ def _by_text(value: Any, options: list[Choice]) -> int | None:
 
 def _by_index(value: Any, options: list[Choice], first: int) -> int | None:
     """An integer, also as "2" or 2.0. Options that have numbers as labels go by these."""
-    if isinstance(value, bool) or not re.fullmatch(r"\d+(\.0)?", str(value).strip()):
+    if isinstance(value, bool) or not (found := re.fullmatch(r"([0-9]{1,3})(\.0)?", str(as_text(value)).strip())):
         return None
-    place = int(float(str(value))) - (int(options[0].label) if options[0].label.isdigit() else first)
+    place = int(found.group(1)) - (int(options[0].label) if options[0].label.isdigit() else first)
     return place if 0 <= place < len(options) else None
 
 

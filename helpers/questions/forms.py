@@ -22,7 +22,7 @@ ANSWER = ("answer_idx", "answer", "answer_index", "answerkey", "correct_answer",
 TWICE = ANSWER[:3]  # a data set that has two of these says its answers twice, so they must agree
 TOPIC = ("topic", "meta_info", "subject", "subject_name", "category")
 REPLACED = {"question": QUESTION, "answer": ANSWER, "topic": TOPIC}  # by a key of `pool.columns`
-KEPT = ("step", "depth", "rationale")
+KEPT = {"step": int, "depth": str, "rationale": str}  # of the starter set
 NUMBER = "no options, and a number as answer, also after '####' or in the \\boxed{} of solution"
 READ = {"letter": "by letter", "text": "by text", "from_0": "by index from 0", "from_1": "by index from 1"}
 
@@ -52,7 +52,7 @@ class Form(NamedTuple):
         """
         row = _plain(row, self.mapped)
         text = row.get(self.question_column)
-        if not isinstance(text, str) or not text.strip():
+        if not choices.is_visible(text):
             raise StudyError(
                 f"{where}: {self.question_column!r} should be a text, it is {shown(text)}; "
                 f"the columns are {', '.join(row) or 'empty'}"
@@ -63,7 +63,7 @@ class Form(NamedTuple):
         topic = next((row[name] for name in TOPIC if name in row), "")
         known = {"question_id": question_id(text), "id": str(row.get("id", "")), "question": text}
         known |= {"options": [option.text for option in options], "answer": answer, "topic": str(topic)}
-        return known | {key: row[key] for key in KEPT if key in row}
+        return known | {key: row[key] for key, kind in KEPT.items() if isinstance(row.get(key), kind)}
 
     def _letter(self, row: Row, options: list[Choice], where: str) -> str:
         """The letter of the right option."""
@@ -211,7 +211,7 @@ def _number(row: Row, question: str, where: str) -> str:
     found = number(str(value).rsplit("####", 1)[-1] if formula is None else formula)
     if found is not None:
         return found
-    if formula is not None or question == "problem":
+    if formula is not None or (question == "problem" and column != "solution"):
         raise FormulaError(f"{where}: {column} {shown(formula or value)} is no number")
     raise StudyError(
         f"{where}: 'options' should be a list of texts, it is {shown(row.get('options'))}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,17 @@ def _parquet(path: Path) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        table = pyarrow.parquet.ParquetFile(path).read()
+        rows = table.to_pylist()
     except Exception as error:
         raise StudyError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
+    _check_names(table.column_names, str(path))
+    return rows
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise StudyError(f"{where} names the column {twice[0]!r} twice; rename one")
 
 
 def _text(path: Path) -> str:
@@ -54,8 +62,7 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
     reader = csv.DictReader(text.splitlines(keepends=True), delimiter=separator, strict=True)
     try:
         names = reader.fieldnames or []
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise StudyError(f"{path}: line 1 names the column {twice[0]!r} twice; rename one")
+        _check_names(names, f"{path}: line 1")
         for row in reader:
             if None in row:
                 raise StudyError(
@@ -79,6 +86,8 @@ def _json(text: str, path: Path) -> list[Row] | None:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return None
         raise StudyError(f"{path}: line {error.lineno} is not valid JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise StudyError(f"{path}: cannot be read as JSON ({error})") from None
     if isinstance(value, dict):
         parts, mappings = list(value.values()), all(isinstance(part, dict) for part in value.values())
         if mappings and {"question", "problem"} & {name.lower() for name in value}:
@@ -103,6 +112,8 @@ def _jsonl(text: str, path: Path) -> Iterator[Row]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise StudyError(f"{path}: line {place} is not valid JSON ({error.msg})") from None
+        except (ValueError, RecursionError) as error:
+            raise StudyError(f"{path}: line {place} cannot be read as JSON ({error})") from None
         if not isinstance(row, dict):
             raise StudyError(f"{path}: line {place} should be a JSON object with question, options and answer")
         _check_text(row, f"{path}: line {place}")

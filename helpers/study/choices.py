@@ -147,4 +147,4 @@ class Split(Strict):
     overlap_share: Share = 0.5
     held_out: Annotated[int, Field(ge=0)] = 0
     held_out_from: Text | None = None
-    exclude_from_held_out: str | None = None
+    exclude_from_held_out: Text | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 LISTED = 30  # as many names fit into an error line
 RENAMED = {"runs_a_gpu": "runs_per_gpu"}  # keys of older parameter files → what they are called now
+PLAIN = {  # patterns of the schema in words
+    r"^[^\x00-\x1f]+$": "it should be one line of text",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "a name has letters, digits, '.', '_' and '-' only",
+    r"^https?://[^\s/]+": "it should be an address such as http://node7:8000",
+}
 
 
 class StudyError(Exception):
@@ -40,7 +46,7 @@ def nearest(word: str, known: Iterable[Any]) -> str:
 def one_line(error: ValidationError, root: type[BaseModel]) -> str:
     """The first finding of pydantic as one line, with the number of the others. root: the class that was validated."""
     first, *others = error.errors()
-    path = [str(part) for part in first["loc"] if part != "[key]"]
+    path = [str(part) for part in first["loc"] if not re.match(r"\[key\]$|constrained-|function-|list\[|str$", str(part))]
     key, value, kind = ".".join(path), first["input"], first["type"]
     if kind == "extra_forbidden" and path[-1] in RENAMED:
         line = f"{key} is called {RENAMED[path[-1]]} now; rename it"
@@ -51,7 +57,9 @@ def one_line(error: ValidationError, root: type[BaseModel]) -> str:
     elif kind == "value_error":
         line = f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])
     else:
-        line = f"{key}: {value!r} is not right: {first['msg'][0].lower()}{first['msg'][1:]}"
+        said = PLAIN.get(first.get("ctx", {}).get("pattern"), f"{first['msg'][0].lower()}{first['msg'][1:]}")
+        said = re.sub(r"input should be a valid dictionary( or instance of \w+)?", "it should be a mapping (`key: value`)", said)
+        line = f"{key}: {value!r} is not right: {said}"
     return line + (f" (and {len(others)} more)" if others else "")
 
 

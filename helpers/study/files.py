@@ -25,6 +25,7 @@ import pandas as pd
 from helpers.study.errors import StudyError
 
 DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv", ".tsv"}
+MOST_FILES = 10_000  # of one data set
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "papermill", "snakemake")
 
 
@@ -102,9 +103,13 @@ def content_hash(path: Path) -> str:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The files of a local data set, in order."""
-    found = [Path(place) / name for place, _, names in os.walk(folder, followlinks=True) for name in names]
-    return sorted(path for path in found if path.suffix in DATA_FILES)
+    """The files of a local data set, in order. Raises StudyError for a folder with too many to be one data set, such as `/`."""
+    found: list[Path] = []
+    for place, _, names in os.walk(folder, followlinks=True):
+        found += [Path(place) / name for name in names]
+        if len(found) > MOST_FILES:
+            raise StudyError(f"{folder}: has more than {MOST_FILES:,} files; name the folder of one data set")
+    return sorted(path for path in found if path.suffix in DATA_FILES and path.is_file())
 
 
 def fingerprint(*parts: Any) -> str:

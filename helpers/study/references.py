@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from helpers.study import places
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 def check(study: Study) -> None:
     """Raise StudyError, in one line, if something that the parameters name does not exist."""
+    runs = study.folder.parent
+    if runs.exists() and not runs.is_dir():
+        raise StudyError(f"{study.file}: STUDY_RUNS: {runs} is a file; it should be the folder of all runs")
     _pool(study)
     _corpus(study)
     _tasks(study)
@@ -31,6 +35,10 @@ def _pool(study: Study) -> None:
         raise StudyError(
             f"{study.file}: pool: {study.pool.source} is neither a starter set nor a file, so it is a data set of the hub, and "
             "these are read at one commit: write `pool: {source: …, revision: <commit>}`"
+        )
+    if path is None and not re.fullmatch("[0-9a-f]{40}", study.pool.revision):
+        raise StudyError(
+            f"{study.file}: pool.revision: {study.pool.revision!r} is no commit, which has 40 digits from 0-9 and a-f and never changes"
         )
 
 

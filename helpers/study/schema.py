@@ -161,8 +161,8 @@ class Train(Strict):
     gradient_checkpointing: bool = False
     save_steps: Count = 25
     keep_checkpoints: bool = False
-    accelerate: str | None = None
-    vllm_server: str | None = None
+    accelerate: Text | None = None
+    vllm_server: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
     report_to: Literal["none", "trackio", "tensorboard", "wandb"] = "none"
     runs_per_gpu: Sharing = 1
     lora: Lora = Lora()

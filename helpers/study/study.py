@@ -16,7 +16,7 @@ from helpers.study import files, inputs, overrides, references, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.places import REPOSITORY, parameter_file
-from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Train
+from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Text, Train
 from helpers.study.schema_eval import Analysis, Eval
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ UNTRAINED = "untrained"
 class Study(Strict):
     """All parameters of one study."""
 
-    title: str
+    title: Text
     question: str = ""
     demonstration: bool = False
     model: Model
@@ -111,6 +111,8 @@ class Study(Strict):
         scored = HELD_OUT in [task.name for task in self.eval.tasks]
         if scored != bool(self.split.held_out):
             raise ValueError(f"split.held_out and the task {HELD_OUT!r} of eval.tasks belong together; give both or none")
+        if not scored and any(self.training(arm).follow for arm in self.arms):
+            raise ValueError("train.follow: no question is held out to be followed; set split.held_out")
         if self.split.held_out_from and (not scored or self.split.held_out_from == self.pool.split):
             raise ValueError("split.held_out_from is another split than the pool's, and needs split.held_out")
         if not scored and any(self.training(arm).keep_checkpoints for arm in self.arms):

@@ -57,9 +57,7 @@ def recipe(name: str, path: Path) -> dict[str, Any]:
         if file.is_file():
             return load(file)
     known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-    raise StudyError(
-        f"{path}: train.recipe: {name!r} is not a recipe{nearest(name, known)}; there are {', '.join(known) or 'none'}"
-    )
+    raise StudyError(f"{path}: train.recipe: {name!r} is not a recipe{nearest(name, known)}")
 
 
 def lay_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def check(study: Study, here: bool = True) -> None:
         key = f"{study.file}: {f'arms.{arm}.train' if study.arms[arm].train else 'train'}"
         if here:
             live.check(train, key)
+        modules = train.lora.target_modules
+        if isinstance(modules, str) and (why := _pattern_error(modules)):
+            raise StudyError(f"{key}.lora.target_modules: {modules!r} is no regular expression ({why})")
         if train.method != "full" and (missing := missing_targets(train.lora, study.model.id)):
             raise StudyError(f"{key}.lora.target_modules: {study.model.id} has no module {missing}")
         if study.arms[arm].search and (train.vllm_server or launch.is_sharded(study, train)):
@@ -41,6 +44,15 @@ def check(study: Study, here: bool = True) -> None:
             raise StudyError(f"{key}.method: qlora needs bitsandbytes; install requirements-gpu.txt")
     if here and study.engine == "vllm" and not importlib.util.find_spec("vllm"):
         raise StudyError(f"{study.file}: engine: vllm is not installed here (requirements-gpu.txt); use auto or transformers")
+
+
+def _pattern_error(pattern: str) -> str:
+    """Why a text is no regular expression; empty if it is one."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return ""
 
 
 def missing_targets(lora: Lora, model: str) -> str:

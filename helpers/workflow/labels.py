@@ -54,9 +54,9 @@ def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = ""
         "model": {"id": model},
         "pool": source,
         "filters": {"labels": {"model": model, "samples": samples, "temperature": float(samples > 1), "max_new_tokens": tokens}},
-        "arms": {"random": {"size": 4}},
+        "arms": {"random": {"size": 1}},
         "seeds": [0],
-        "train": {},
+        "train": {"batch_size": 2, "gradient_accumulation": 1, "rollouts": 2},
         "eval": {"tasks": [{"name": "starter_general"}]},
     }
     path = REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)}.yaml"

@@ -234,6 +234,13 @@ def test_an_unknown_or_ambiguous_form_shows_the_first_row_and_the_forms(tmp_path
         ([OWN, {"question": "What?", "options": ["Iron", None, "Zinc"], "answer": "A"}], "question 2: 'options' should be a list of texts"),
         ([{"question": "Which?", "A": "Iron", "B": None, "C": "Zinc", "answer": "A"}], "options should go by A, B, C … without a gap"),
         ([OWN | {"context": {"title": ["x"]}}], "question 1: 'context' should be a text or a list of texts"),
+        ([OWN | {"question": "\u200b"}], "question 1: 'question' should be a text"),
+        ([OWN | {"answer": 10**400}, OWN], "names none of the options A/B (answers are read by letter)"),
+        ([OWN | {"answer": ["A"]}, OWN], "question 1: answer ['A'] names none of the options A/B"),
+        ([OWN | {"answer": "A,B"}, OWN], "question 1: answer 'A,B' names none of the options A/B"),
+        ([OWN | {"options": {"1": "Iron", "B": "Zinc"}}], "they go by 1, B"),
+        ([OWN | {"options": ["Iron", True]}], "'options' should be a list of texts, it is ['Iron', True]"),
+        ([{"problem": "What?", "solution": "It is 5."}], "without options 'solution' should be a number, it is 'It is 5.'"),
         ([{"question": "Which?", "choices": {"text": ["Iron", "Zinc"], "label": ["A"]}, "answer": "A"}], "'choices' should be a list of"),
         ([{"problem": "What?", "solution": r"$\boxed{\frac12}$"}], "the answers of all 1 questions are formulas"),
         ([OWN, {"question": "How many?", "answer": "3"}], "some questions have options, others ask for a number; make them two pools"),
@@ -262,6 +269,12 @@ def test_answers_may_be_said_and_columns_must_exist(tmp_path):
         ("a.csv", 'question,A,B,answer\n"Which?,Iron,Zinc,A\n', "not valid CSV after line 1 (unexpected end of data)"),
         ("a.csv", "question,A,A,answer\nWhich?,Iron,Zinc,A\n", "line 1 names the column 'A' twice"),
         ("a.csv", "", "the pool is empty"),
+        ("a.csv", "question,options,answer\nWhich?,['Iron' 'Zinc'],A\n", "should be 2 to 10 different texts, they are ['IronZinc']"),
+        ("a.csv", "Which?,Iron,Zinc,A\nWhat?,Iron,Zinc,B\n", "no column could be the question; the first row is {'Which?': 'What?'"),
+        ("a.csv", "question,answer\n" + "x" * 200_000 + ",3\n", "not valid CSV after line 1 (field larger than field limit"),
+        ("a.jsonl", "[" * 100_000, "line 1 cannot be read as JSON (maximum recursion depth"),
+        ("a.json", "[" * 100_000, "cannot be read as JSON (maximum recursion depth"),
+        ("a.jsonl", '{"question": "How many?", "answer": ' + "9" * 5000 + "}", "line 1 cannot be read as JSON (Exceeds the limit"),
         ("a.tsv", "question\tanswer\n", "the pool is empty"),
         ("a.json", "[1, 2]", "should be a list of JSON objects"),
         ("a.json", '[{"question": "Which?",}]', "line 1 is not valid JSON"),
@@ -276,6 +289,17 @@ def test_files_that_cannot_be_read(tmp_path, name, text, expected):
         load(tmp_path / name)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_parquet_file_with_a_column_twice_and_one_with_a_map_of_options(tmp_path):
+    path = tmp_path / "mine.parquet"
+    pyarrow.parquet.write_table(pa.table([["Which?"], ["3"], ["4"]], names=["question", "answer", "answer"]), path)
+    with pytest.raises(StudyError, match="mine.parquet names the column 'answer' twice"):
+        load(path)
+    kind = pa.schema([("question", pa.string()), ("options", pa.map_(pa.string(), pa.string())), ("answer", pa.string())])
+    row = {"question": "Which?", "options": [("B", "Zinc"), ("A", "Iron")], "answer": "B"}
+    pyarrow.parquet.write_table(pa.Table.from_pylist([row], schema=kind), path)
+    assert right(load(path)[0]) == ["Zinc"]
 
 
 def test_a_text_file_in_another_encoding_is_one_line(tmp_path):

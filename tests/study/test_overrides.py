@@ -75,7 +75,7 @@ def test_another_process_opens_the_same_study_and_finds_its_files(tmp_path, monk
     again = open_study(str(study.reference()))
     assert again == study
     assert (again.name, again.folder, again.file) == (study.name, study.folder, study.file)
-    assert "(40 questions)" in check(again)
+    assert ": 40 questions, " in check(again)
     assert (
         open_study(str(study.reference()), "seeds=[3]").name
         == open_study(str(home / "mine.yaml"), "seeds=[3] arms={random: {size: 8}} filters={}").name
@@ -86,10 +86,13 @@ def test_a_recipe_lies_under_the_other_keys_and_names_may_have_dots(parameters):
     study = open_study("quickstart", "train.max_completion_tokens=32 train.recipe=steady")
     recipe = open_study("medicine").train
     assert (study.train.beta, study.train.max_completion_tokens) == (recipe.beta, 32)
-    dotted = parameters(lambda p: p.update(filters={"qwen2.5": p["filters"]["self"]}, arms={"a.b": {"size": 8}}))
-    study = open_study(
-        str(dotted), "filters.qwen2.5.max_new_tokens=7 arms.a.b.train.beta=0.5 train.follow.every=3 split.held_out=0"
-    )
+
+    def change(values):
+        values.update(filters={"qwen2.5": values["filters"]["self"]}, arms={"a.b": {"size": 8}})
+        values["eval"]["tasks"].append({"name": "pool_held_out"})
+
+    sets = "filters.qwen2.5.max_new_tokens=7 arms.a.b.train.beta=0.5 train.follow.every=3 split.held_out=9"
+    study = open_study(str(parameters(change)), sets)
     assert study.filters["qwen2.5"].max_new_tokens == 7
     assert (study.training("a.b").beta, study.train.follow.every) == (0.5, 3)
 

@@ -62,6 +62,32 @@ MISTAKES = {
     "samples that are equal": (at("filters.self.samples", 4), "samples above 1 need a temperature above 0"),
     "unknown starter set": (at("pool", "starter:medecine"), "no starter set 'medecine'; there are: arithmetic, chinese"),
     "missing pool file": (at("pool", "mine.jsonl"), "pool: mine.jsonl: no such file"),
+    "hub pool at a branch": (at("pool", {"source": "a/b", "revision": "main"}), "pool.revision: 'main' is no commit"),
+    "pool with columns the wrong way round": (
+        at("pool", {"source": "mine.csv", "columns": {"stem": "question"}}),
+        "pool.columns.stem: 'stem' is not right: input should be 'question', 'options', 'answer'",
+    ),
+    "pool with an empty column": (
+        at("pool", {"source": "mine.csv", "columns": {"question": None}}),
+        "pool.columns.question: None is not right",
+    ),
+    "pool with unknown answers": (at("pool", {"source": "mine.csv", "answers": "index"}), "pool.answers: 'index' is not right"),
+    "pool that is the whole disk": (at("pool", "/"), "/: has more than 10,000 files; name the folder of one data set"),
+    "pool with a folder's name and no commit": (at("pool", "nowhere/"), "these are read at one commit"),
+    "nothing to follow": (at("train.follow", {}), "train.follow: no question is held out to be followed; set split.held_out"),
+    "no accelerate file": (at("train.accelerate", ""), "train.accelerate: '' is not right: it should be one line of text"),
+    "server without an address": (
+        at("train.vllm_server", "node7:8000"),
+        "train.vllm_server: 'node7:8000' is not right: it should be an address such as http://node7:8000",
+    ),
+    "modules that are no pattern": (
+        at("train.lora.target_modules", "("),
+        "train.lora.target_modules: '(' is no regular expression (missing ), unterminated subpattern",
+    ),
+    "title of two lines": (at("title", "a\nb"), "title: 'a\\nb' is not right: it should be one line of text"),
+    "arm that is a number": (at("arms.random", 25), "arms.random: 25 is not right: it should be a mapping (`key: value`)"),
+    "tasks that are names": (at("eval.tasks", ["mmlu"]), "eval.tasks.0: 'mmlu' is not right: it should be a mapping"),
+    "unknown recipe": (at("train.recipe", "stedy"), "train.recipe: 'stedy' is not a recipe; did you mean 'steady'?"),
     "unknown task": (
         at("eval.tasks", [{"name": "starter_medicin", "group": "shift"}]),
         "no task 'starter_medicin'; did you mean",
@@ -251,6 +277,13 @@ def test_numbers_may_be_written_as_2e_5(parameters):
     path.write_text(path.read_text().replace("learning_rate: 0.0005", "learning_rate: 2e-5"))
     assert "learning_rate: 2e-5" in path.read_text()
     assert open_study(str(path)).train.learning_rate == 2e-5
+
+
+def test_runs_that_are_a_file(parameters, tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("")
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    with pytest.raises(StudyError, match="STUDY_RUNS: .*runs is a file; it should be the folder of all runs"):
+        open_study(str(parameters()))
 
 
 def test_one_line_and_exit_code_1_on_the_command_line(parameters):
