@@ -113,11 +113,17 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def read(path: Path) -> tuple[Path, dict[str, Any]]:
-    """(the study's file, what is set) of a file that `write` wrote; for any other file, itself and nothing."""
+    """(the study's file, what is set) of a file that `write` wrote; for any other file, itself and nothing.
+
+    Raises StudyError if the study's file has gone.
+    """
     values = yamls.load(path)
     if values.keys() != {"study", "set"} or not isinstance(values["set"], dict):
         return path, {}
-    return Path(os.path.normpath(path.resolve().parent / str(values["study"]))), values["set"]
+    study = Path(os.path.normpath(path.resolve().parent / str(values["study"])))
+    if not study.is_file():
+        raise StudyError(f"{path}: its study {study} is not there any more; give the study and SET again")
+    return study, values["set"]
 
 
 def write(path: Path, study: Path, changes: dict[str, Any]) -> None:
