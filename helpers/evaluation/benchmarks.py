@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from filelock import FileLock
-from tqdm import tqdm
 
 from helpers.evaluation import task_files
 from helpers.evaluation.documents import question_text
@@ -28,6 +27,7 @@ from helpers.selection.held_out import read as read_held_out
 from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
+from helpers.study.progress import progress
 from helpers.study.schema import HELD_OUT, SEARCH, in_reasoning_mode
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def questions(study: Study) -> pd.DataFrame:
         if not is_current(path, mark):
             found = manager(study, rendered=False)
             rows, facts = [], {}
-            for name in tqdm(names, desc="benchmarks read", unit="task"):
+            for name in progress(names, desc="benchmarks read", unit="task"):
                 for benchmark, task in members(found, name).items():
                     facts[benchmark] = data_facts(task)
                     rows += [(name, benchmark, question_text(doc)) for doc in task.eval_docs]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import pandas as pd
-from tqdm import tqdm
 
 from helpers.evaluation.benchmarks import data_facts, manager, members, settings
 from helpers.evaluation.documents import key, options_of, rotate
@@ -24,6 +23,7 @@ from helpers.questions.answers import read_answer, read_tolerant
 from helpers.questions.text import LETTERS
 from helpers.search import tool
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
+from helpers.study.progress import progress
 from helpers.study.schema import REASONING, SEARCH, in_reasoning_mode
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def score(
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
     tasks = [task for task in study.eval.tasks if not only or task.name in only]
-    for task in tqdm(tasks, desc="benchmarks", unit="task"):
+    for task in progress(tasks, desc="benchmarks", unit="task"):
         chosen = settings(study, task)
         chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
         path, mark = folder / f"{task.label}.parquet", fingerprint(weights, chosen)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from helpers.models import engines
 from helpers.questions.prompts import own_words
 from helpers.study.files import fingerprint, write_table
+from helpers.study.progress import progress
 
 VLLM_AT_ONCE = 4096  # prompts handed to vLLM together; it batches by itself, and the last answers of a call leave it half idle
 
@@ -49,7 +49,7 @@ def complete(
     settings += (tool.mark, str(tool.settings)) if tool else ()
     at_once = max(VLLM_AT_ONCE, batch_size) if used == "vllm" else batch_size
     loaded, done = None, []
-    with tqdm(total=len(jobs), desc="completions", unit="answer") as bar:
+    with progress(total=len(jobs), desc="completions", unit="answer") as bar:
         for start in range(0, len(jobs), at_once):
             batch = jobs.iloc[start : start + at_once]
             mark = fingerprint(settings, batch["prompt"].tolist(), batch["sample"].tolist())

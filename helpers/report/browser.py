@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-HEADLESS = "STUDY_HEADLESS"  # set where a notebook runs without a reader: the block of HTML is enough there
+from helpers.study.progress import HEADLESS
+
 PER_PAGE = 6
 MOST = 2000  # rows inside one block of HTML, about half a megabyte of rollouts
 AS_TEXT = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # JSON that cannot end its <script>

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import TrainerCallback
+
+from helpers.study.progress import progress
 
 
 class Progress(TrainerCallback):
@@ -14,7 +15,9 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         first = state.is_world_process_zero
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step", disable=not first)
+        self.bar = progress(
+            total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step", disable=not first
+        )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if logs and "reward" in logs:

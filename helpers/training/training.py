@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -147,9 +146,7 @@ class Training:
     def settings(self) -> pd.DataFrame:
         """TRL's GRPOConfig of this run, one row per setting that decides what is learned, under TRL's names."""
         shared = self.note.get("shared_prompts") == "on"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # transformers renames arguments that TRL 1.16 still has
-            values = config.config(self.train, self.seed, self.folder / "checkpoints", shared).to_dict()
+        values = config.config(self.train, self.seed, self.folder / "checkpoints", shared).to_dict()
         values["use_vllm"] = self.engine == "vllm"
         return pd.DataFrame([(key, str(values[key])) for key in SETTINGS], columns=["GRPOConfig", "value"])
 

@@ -23,8 +23,8 @@ from jupyter_client.kernelspec import KernelSpec  # noqa: E402
 from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
-from helpers.report.browser import HEADLESS  # noqa: E402
 from helpers.study.files import StudyError  # noqa: E402
+from helpers.study.progress import HEADLESS  # noqa: E402
 from helpers.study.study import REPOSITORY  # noqa: E402
 from helpers.workflow import gpus  # noqa: E402
 
