@@ -76,6 +76,10 @@ def test_another_process_opens_the_same_study_and_finds_its_files(tmp_path, monk
     assert again == study
     assert (again.name, again.folder, again.file) == (study.name, study.folder, study.file)
     assert ": 40 questions, " in check(again)
+    moved = home.rename(tmp_path / "moved")
+    with pytest.raises(StudyError, match="mine.yaml is not there any more; give the study and SET again"):
+        open_study(str(study.reference()))
+    moved.rename(home)
     assert (
         open_study(str(study.reference()), "seeds=[3]").name
         == open_study(str(home / "mine.yaml"), "seeds=[3] arms={random: {size: 8}} filters={}").name
