@@ -6,6 +6,7 @@ The numbers mean nothing. `python tests/simulated.py paper 1.0` writes below STU
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -85,8 +86,10 @@ def scores(study: Study, truth: Truth, model: tuple[str, ...], size: float, seed
                     "chance": 1 / options if options else 0.0, "format_valid": pd.Series(valid, dtype=object) if written else None,
                     "response": "text" if written or not options else None,
                     "mode": "reasoning" if written else "likelihood" if options else "generation", "predicted": words[named],
-                    "target": words[target], "setting": f"{study.eval.shots or 0}-shot", "rotation": turn, "task": task.name,
+                    "target": words[target], "setting": f"{study.eval.shots or 0}-shot", "rotation": turn, "task": task.label,
                     "group": side})  # fmt: skip
+                if task.search:
+                    rows = rows.assign(benchmark=f"{name}_search", **searches(rng, np.full(items, 0.5)))
                 free = not options and not written
                 for kept in ("strict-match", "flexible-extract") if free else ("none",):
                     less = rows["correct"] & (rng.random(items) < 0.8) if kept == "strict-match" else rows["correct"]
@@ -107,6 +110,14 @@ def labels(names: list[str], samples: int, skill: float, rng: np.random.Generato
         "label": np.where(right & valid, "easy", "hard")})  # fmt: skip
 
 
+def searches(rng: np.random.Generator, share: np.ndarray) -> dict[str, object]:
+    """The columns of answers that may search; share: how likely each answer is to do so."""
+    one = {"at": 3, "query": "a query", "text": "[1] A <b>passage</b>.", "ids": ["p1"]}
+    found = rng.random(len(share)) < share
+    return {"searches": [json.dumps([one] if here else []) for here in found],
+            "right_found": np.where(found, rng.random(len(share)) < 0.7, np.nan), "wrong_found": np.where(found, 0.3, np.nan)}  # fmt: skip
+
+
 def training(
     study: Study, arm: str, chosen: pd.DataFrame, rng: np.random.Generator, most: int | None
 ) -> tuple[pd.DataFrame, ...]:
@@ -123,6 +134,8 @@ def training(
         "completion": ["word " * n + ("Wait, that is wrong." if m else "") for n, m in zip(words, marked, strict=True)],
         "reward_accuracy": 2.0 * (valid & right), "reward_format": 2.0 * valid, "reward_xml_count": np.where(valid, 1.0, 0.5),
         "advantage": 0.0})  # fmt: skip
+    if study.arms[arm].search:
+        completions = completions.assign(**searches(rng, 0.2 + 0.6 * far))
     parts = ["reward_accuracy", "reward_format", "reward_xml_count"]
     log = completions.groupby("step")[parts].mean().reset_index()
     flat = completions.groupby(["step", "question_id"])[parts].nunique().max(axis=1).eq(1).groupby("step").mean().to_numpy()
@@ -160,6 +173,11 @@ def make(
         write_result(
             scores(study, truth, model, size, seed, rotations), path, "simulated", study.inputs("eval"), **NOTE, **effect
         )
+    if study.search:
+        facts = {"corpus": "simulated", "passages": 9, "licences": {"MIT": 9}, "dropped": 1, "refused": 0}
+        write_result(
+            pd.DataFrame({"id": ["p0"]}), study.path("search", "dropped.csv"), "simulated", study.inputs("search"), **facts
+        )
     for task in study.eval.tasks:
         outcome = {name: {"version": 1, "data": task.name, "items": items} for name, (items, _) in parts_of(task, size).items()}
         write_json({"benchmarks": outcome}, study.path("eval", UNTRAINED, "tasks", f"{task.name}.json"))
@@ -177,7 +195,14 @@ def _chosen(study: Study, arm, names: list[str], rng: np.random.Generator) -> pd
         ]
         ids, kinds = pd.concat(parts).to_numpy(), ["hard"] * len(parts[0]) + ["easy"] * len(parts[1])
     return pd.DataFrame(
-        {"question_id": ids, "question": "A question of some length?", "answer": "A", "label": kinds, "pass_rate": np.nan}
+        {
+            "question_id": ids,
+            "id": ids,
+            "question": "A question of some length?",
+            "answer": "A",
+            "label": kinds,
+            "pass_rate": np.nan,
+        }
     )
 
 

@@ -25,6 +25,12 @@ LEARNED = {
     "flat_reward": "zero-variance groups,\nwhole reward (share)",
     "flat_accuracy": "zero-variance groups,\naccuracy only (share)",
 }
+SEARCHES = {
+    "searched": "rollouts that search (share)",
+    "found": "of these, passages found (share)",
+    "right_found": "right option in the\npassages (share)",
+    "wrong_found": "wrong options in the\npassages (share)",
+}
 HELD_OUT = {"valid": "answers in the right format", "accuracy": "right answers"}
 
 
@@ -118,4 +124,18 @@ def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
              ylabel="change of the re-examination rate\n(points, last − first third)")  # fmt: skip
     legend_below(figure, axes)
     figure.set_label(f"Change of the re-examination rate in points: {in_words(100 * table.set_index('arm')['change'])}.")
+    return figure
+
+
+def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Searching over the course of training: who searched and what was found. table: `searching.by` arm, seed and step."""
+    figure, grid = plt.subplots(2, 2, figsize=(7.2, 5.2), sharex=True, sharey=True)
+    smooth = _running(table, list(SEARCHES), int(table["step"].max() // 10))
+    few = table["step"].nunique() <= 30
+    for axes, (column, name) in zip(grid.flat, SEARCHES.items(), strict=True):
+        lines(axes, smooth.dropna(subset=column), column, arms, few, legend=axes is grid.flat[0])
+        axes.set(xlabel="optimiser step", ylabel=name, ylim=(-0.02, 1.02))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    legend_below(figure, grid.flat[0])
+    figure.set_label(f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}.")
     return figure

@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
-from helpers.analysis.curves import duration, learned, reflection, reward_curves, sized_reflection
+from helpers.analysis.curves import duration, learned, reflection, reward_curves, searches, sized_reflection
 from helpers.analysis.drawing import KINDS, LINES, colours, hatch, in_words, legend_below, markers, picture, side_by_side, style
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
     "agreement", "answer_kinds", "by_side", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned", "names",
-    "picture", "plane", "power_curve", "reflection", "reward_curves", "sized_reflection", "style",
+    "picture", "plane", "power_curve", "reflection", "reward_curves", "searches", "sized_reflection", "style",
 ]  # fmt: skip
 
 

@@ -12,20 +12,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import (
-    answers,
-    checks,
-    claims,
-    compare,
-    components,
-    control,
-    indices,
-    mechanism,
-    plots,
-    power,
-)
-from helpers.analysis.recorded import Recorded, arms_in_words
+from helpers.analysis import answers, checks, claims, compare, components, control, indices, mechanism, plots, power
+from helpers.analysis.recorded import arms_in_words
 from helpers.analysis.roles import roles_of
+from helpers.analysis.searching import Searched
 from helpers.questions.text import LETTERS
 from helpers.selection import difficulty, draws
 from helpers.study.files import write_table
@@ -33,7 +23,8 @@ from helpers.study.study import open_study
 
 TABLES = dict.fromkeys((
     "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "paper", "reasoning", "duration",
-    "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap")) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
+    "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_queries", "search_effect",
+)) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
 ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
 
 
@@ -43,7 +34,7 @@ def load(study: str) -> Results:
     return Results(open_study(study))
 
 
-class Results(Recorded):
+class Results(Searched):
     """The tables of one study, on top of what it has recorded. Tables that do not apply to a study are None or empty."""
 
     # The comparison: each table is what the function of its module returns

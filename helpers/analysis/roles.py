@@ -78,4 +78,5 @@ def _kind(study: Study, arm: Arm) -> str:
 
 def _method(study: Study, arm: str) -> str:
     changed = set(study.arms[arm].train)
-    return "other" if changed and "method" not in changed else study.training(arm).method
+    other = study.arms[arm].search or (changed and "method" not in changed)
+    return "other" if other else study.training(arm).method

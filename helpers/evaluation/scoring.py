@@ -22,6 +22,7 @@ from helpers.questions import prompts
 from helpers.questions.answers import read_answer, read_tolerant
 from helpers.questions.text import LETTERS
 from helpers.search import tool
+from helpers.search.measure import answerable, found_by
 from helpers.study.files import StudyError, adopt, fingerprint, is_current, write_result
 from helpers.study.progress import progress
 from helpers.study.schema import REASONING, SEARCH, in_reasoning_mode
@@ -52,7 +53,9 @@ def score(
     Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted, target,
     correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant, of the tolerant reading
     (`answers.read_tolerant`), which scores from before 27 November 2026 do not have. A task with search is called `<name>_search`, and so are its
-    benchmarks; its `response` is what the model wrote, and `searches` has what was inserted (`search.episodes.Episode`, as JSON).
+    benchmarks; its `response` is what the model wrote, `searches` has what was inserted
+    (`search.episodes.Episode`, as JSON), right_found and wrong_found say which options stand in it (`search.measure.found_by`), and answerable
+    whether the right one stands in what the question itself finds.
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -176,8 +179,15 @@ def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[st
         for sample in samples[one.task.task_name]:
             rows.append(_row(one.task, sample, one.places, SEARCH in chosen) | {"setting": words})
             if SEARCH in chosen:
-                rows[-1]["searches"] = harness.searches[sample["doc"]["prompt"]]
+                rows[-1] |= _searched(harness, sample["doc"], rows[-1]["target"])
     return pd.DataFrame(rows)
+
+
+def _searched(harness: Any, doc: dict[str, Any], target: str) -> dict[str, Any]:
+    """What an answer with search has besides: its searches, the options found by them, and whether the question finds the right one."""
+    searches, options = harness.searches[doc["prompt"]], list(doc.get("options") or [])
+    found = found_by(searches, options, target)
+    return {"searches": searches, "answerable": answerable(harness.tool, doc["question"], options, target)} | found
 
 
 def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from helpers.search.episodes import spans
 from helpers.study.progress import HEADLESS
 
 PER_PAGE = 6
 MOST = 2000  # rows inside one block of HTML, about half a megabyte of rollouts
 AS_TEXT = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # JSON that cannot end its <script>
+INSERTED = "background: #fff1d6; color: #6b4600; box-shadow: -3px 0 #e69f00"  # style of a passage that a search inserted
+BEGIN, END = "\ue000", "\ue001"  # around such a passage, in texts to be shown
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-TEMPLATE = TEMPLATES.get_template("browser.html.j2")
 
 
 class Browser:
@@ -106,6 +109,35 @@ def browse(
     so that the rollouts of one step stay together. Raises KeyError if the frame lacks one of these columns.
     """
     return Browser(frame, columns, filters, [text] if isinstance(text, str) else text, most)
+
+
+def with_passages(frame: pd.DataFrame, prefill: str = "") -> pd.DataFrame:
+    """Rollouts whose column `completion` has the inserted passages in it, marked so that they are shown in another colour.
+
+    frame: with the columns completion and searches (`Episode.record`); without the latter it is returned as it is. prefill: what
+    each completion begins with that the model did not write.
+    """
+    if "searches" not in frame:
+        return frame
+    rows = zip(frame["completion"], frame["searches"].fillna("[]"), strict=True)
+    return frame.assign(completion=[_marked(text, len(prefill), searches) for text, searches in rows])
+
+
+def _marked(text: str, before: int, searches: str) -> str:
+    clean = re.sub(f"[{BEGIN}{END}]", "\ufffd", text)
+    pieces = spans(clean[before:], searches)
+    return clean[:before] + "".join(f"{BEGIN}{piece}{END}" if inserted else piece for piece, inserted in pieces)
+
+
+def shown(text: str) -> Markup:
+    """A text as HTML, escaped, with the passages that `with_passages` marked in another colour."""
+    pieces = re.split(f"[{BEGIN}{END}]", text)  # every second one was inserted
+    colour = Markup('<span style="{}">{}</span>')
+    return Markup("").join(colour.format(INSERTED, piece) if place % 2 else piece for place, piece in enumerate(pieces))
+
+
+TEMPLATES.filters["shown"] = shown
+TEMPLATE = TEMPLATES.get_template("browser.html.j2", globals={"inserted": INSERTED})
 
 
 def plain(value: Any) -> str:

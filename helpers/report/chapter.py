@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, indices, opening, plots
+from helpers.analysis import compare, indices, opening, plots, searching
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
+from helpers.report.browser import with_passages
+from helpers.search.tool import DROPPED
 from helpers.selection import difficulty, draws
 from helpers.study.files import read_note
 from helpers.study.places import FIGURES
@@ -116,6 +118,32 @@ def against_random(r: Results) -> pd.DataFrame:
     return indices.from_random(r.pairs)[["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal"]]
 
 
+def search_effect(r: Results) -> pd.DataFrame | None:
+    """`searching.effect` for readers: accuracy in percent with and without search, and differences in points with intervals."""
+    if r.search_effect is None:
+        return None
+    rows = r.search_effect
+    shown = rows[["benchmark", "items", "arm"]].assign(
+        **{name: [f"{100 * v:.1f}" for v in rows[name]] for name in ("without", "with")}
+    )
+    named = {name: [searching.points(row, name) for row in rows.to_dict("records")] for name in searching.EFFECTS}
+    return shown.assign(**named).rename(columns=lambda name: name.replace("_", " ")).set_index(["benchmark", "items", "arm"])
+
+
+def search_in_words(r: Results) -> str:
+    """What search and training bring (`searching.in_words`), and what could be searched; empty without search."""
+    facts = read_note(r.study.path(DROPPED))
+    if not facts:
+        return ""
+    trained = [arm for arm in r.arms if r.study.arms[arm].search]
+    effect = "" if r.search_effect is None else searching.in_words(r.search_effect, trained)
+    licences = ", ".join(f"{name or 'not stated'} ({count:,})" for name, count in facts["licences"].items())
+    return (
+        f"{effect} Corpus: {facts['corpus']}, {facts['passages']:,} passages; licences: {licences}. Dropped because they contain a "
+        f"question of a benchmark: {facts['dropped']:,}. Left out because they are broken: {facts['refused']:,}."
+    ).strip()
+
+
 def members(r: Results) -> pd.DataFrame:
     """The members of suites, accuracy in percent: one row per member, one column per model; empty without suites."""
     inside = r.members[r.members["task"] != r.members["benchmark"]]
@@ -125,15 +153,17 @@ def members(r: Results) -> pd.DataFrame:
 
 
 def rollouts(r: Results) -> pd.DataFrame:
-    """All rollouts with the prefill that the prompt wrote, the id of the question and, unless its options were rotated, the right answer."""
+    """All rollouts with the prefill that the prompt wrote, the id of the question and, unless its options were rotated, the right answer;
+    passages that a search inserted are marked."""
     if r.rollouts.empty:
         return r.rollouts
     asked = pd.concat(r.questions.values()).drop_duplicates("question_id")[["question_id", "id", "answer"]]
     rows = r.rollouts.merge(asked, on="question_id", how="left")
-    return rows.assign(
+    rows = rows.assign(
         completion=r.study.prompt.prefill + rows["completion"],
         answer=rows["answer"].where(rows["rotation"] == 0, "rotated") if "rotation" in rows else rows["answer"],
     )
+    return with_passages(rows, r.study.prompt.prefill)
 
 
 def learning(r: Results) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from helpers.analysis.checks import Notice, lines
-from helpers.report.browser import plain
+from helpers.report.browser import plain, shown
 from helpers.study.study import Study
 
 # JupyterLab does not have the report's style sheet, so the little that makes boxes and texts readable stands beside them.
@@ -133,9 +133,9 @@ def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
     return HTML(f'<ul class="box warning checks" style="{BOX.format(COLOURS["warning"])}; list-style: none">{items}</ul>')
 
 
-def folded(title: str, frame: pd.DataFrame, **options: Any) -> HTML | None:
+def folded(title: str, frame: pd.DataFrame | None, **options: Any) -> HTML | None:
     """A long table that a reader can open; its summary says how many rows it has; None without rows. options: of `table`."""
-    if frame.empty:
+    if frame is None or frame.empty:
         return None
     return HTML(f"<details><summary>{html.escape(title)} ({len(frame)} rows)</summary>{table(frame, **options).data}</details>")
 
@@ -163,9 +163,7 @@ def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool 
     for row in frame.to_dict("records"):
         known = (f"{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
         names = (f"<p>{html.escape(body)}</p>" if len(bodies) > 1 else "" for body in bodies)
-        long = (
-            f'{name}<pre style="{WRAPPED}">{html.escape(str(row[body]))}</pre>' for name, body in zip(names, bodies, strict=True)
-        )
+        long = (f'{name}<pre style="{WRAPPED}">{shown(str(row[body]))}</pre>' for name, body in zip(names, bodies, strict=True))
         blocks.append(f'<div class="text" style="{CARD}"><p>{("<br>" if beside else " · ").join(known)}</p>{"".join(long)}</div>')
     grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
     return HTML(f'<div style="{grid if beside else ""}">{"".join(blocks)}</div>')

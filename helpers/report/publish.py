@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.report import executed, readme
+from helpers.search.episodes import without_passages
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES
@@ -27,6 +28,7 @@ DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("split/**/train.parquet", ("question", "options", "rationale")),  # whose texts are the data set's
     ("split/held_out.parquet", ("question", "options", "rationale")),
     ("split/overlaps.parquet", ("question", "other")),
+    ("search/dropped.csv", ()),
     ("train/*/*/completions.parquet", ()),
     ("train/*/*/log.csv", ()),
     ("train/*/*/following.csv", ()),
@@ -86,10 +88,15 @@ def _copy(path: Path, to: Path) -> Path:
 
 
 def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> Path:
-    """A table without the columns that the analysis does not read, compressed; a dropped `response` still says whether there was one."""
+    """A table without the columns that the analysis does not read, compressed; a dropped `response` still says whether there was one.
+
+    Of inserted passages only the ids are kept: their texts are the corpus's.
+    """
     frame = pd.read_parquet(path)
     if "response" in dropped and "response" in frame:
         frame["response"] = frame["response"].where(frame["response"].isna(), "")
+    if "searches" in frame:
+        frame["searches"] = frame["searches"].map(without_passages, na_action="ignore")
     frame = frame.drop(columns=[name for name in dropped if name != "response"], errors="ignore")
     with atomic(to) as partial:
         frame.to_parquet(partial, index=False, compression="zstd")

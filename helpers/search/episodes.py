@@ -222,3 +222,11 @@ def spans(text: str, searches: str | Sequence[dict[str, Any]]) -> list[tuple[str
         pieces += [(text[start : one["at"]], False), (one["text"], True)]
         start = one["at"]
     return [piece for piece in [*pieces, (text[start:], False)] if piece[0]]
+
+
+def without_passages(searches: str) -> str:
+    """`Episode.record` with the ids of passages in place of their texts."""
+    found = json.loads(searches)
+    for one in found:
+        one["text"] = f"{OPEN}passages {', '.join(one['ids'])}{CLOSE}" if one["ids"] else one["text"]
+    return json.dumps(found, ensure_ascii=False)

@@ -11,6 +11,7 @@ import itertools
 import re
 import shutil
 from array import array
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from helpers.search.corpus import Corpus, Passage, passages
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_note, write_json
 
-VERSION = 1  # raised when the terms or the scores of an index change
+VERSION = 2  # raised when the terms or the scores of an index change
 OVERLAP_WORDS, OVERLAP_SHARE = 8, 0.5  # of a question in a passage, as between pool and benchmarks (`Split`)
 LONGEST_QUERY = 64  # distinct terms; a model that rambles gets what its first words find
 BYTES_PER_TERM = 60  # memory that bm25s needs to build an index, per word of the corpus
@@ -39,7 +40,8 @@ SCHEMA = pa.schema([(field, pa.large_string()) for field in Passage._fields])
 class Index:
     """The passages of a corpus and the BM25 scores of their terms, in a folder.
 
-    facts: corpus, passages, words, dropped (passages that contain a question of a benchmark), refused (broken passages of a data set).
+    facts: corpus, passages, words, licences (passages by licence), dropped (passages that contain a question of a benchmark), refused
+    (broken passages of a data set).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +76,7 @@ class Index:
         return found[np.argsort(-scores[found], kind="stable")][:k].tolist()
 
 
-def open_index(corpus: Corpus, cache: Path, questions: pd.DataFrame | None = None) -> Index:
+def open_index(corpus: Corpus, cache: Path | str, questions: pd.DataFrame | None = None) -> Index:
     """The index of a corpus without passages that contain one of the `questions`; built if `cache` does not have it.
 
     corpus: of `find_corpus`. cache: a folder for indexes; each has a folder named by the hash of what it is made from.
@@ -82,6 +84,7 @@ def open_index(corpus: Corpus, cache: Path, questions: pd.DataFrame | None = Non
     """
     asked = [] if questions is None else questions[["benchmark", "question"]].to_numpy().tolist()
     mark = fingerprint(VERSION, corpus.content, asked)
+    cache = Path(cache)
     folder = cache / mark
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f".{mark}.lock"):
@@ -107,12 +110,14 @@ def build(
     vocabulary: dict[str, int] = {}
     documents: list[array[int]] = []
     dropped: list[pd.DataFrame] = []
+    licences: Counter[str] = Counter()
     with pa.OSFile(str(folder / "passages.arrow"), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
         for batch in batches:
             found = containing(batch, questions)
             dropped.append(found)
             kept = batch[~batch["id"].isin(found["id"])]
             writer.write_table(pa.Table.from_pandas(kept[list(Passage._fields)], SCHEMA, preserve_index=False))
+            licences.update(kept["licence"])
             for text in kept["title"] + " " + kept["text"]:
                 documents.append(array("i", [vocabulary.setdefault(term, len(vocabulary)) for term in terms(text)]))
     count = sum(len(document) for document in documents)
@@ -124,19 +129,20 @@ def build(
     index.save(folder, show_progress=False)
     dropped_all = pd.concat(dropped, ignore_index=True)
     dropped_all.to_csv(folder / "dropped.csv", index=False)
-    facts = {"corpus": name, "passages": len(documents), "words": count, "dropped": dropped_all["id"].nunique()}
+    facts = {"corpus": name, "passages": len(documents), "words": count, "licences": licences,
+             "dropped": dropped_all["id"].nunique()}  # fmt: skip
     write_json(facts | {"refused": len(refusals or [])}, folder / "index.json")
 
 
 def containing(batch: pd.DataFrame, questions: pd.DataFrame | None) -> pd.DataFrame:
-    """Passages that contain a question, with columns id, benchmark, shared and question: exactly, or half of its runs of eight words."""
+    """Passages that contain a question, with columns id, benchmark and shared (of its runs): exactly, or half of its runs of eight words."""
     if questions is None or questions.empty:
-        return pd.DataFrame(columns=["id", "benchmark", "shared", "question"])
+        return pd.DataFrame(columns=["id", "benchmark", "shared"])
     asked = pd.DataFrame({"question_id": "", "id": questions["benchmark"], "question": questions["question"]})
     others = pd.DataFrame({"benchmark": batch["id"], "question": batch["title"] + " " + batch["text"]})
     found = overlaps(asked, others, OVERLAP_WORDS, OVERLAP_SHARE)
     found = found.rename(columns={"benchmark": "id", "id": "benchmark"})
-    return found[["id", "benchmark", "shared", "question"]]
+    return found[["id", "benchmark", "shared"]]
 
 
 def terms(text: str) -> list[str]:

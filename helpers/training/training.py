@@ -13,6 +13,7 @@ from helpers.models import engines, loading
 from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.search import tool
+from helpers.search.measure import found_by
 from helpers.study.files import adopt, is_current, read_note, read_table, write_result, write_table
 from helpers.training import checkpoints, config, grpo, launch, rewards
 
@@ -96,11 +97,19 @@ class Training:
         ):
             log, rollouts = launch.train(self.study, self.arm, self.seed, mark)
             checkpoints.keep_checkpoints(self.folder, self.study.checkpoints(self.arm))
-            write_table(rollouts, self.folder / "completions.parquet")
+            write_table(self._with_options_found(rollouts), self.folder / "completions.parquet")
             facts = {"engine": self.engine, "arm": self.arm, "seed": self.seed, "questions": len(self.questions)}
             facts |= {"sampling": "run seed and step"} | grpo.notes(self.folder / "checkpoints")
             write_result(log, file, mark, inputs, **self.weights, **facts)
         return read_table(file, STEP)
+
+    def _with_options_found(self, rollouts: pd.DataFrame) -> pd.DataFrame:
+        """Rollouts that could search with the columns of `found_by`: which options stand in the passages."""
+        if "searches" not in rollouts:
+            return rollouts
+        asked = {row.question_id: (list(row.options), row.answer) for row in self.questions.itertuples()}
+        found = [found_by(row.searches, *asked[row.question_id]) for row in rollouts.itertuples()]
+        return rollouts.join(pd.DataFrame(found, index=rollouts.index))
 
     @cached_property
     def note(self) -> dict[str, Any]:

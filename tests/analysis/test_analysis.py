@@ -31,6 +31,8 @@ arms:
   no-format: {size: 40, train: {reward_weights: {format: 0.0}}}
   larger-4bit: {filter: larger, hard: 32, easy: 8, train: {method: qlora}}
   larger-full: {filter: larger, hard: 32, easy: 8, train: {method: full}}
+  searching: {size: 40, search: true}
+search: {corpus: starter}
 split: {held_out: 10}
 seeds: [0, 1]
 train: {save_steps: 4, keep_checkpoints: true}
@@ -41,12 +43,13 @@ eval:
     - {name: gsm8k}
     - {name: medqa_4options}
     - {name: medqa_reasoning}
+    - {name: medqa_reasoning, search: true}
     - {name: medmcqa}
     - {name: pool_held_out}
 analysis: {resamples: 200}
 """
 FIGURES = {"changes", "heat", "power", "plane", "rewards", "learned", "duration", "composition", "filters", "agreement", "reflection",
-           "reflection_size", "gap", "ratio", "size", "method", "left_out", "shift"}  # fmt: skip
+           "reflection_size", "gap", "ratio", "size", "method", "left_out", "shift", "search"}  # fmt: skip
 
 
 def least(values):
@@ -54,6 +57,7 @@ def least(values):
     values["filters"] = {}
     values["arms"] = {"random": {"size": 40}}
     values["seeds"] = [0]
+    values.pop("search")
     values["eval"]["tasks"] = [{"name": "pool_held_out"}]
 
 
@@ -110,7 +114,13 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
     text = text_of(study)
     assert "This study has no positive control" in text
     assert "over items and 2 seeds" in text
-    for title in ("What can a question teach?", "An aha moment?", "Held-out questions during training", "What the arms vary"):
+    for title in (
+        "What can a question teach?",
+        "An aha moment?",
+        "Held-out questions during training",
+        "What the arms vary",
+        "Does a search tool help?",
+    ):
         assert title in text, title
 
 
@@ -123,7 +133,11 @@ def test_as_little_as_there_can_be(tmp_path, monkeypatch):
     text = text_of(study)
     for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study enters the indices"):
         assert sign in text, sign
-    for title in ("What can a question teach?", "What the arms vary"):  # nothing to show, so nothing is said
+    for title in (
+        "What can a question teach?",
+        "What the arms vary",
+        "Does a search tool help?",
+    ):  # nothing to show, so nothing is said
         assert title not in text, title
 
 

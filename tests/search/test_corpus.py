@@ -112,6 +112,6 @@ def test_the_starter_corpus_answers_most_medical_starter_questions(tmp_path):
     """Of the right options 82 % (pool) and 69 % (test) stand in the first three passages, of the wrong ones 39 % and 26 %."""
     found = index.open_index(corpus.find_corpus("starter"), tmp_path)
     for name, right, wrong in [("medicine_pool", 0.8, 0.4), ("medicine_test", 0.65, 0.3)]:
-        shares = measure.options_found(found, pools.load_starter(name), k=3)
+        shares = measure.options_found(found.search, pools.load_starter(name), k=3)
         assert shares["right"].mean() > right
         assert shares["wrong"].mean() < wrong

@@ -118,5 +118,5 @@ def test_the_measure_counts_options_that_stand_in_the_passages(small):
             "answer": ["B", "B", "3"],
         }
     )
-    found = measure.options_found(small, questions, k=1)
+    found = measure.options_found(small.search, questions, k=1)
     assert found.to_numpy().tolist() == [["q1", True, 0.5, 1], ["q2", False, 0.0, 1]]

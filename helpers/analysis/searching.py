@@ -1,0 +1,182 @@
+"""What a search tool did in a study: who searched, what was found, and whether search and training help, alone and together.
+
+A study has these tables if an arm or a task of it has `search: true`; else they are None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers.analysis import intervals
+from helpers.analysis.intervals import Estimate, Runs
+from helpers.analysis.recorded import Recorded
+from helpers.study.schema import SEARCH
+from helpers.study.study import UNTRAINED
+
+SEARCHES = "searches"  # the column of an answer that says what was searched, found and inserted
+QUERIES = 50  # rows of the table of queries
+ANSWERABLE = (
+    ", answer in the passages"  # after a benchmark's name: its items whose question finds a passage with the right option
+)
+SHARES = ("searched", "found", "right_found", "wrong_found")
+EFFECTS = ("search", "training", "training_with_search", "both", "interaction")
+
+
+class Searched(Recorded):
+    """The tables of a study's search tool, on top of what it has recorded."""
+
+    @cached_property
+    def search_answers(self) -> pd.DataFrame:
+        """`of_answers` of rollouts (`what` is rollouts) and of answers to benchmarks (`what` is the benchmark); empty without search."""
+        named = [(self.rollouts, "rollouts"), (self.raw, self.raw["benchmark"].str.removesuffix(f"_{SEARCH}"))]
+        parts = [rows.assign(what=what).dropna(subset=SEARCHES) for rows, what in named if SEARCHES in rows]
+        return of_answers(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+
+    @cached_property
+    def search_steps(self) -> pd.DataFrame | None:
+        """`by` of the rollouts, one row per arm, seed and step; None if no arm searched in its rollouts."""
+        return (
+            by(self.search_answers[self.search_answers["what"] == "rollouts"], ["arm", "seed", "step"])
+            if SEARCHES in self.rollouts
+            else None
+        )
+
+    @cached_property
+    def search_found(self) -> pd.DataFrame | None:
+        """`by`, one row for the rollouts of each arm, and one for each benchmark and model; None without search."""
+        return by(self.search_answers, ["what", "arm"]) if len(self.search_answers) else None
+
+    @cached_property
+    def search_queries(self) -> pd.DataFrame | None:
+        """`queries` of all answers; None without search."""
+        return queries(self.search_answers) if len(self.search_answers) else None
+
+    @cached_property
+    def search_effect(self) -> pd.DataFrame | None:
+        """`effect`; None if no benchmark was answered both with and without search."""
+        table = effect(self.raw, self.settings.confidence)
+        return table if len(table) else None
+
+
+def of_answers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Answers with the number of their searches.
+
+    rows: `searches` as JSON (`helpers.search.episodes.Episode`), right_found, wrong_found. Returns them with `calls`, the parsed list,
+    `searched` (it has an entry) and `found` (a passage was inserted; NaN if it did not search).
+    """
+    calls = [json.loads(record) for record in rows[SEARCHES]]
+    searched = np.array([bool(one) for one in calls])
+    found = np.array([any(call["ids"] for call in one) for one in calls], dtype=float)
+    return rows.assign(calls=calls, searched=searched, found=np.where(searched, found, np.nan))
+
+
+def by(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Answers in groups: their number, the share that `searched`, of these the share that `found` passages, and of these the mean of
+    right_found (the right option stands in them) and of wrong_found (share of the wrong ones)."""
+    wanted = {"answers": ("searched", "size")} | {name: (name, "mean") for name in SHARES}
+    return rows.groupby(list(keys), sort=False).agg(**wanted).reset_index()
+
+
+def queries(rows: pd.DataFrame) -> pd.DataFrame:
+    """The QUERIES most frequent queries: how often, in how many answers that found passages, and right_found of these answers."""
+    asked = rows[["calls", "right_found"]].explode("calls").dropna(subset="calls")
+    table = pd.DataFrame({
+        "query": [call["query"].strip().casefold() for call in asked["calls"]],
+        "passages": [len(call["ids"]) for call in asked["calls"]],
+        "right_found": asked["right_found"].to_numpy(float),
+    })  # fmt: skip
+    named = table.groupby("query").agg(
+        times=("passages", "size"), passages=("passages", "mean"), right_found=("right_found", "mean")
+    )
+    return named.sort_values(["times", "query"], ascending=[False, True]).head(QUERIES).reset_index()
+
+
+def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model.
+
+    scores: one row per answer; a benchmark that was answered with search has the suffix `_search`. Where `answerable` says whether the
+    question itself finds a passage with the right option (no model is asked), such items have rows of their own: a control of the tool,
+    which should help there if anywhere. Columns benchmark, items, arm, seeds,
+    without, with (accuracies), then differences, each with `_low` and `_high` (`intervals.interval`):
+
+    - search: with − without search, of this model;
+    - training: this model − the untrained one, both without search;
+    - training_with_search: the same, both with search;
+    - both: this model with search − the untrained one without;
+    - interaction: what search brings to this model beyond what it brings to the untrained one (training_with_search − training).
+
+    The two scores of a model come from the same runs, so their difference is taken within seeds.
+    """
+    plain = scores[scores["rotation"] == 0]
+    tool = plain["benchmark"].str.endswith(f"_{SEARCH}")
+    named = plain.assign(tool=tool, benchmark=plain["benchmark"].str.removesuffix(f"_{SEARCH}"))
+    rows = []
+    for benchmark, part in named.groupby("benchmark", sort=False):
+        if part["tool"].nunique() < 2:
+            continue
+        wide = part.set_index(["tool", "arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
+        known = set(part.loc[part["answerable"].eq(True), "item_id"]) if "answerable" in part else set()
+        inside = [item for item in wide if item in known]
+        for name, items in {benchmark: list(wide), f"{benchmark}{ANSWERABLE}": inside if len(inside) > 1 else []}.items():
+            if items:
+                rows += _models(name, wide[items], list(dict.fromkeys(part["arm"])), confidence)
+    columns = ["benchmark", "items", "arm", "seeds", "without", "with"]
+    columns += [f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _models(benchmark: str, wide: pd.DataFrame, arms: list[str], confidence: float) -> list[dict[str, Any]]:
+    """The rows of `effect` of one benchmark. wide: right or wrong, one row per tool, arm and seed, one column per item."""
+    scores = {arm: (wide.loc[False, arm].to_numpy(), wide.loc[True, arm].to_numpy()) for arm in arms}
+    rows = []
+    for arm, (without, using) in scores.items():
+        row = {"benchmark": benchmark, "items": wide.shape[1], "arm": arm, "seeds": 0 if arm == UNTRAINED else len(without),
+               "without": without.mean(), "with": using.mean()}  # fmt: skip
+        rows.append(row | _differences(scores[UNTRAINED], (without, using), arm != UNTRAINED, confidence))
+    return rows
+
+
+def _differences(before: tuple[Runs, Runs], after: tuple[Runs, Runs], trained: bool, confidence: float) -> dict[str, float]:
+    """The differences of `effect` with their intervals. before, after: scores without and with search of shape (runs, items)."""
+    found = {"search": intervals.estimate([after[0]], [after[1]], paired=True)}
+    if trained:
+        found["training"] = intervals.estimate([before[0]], [after[0]])
+        found["training_with_search"] = intervals.estimate([before[1]], [after[1]])
+        found["both"] = intervals.estimate([before[0]], [after[1]])
+        found["interaction"] = intervals.estimate([before[1] - before[0]], [after[1] - after[0]])
+    return {key: value for name, e in found.items() for key, value in _ends(name, e, confidence).items()}
+
+
+def _ends(name: str, e: Estimate, confidence: float) -> dict[str, Any]:
+    low, high = intervals.interval(e, confidence)
+    return {name: e.difference, f"{name}_low": low, f"{name}_high": high}
+
+
+def in_words(table: pd.DataFrame, searching: Sequence[str]) -> str:
+    """What `effect` says, in a sentence for each benchmark: what search, training and both bring. searching: arms trained with search."""
+    lines = []
+    for benchmark, rows in table.groupby("benchmark", sort=False):
+        parts = [f"search alone {points(rows[rows['arm'] == UNTRAINED].iloc[0], 'search')}"]
+        for row in rows[rows["arm"] != UNTRAINED].to_dict("records"):
+            name, kind = ("training with search", "both") if row["arm"] in searching else ("training without search", "training")
+            parts.append(f"{name} ({row['arm']}) {points(row, kind)}")
+        lines.append(f"{benchmark}, change from the untrained model without search: {', '.join(parts)}.")
+    return " ".join(lines)
+
+
+def points(row: Mapping[str, float], name: str) -> str:
+    """A difference in points with its interval, for readers; a dash if there is none.
+
+    >>> points({"search": 0.02, "search_low": -0.01, "search_high": 0.05}, "search")
+    '+2.0 [-1.0,\xa0+5.0]'
+    """
+    if not np.isfinite(row.get(name, np.nan)):
+        return "–"
+    low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
+    return f"{100 * row[name]:+z.1f} [{low:+z.1f},\u00a0{high:+z.1f}]"
