@@ -52,12 +52,12 @@ def in_reasoning_mode(model: Evaluation, scores: pd.DataFrame) -> pd.DataFrame |
 
 
 def _first(scores: pd.DataFrame, mode: str, preferred: str = "") -> dict[str, Any] | None:
-    """A row of the smallest task in that mode, in English if there is one, as the options stand; one with `preferred`, if there is one."""
+    """A row of the smallest task in that mode, if possible in English and on what was trained; one with `preferred`, if there is one."""
     rows = scores[(scores["mode"] == mode) & (scores["rotation"] == 0)]
     if rows.empty:
         return None
-    english = rows[~rows["task"].str.contains("chinese|cmmlu")]
-    rows = english if len(english) else rows
+    for part in ("not task.str.contains('chinese|cmmlu')", "group == 'specialisation'"):
+        rows = found if len(found := rows.query(part)) else rows
     rows = rows[rows["task"] == rows.groupby("task", sort=False).size().idxmin()]
     return rows.loc[rows[preferred].astype(bool).idxmax() if preferred else rows.index[0]].to_dict()
 

@@ -193,6 +193,7 @@ def _searched(harness: Any, doc: dict[str, Any], target: str) -> dict[str, Any]:
 def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The harness's log of the given documents, by benchmark: what was sent, what came back, and how it was judged."""
     from lm_eval import evaluator
+    from lm_eval.api import task
 
     for one in selected:
         source = "test_docs" if one.task.has_test_docs() else "validation_docs"
@@ -201,7 +202,8 @@ def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: di
     tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
     # At each call the harness would collect the versions of the system's programs, which takes a second, and the commit of the working folder.
     apart = patch.multiple(evaluator, add_env_info=lambda results: None, get_git_commit_hash=lambda: None)
-    with in_mirror(), apart:
+    quiet = patch.object(task, "tqdm", lambda items, **_: items)  # a bar for putting prompts together, which takes no time
+    with in_mirror(), apart, quiet:
         result = evaluator.simple_evaluate(
             model=harness,
             tasks=[one.task for one in selected],

@@ -62,7 +62,7 @@ class HarnessModel(TemplateLM):
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """As in the harness, but all texts are encoded together; the harness encodes a prompt once per option."""
         found = []
-        with progress(total=len(requests), desc="log-likelihoods", disable=disable_tqdm) as bar:
+        with progress(total=len(requests), desc="log-likelihoods", disable=disable_tqdm, leave=False) as bar:
             for start in range(0, len(requests), ENCODED_AT_ONCE):
                 some = requests[start : start + ENCODED_AT_ONCE]
                 self._encode(text for prompt, answer in (one.args for one in some) for text in (prompt.rstrip(), prompt + answer))
@@ -90,7 +90,7 @@ class HarnessModel(TemplateLM):
         jobs = [(normalize_gen_kwargs(one.args[1]), self.tok_encode(one.args[0]), place) for place, one in enumerate(requests)]
         jobs.sort(key=lambda one: (str(one[0]), -len(one[1]), one[2]))
         found: dict[int, str] = {}
-        with progress(total=len(jobs), desc="answers", disable=disable_tqdm) as bar:
+        with progress(total=len(jobs), desc="answers", disable=disable_tqdm, leave=False) as bar:
             for _, same in groupby(jobs, key=lambda one: str(one[0])):
                 group = list(same)
                 for start in range(0, len(group), self.written_at_once):

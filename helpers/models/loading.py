@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from helpers.models.packages import PACKAGED, QUANTISED, unpack
 from helpers.study.errors import StudyError
+
+# transformers 5.23 renames what PEFT and TRL still use, and would say so at every adapter and every checkpoint.
+warnings.filterwarnings("ignore", ".*gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def locate(model: str) -> tuple[str, str]:

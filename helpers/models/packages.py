@@ -94,10 +94,14 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     """Write GGUF weights as a bfloat16 safetensors folder; an interrupted call leaves no folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
+    usual = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would advise on packed weights, which are unpacked here
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16)
+    logging.set_verbosity(usual)
     # The weights are bfloat16 now; while flagged as quantised, transformers refuses to save or train them.
     model.hf_quantizer, model.is_quantized = None, False
     for name in ("quantization_config", "_pre_quantization_dtype"):

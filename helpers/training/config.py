@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from helpers.training import live, rewards
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic; read when CUDA starts
-# transformers 5.23 renames what TRL 1.16 still uses, and would say so at every checkpoint.
-warnings.filterwarnings("ignore", ".*gradient_checkpointing` is deprecated", FutureWarning)
 from trl import GRPOConfig  # noqa: E402
 
 if TYPE_CHECKING:
