@@ -31,7 +31,7 @@ study: .venv/ready
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)" $(SETTING)
 
-# Label a pool without a study: make labels POOL=mine.jsonl MODEL=org/model SAMPLES=16
+# Label a pool without a study: make labels POOL=mine.csv MODEL=org/model SAMPLES=16
 SAMPLES ?= 1
 labels: .venv/ready
 	@exec $(BIN)/python -m helpers.workflow.labels "$(POOL)" "$(MODEL)" --samples "$(SAMPLES)" $(SETTING)

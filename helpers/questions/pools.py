@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from helpers.questions import hub
+from helpers.questions import hub, rotation
 from helpers.questions import rows as files
 from helpers.questions.forms import FormulaError, recognise
 from helpers.questions.text import LETTERS, question_id
@@ -63,6 +63,8 @@ def study_pool(study: Study) -> pd.DataFrame:
                 raise StudyError(
                     f"arms.{name}: {arm.wanted} questions wanted{held}, the pool {study.pool.source!r} has {len(pool)}"
                 )
+        if any(study.training(arm).rotate_options for arm in study.arms):
+            rotation.check(pool)
     except StudyError as error:
         raise StudyError(f"{study.file}: {error}") from None
     return pool

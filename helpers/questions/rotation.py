@@ -23,15 +23,20 @@ def rotated(options: list[str], answer: str, by: int) -> tuple[list[str], str]:
 def rotate_questions(questions: pd.DataFrame) -> pd.DataFrame:
     """Each question ROTATIONS times in turn, its options moved by 0, 1, … places; column `rotation` says by how many.
 
-    Raises StudyError, in one line, for questions that do not have ROTATIONS options, such as those that ask for a number.
+    Raises StudyError as `check`.
     """
-    counts = sorted({len(options) for options in questions["options"]})
-    if counts != [ROTATIONS]:
-        found = "no options (numbers are asked for)" if counts == [0] else f"{' or '.join(map(str, counts))} options"
-        raise StudyError(f"train.rotate_options: needs questions with {ROTATIONS} options each; this pool's have {found}")
+    check(questions)
     rows = []
     for row in questions.to_dict("records"):
         for by in range(ROTATIONS):
             options, answer = rotated(list(row["options"]), row["answer"], by)
             rows.append(row | {"options": options, "answer": answer, "rotation": by})
     return pd.DataFrame(rows)
+
+
+def check(questions: pd.DataFrame) -> None:
+    """Raise StudyError, in one line, for questions that do not have ROTATIONS options, such as those that ask for a number."""
+    counts = sorted({len(options) for options in questions["options"]})
+    if counts != [ROTATIONS]:
+        found = "no options (numbers are asked for)" if counts == [0] else f"{' or '.join(map(str, counts))} options"
+        raise StudyError(f"train.rotate_options: needs questions with {ROTATIONS} options each; this pool's have {found}")

@@ -110,7 +110,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         if not given.pool or not given.model:
-            raise StudyError("POOL and MODEL are needed, as in make labels POOL=mine.jsonl MODEL=org/model")
+            raise StudyError("POOL and MODEL are needed, as in make labels POOL=mine.csv MODEL=org/model")
         study = study_of(given.pool, given.model, given.samples, given.tokens, given.changes)
         study.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(study.folder / ".running", timeout=0):

@@ -87,6 +87,10 @@ MISTAKES = {
     "title of two lines": (at("title", "a\nb"), "title: 'a\\nb' is not right: it should be one line of text"),
     "arm that is a number": (at("arms.random", 25), "arms.random: 25 is not right: it should be a mapping (`key: value`)"),
     "tasks that are names": (at("eval.tasks", ["mmlu"]), "eval.tasks.0: 'mmlu' is not right: it should be a mapping"),
+    "rotated options of a pool of numbers": (
+        lambda v: (v["train"].update(recipe="rotated"), v.update(pool="starter:arithmetic", arms={"random": {"size": 25}})),
+        "train.rotate_options: needs questions with 4 options each; this pool's have no options",
+    ),
     "unknown recipe": (at("train.recipe", "stedy"), "train.recipe: 'stedy' is not a recipe; did you mean 'steady'?"),
     "unknown task": (
         at("eval.tasks", [{"name": "starter_medicin", "group": "shift"}]),

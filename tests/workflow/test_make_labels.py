@@ -1,7 +1,5 @@
 """Labels without a study: the files and the card of `make labels`, and mistakes in one line."""
 
-import json
-
 import pandas as pd
 import pytest
 from conftest import run
@@ -9,9 +7,8 @@ from conftest import run
 
 @pytest.fixture
 def pool(tiny, tmp_path):
-    rows = [{"question": f"What is {k}?", "options": ["one", "two", "three"], "answer": "A"} for k in range(6)]
-    path = tmp_path / "my pool.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "my pool.csv"
+    path.write_text("Question;A;B;C;Answer\n" + "".join(f"What is {k}?;one;two;three;one\n" for k in range(6)))
     return path
 
 
@@ -27,6 +24,7 @@ def test_labels_answers_and_card(pool, tmp_path):
         STUDY_RUNS=str(tmp_path / "runs"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "my pool.csv: 6 questions, options from columns A–C, answers by text" in done.stdout
     folder = tmp_path / "runs" / "labels-my-pool-llama"
     table, answers = pd.read_csv(folder / "labels.csv"), pd.read_parquet(folder / "answers.parquet")
     assert {"question_id", "question", "label", "pass_rate", "pass_rate_shrunk", "label_tolerant", "pass_rate_tolerant"} <= set(
@@ -35,7 +33,7 @@ def test_labels_answers_and_card(pool, tmp_path):
     assert (len(table), len(answers)) == (6, 12)
     assert table["pass_rate"].tolist() == pd.read_parquet(folder / "labels.parquet")["pass_rate"].tolist()
     card = (folder / "README.md").read_text()
-    assert card.startswith("# Labels of my pool.jsonl by tiny/llama")
+    assert card.startswith("# Labels of my pool.csv by tiny/llama")
     assert "2 answers per question at temperature 1" in card
     assert "What is 0?\nA. one" in card
 
@@ -45,7 +43,7 @@ def test_labels_answers_and_card(pool, tmp_path):
     [
         ("none.jsonl", "tiny/llama", "no such file"),
         ("starter:none", "tiny/llama", "none"),
-        ("", "", "POOL and MODEL are needed, as in make labels POOL=mine.jsonl MODEL=org/model"),
+        ("", "", "POOL and MODEL are needed, as in make labels POOL=mine.csv MODEL=org/model"),
     ],
 )
 def test_mistakes_are_one_line(pool, model, line, tmp_path):
