@@ -26,10 +26,11 @@ Draw = Callable[[pd.DataFrame, Sequence[str]], Figure]
 
 
 def answer(r: Results) -> str:
-    """The answer of a study and why it is not more certain, in two sentences; of a positive control, what it shows."""
+    """The answer of a study and why it is not more certain, in two sentences, and what is still missing; of a control, what it shows."""
+    missing = f" Not scored yet: {', '.join(r.missing)}." if r.missing else ""
     if r.control.own:
-        return r.control.sentence
-    return f"{opening.answer(r.verdict)} {opening.reason(r.verdict, r.guards)}".strip()
+        return r.control.sentence + missing
+    return f"{opening.answer(r.verdict)} {opening.reason(r.verdict, r.guards)}".strip() + missing
 
 
 def picture(
