@@ -26,10 +26,10 @@ LEARNED = {
     "flat_accuracy": "zero-variance groups,\naccuracy only (share)",
 }
 SEARCHES = {
-    "searched": "rollouts that search (share)",
-    "found": "of these, passages found (share)",
-    "right_found": "right option in the\npassages (share)",
-    "wrong_found": "wrong options in the\npassages (share)",
+    "searched": "rollouts that search",
+    "found": "of these: passages found",
+    "right_found": "of these: right option in the passages",
+    "wrong_found": "wrong options in the passages",
 }
 HELD_OUT = {"valid": "answers in the right format", "accuracy": "right answers"}
 
@@ -134,7 +134,7 @@ def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     few = table["step"].nunique() <= 30
     for axes, (column, name) in zip(grid.flat, SEARCHES.items(), strict=True):
         lines(axes, smooth.dropna(subset=column), column, arms, few, legend=axes is grid.flat[0])
-        axes.set(xlabel="optimiser step", ylabel=name, ylim=(-0.02, 1.02))
+        axes.set(title=name, xlabel="optimiser step", ylabel="share", ylim=(-0.02, 1.02))
         axes.xaxis.get_major_locator().set_params(integer=True)
     legend_below(figure, grid.flat[0])
     figure.set_label(f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}.")

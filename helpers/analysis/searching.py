@@ -159,11 +159,14 @@ def _ends(name: str, e: Estimate, confidence: float) -> dict[str, Any]:
 
 
 def in_words(table: pd.DataFrame, searching: Sequence[str]) -> str:
-    """What `effect` says, in a sentence for each benchmark: what search, training and both bring. searching: arms trained with search."""
+    """What `effect` says, in a sentence for each benchmark: what search, training and both bring.
+
+    searching: arms trained with search; of the others, the random arm is named.
+    """
     lines = []
     for benchmark, rows in table.groupby("benchmark", sort=False):
         parts = [f"search alone {points(rows[rows['arm'] == UNTRAINED].iloc[0], 'search')}"]
-        for row in rows[rows["arm"] != UNTRAINED].to_dict("records"):
+        for row in rows[rows["arm"].isin(["random", *searching])].to_dict("records"):
             name, kind = ("training with search", "both") if row["arm"] in searching else ("training without search", "training")
             parts.append(f"{name} ({row['arm']}) {points(row, kind)}")
         lines.append(f"{benchmark}, change from the untrained model without search: {', '.join(parts)}.")
