@@ -60,11 +60,14 @@ def publish(study: Study, name: str, target: Path) -> Path:
 
 def _shorten(study: Study, notebook: Any) -> None:
     """Leave out of a notebook's outputs the rows inside scripts, which GitHub does not run, and texts that may not be shown."""
+    closed: list[str] = []
     for output in (
         output for cell in notebook.cells for output in cell.get("outputs", []) if "text/html" in output.get("data", {})
     ):
         page = output["data"]["text/html"]
-        if closed := not_open(study, page):
+        if ">continuation</th>" not in page:  # the options of the item in the output before
+            closed = not_open(study, page)
+        if closed:
             output["data"] = {"text/html": LEFT_OUT.format(names=html.escape(" and ".join(closed)))}
         elif SCRIPTS.search(page):
             output["data"] = {"text/html": SCRIPTS.sub("", page) + FIRST_ONLY}

@@ -134,6 +134,16 @@ def test_texts_are_shown_where_their_licence_is_known_to_allow_it(study):
     assert executed.not_open(theirs, pages.table(pd.DataFrame({"benchmark": ["cmmlu"], "accuracy": [0.5]})).data) == []
 
 
+def test_the_options_of_an_item_go_with_its_prompt(study):
+    for name, kept in (("mmlu_anatomy", True), ("cmmlu_anatomy", False)):
+        item = pages.texts(pd.DataFrame({"benchmark": [name], "prompt": ["Which nerve?"]}), ["benchmark"], "prompt")
+        options = pages.table(pd.DataFrame({"continuation": ["the vagus"]}, index=pd.Index(["A"], name="option")))
+        outputs = [v4.new_output("display_data", data={"text/html": part.data}) for part in (item, options)]
+        notebook = v4.new_notebook(cells=[v4.new_code_cell("x", outputs=outputs)])
+        executed._shorten(study, notebook)
+        assert ["vagus" in str(notebook), "nerve" in str(notebook)] == [kept, kept]
+
+
 def test_of_many_answers_the_first_are_published(study):
     rows = {"id": list(range(500)), "prompt": [f"answer {k} {'x' * 50}" for k in range(500)]}
     page = shown(study, rows)
