@@ -41,7 +41,9 @@ def made(what, folder, *adapter):
     for engine in ENGINES:
         (folder / engine).mkdir(exist_ok=True)
         work(what, engine, folder / engine, *adapter)
-        tables[engine] = pd.read_pickle(folder / engine / {"answer": "answers.pkl", "score": "scores.pkl"}[what])
+        tables[engine] = pd.read_pickle(
+            folder / engine / {"answer": "answers.pkl", "score": "scores.pkl", "search": "episodes.pkl"}[what]
+        )
     return tables
 
 
@@ -84,6 +86,18 @@ def test_greedy_answers_are_the_same(untrained):
     tables, folder = untrained
     speeds(folder)
     agree(tables, folder)
+
+
+def test_greedy_answers_with_searches_in_them_are_the_same(tmp_path):
+    ours, theirs = made("search", tmp_path).values()
+    work("search_gaps", tmp_path)
+    gaps = json.loads((tmp_path / "gaps.json").read_text())
+    searched = sum(json.loads(one) != [] for one in ours["searches"])
+    print(
+        f"{searched} of {len(ours)} episodes search; {len(gaps)} differ, log-probability gaps there: {[round(gap, 4) for gap in gaps]}"
+    )
+    assert searched > 10
+    assert max(gaps, default=0) < NEAR
 
 
 def test_greedy_answers_with_an_adapter_are_the_same(trained, adapter):

@@ -1,6 +1,6 @@
 """What the tests of the two engines have done in processes of their own: vLLM binds a process's threads to cores.
 
-`python tests/vllm_cpu/work.py answer|score ENGINE FOLDER [adapter]`, `… gaps FOLDER [adapter]`, `… train FOLDER`, `… colocate FOLDER`.
+`python tests/vllm_cpu/work.py answer|score|search ENGINE FOLDER [adapter]`, `… gaps FOLDER [adapter]`, `… search_gaps FOLDER`, `… train FOLDER`, `… colocate FOLDER`.
 """
 
 import json
@@ -95,6 +95,42 @@ def score(engine: str, folder: Path, adapter: Path | None) -> None:
     made.to_pickle(folder / "scores.pkl")
 
 
+def search(engine: str, folder: Path, adapter: Path | None) -> None:
+    """50 greedy episodes over the starter corpus: tokens of prompt and answer, and what was searched."""
+    from helpers.models import engines, loading
+    from helpers.questions import pools, prompts
+    from helpers.search.corpus import find_corpus
+    from helpers.search.episodes import Tool
+    from helpers.search.index import open_index
+    from helpers.study.schema import Pool, Prompt, Search
+
+    tokenizer, prompt = loading.load_tokenizer(MODEL), Prompt(style="plain", worked_examples=1, prefill="<think>")
+    tool = Tool(Search(corpus="starter", passages=1, searches=1, tokens=220), open_index(find_corpus("starter"), folder).search)
+    pool = pools.load_pool(Pool(source="starter:medicine_pool")).head(50)
+    texts = [prompts.render(row.question, list(row.options), prompt, tokenizer, tool.settings) for row in pool.itertuples()]
+    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=1024), engine)
+    ends = (*loaded.ends(tokenizer), *prompts.end_tokens(prompt, tokenizer))
+    asked = tokenizer(texts)["input_ids"]
+    made = tool.write(loaded, asked, engines.Sampling(64, 0.0, ends), [0] * len(asked), tokenizer)
+    rows = [(one.prompt, one.tokens, one.own, one.record) for one in made]
+    pd.DataFrame(rows, columns=["prompt", "tokens", "own", "searches"]).to_pickle(folder / "episodes.pkl")
+
+
+def search_gaps(folder: Path) -> None:
+    """Where two engines' episodes part: how far transformers' log-probabilities of the two tokens are from each other."""
+    from helpers.models import engines
+
+    reader, found = engines.load(engines.Weights(MODEL, DTYPE), "transformers"), []
+    ours, theirs = (pd.read_pickle(folder / engine / "episodes.pkl") for engine in ("transformers", "vllm"))
+    for prompt, one, other in zip(ours["prompt"], ours["tokens"], theirs["tokens"], strict=True):
+        if one != other:
+            place = next(i for i, (a, b) in enumerate(zip([*one, None], [*other, None], strict=False)) if a != b)
+            pair = [tokens[place : place + 1] or [reader.model.config.eos_token_id] for tokens in (one, other)]
+            (a, _), (b, _) = reader.read([([*prompt, *one[:place]], token) for token in pair], 2)
+            found.append(abs(a - b))
+    (folder / "gaps.json").write_text(json.dumps(found))
+
+
 def trainer(folder: Path, steps: int, engine: str = "transformers"):
     """GRPO on a reward that such a small model can earn: how many of the letters it writes are vowels."""
     from helpers.models import loading
@@ -128,9 +164,11 @@ def main() -> None:
         print("steps made:", made.state.global_step)
     elif what == "gaps":
         gaps(Path(rest[0]), Path(rest[1]) if rest[1:] else None)
+    elif what == "search_gaps":
+        search_gaps(Path(rest[0]))
     else:
         engine, folder, *adapter = rest
-        {"answer": answer, "score": score}[what](engine, Path(folder), Path(adapter[0]) if adapter else None)
+        {"answer": answer, "score": score, "search": search}[what](engine, Path(folder), Path(adapter[0]) if adapter else None)
 
 
 if __name__ == "__main__":
