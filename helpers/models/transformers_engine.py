@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from helpers.models import loading, shape
 from helpers.models.effect import training_effect
 from helpers.models.engines import Pair, Sampling, Weights, end_of_text
+from helpers.models.shared_prefix import read_once
 
 
 class Transformers:
@@ -45,10 +46,12 @@ class Transformers:
         width, pad, device = max(map(len, prompts)), tokenizer.pad_token_id, self.model.device
         drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
         stops = {"stop_strings": list(sampling.stops), "tokenizer": tokenizer} if sampling.stops else {}
+        limit = max(limits) if limits else sampling.limit
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device)
         written = self.model.generate(
-            input_ids=torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=device),
-            attention_mask=torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device),
-            max_new_tokens=max(limits) if limits else sampling.limit,
+            **read_once(self.model, ids, mask, limit),
+            max_new_tokens=limit,
             do_sample=bool(sampling.temperature),
             repetition_penalty=1.0,  # some models have another default, which rollouts do not use
             pad_token_id=pad,

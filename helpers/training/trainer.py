@@ -13,6 +13,7 @@ import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Sampler
 
+from helpers.models.shared_prefix import reading_once
 from helpers.questions.answers import read_answer
 from helpers.questions.prompts import own_words
 from helpers.training import collapse, live, searching
@@ -119,6 +120,13 @@ class Trainer(SharedPrompts):
                 self.sync()
                 self.vllm_generation.step = self.state.global_step
             return super()._generate(prompts)
+
+    def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
+        """TRL's, but transformers reads what prompts share once (`shared_prefix.read_once`), where one process has the whole model."""
+        if self.use_vllm or self.accelerator.num_processes > 1:
+            return super()._generate_single_turn(*args, **options)
+        with reading_once(self.model, self.max_completion_length):
+            return super()._generate_single_turn(*args, **options)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: list[str], *args: Any) -> torch.Tensor:
         """Rewards of all processes' completions, shape (completions, rewards); the signs of a collapse are logged.

@@ -1,11 +1,13 @@
 """Shared prompts compute what TRL computes: log-probabilities, losses, gradients and whole runs."""
 
+from functools import wraps
+
 import pytest
 import torch
 from small_runs import by_length, prescribe, trainer
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from helpers.models import loading
+from helpers.models import loading, shared_prefix
 from helpers.study.errors import StudyError
 from helpers.study.schema import Train
 from helpers.training import grpo, loss, packing, rewards
@@ -185,3 +187,25 @@ def test_a_packed_model_that_ignores_the_mask_is_found_out(tiny):
 def test_a_step_that_cannot_be_shared_is_one_line():
     with pytest.raises(StudyError, match="8 processes cannot share a step of 12 completions"):
         grpo.share(Train(), 8)
+
+
+def test_rollouts_after_prompts_that_were_read_once_are_trls(tiny, tmp_path, monkeypatch):
+    begin = list(range(20, 60))
+    prompts = [[*begin, 70, 71, 72]] * 3 + [[*begin, 90]] * 3
+    made, read = trainer(tmp_path, count=4), []
+    base = made.model.base_model.model
+
+    @wraps(base.forward)  # `generate` passes on what its signature names
+    def forward(input_ids, usual=base.forward, **given):
+        read.append(input_ids.numel())
+        return usual(input_ids, **given)
+
+    monkeypatch.setattr(base, "forward", forward)
+    sampled = []
+    for worth in (16, 1000):
+        monkeypatch.setattr(shared_prefix, "WORTH", worth)
+        torch.manual_seed(3)
+        sampled.append(made._generate_single_turn(prompts, None, {}, 3)[0])
+    assert sampled[0] == sampled[1]
+    assert read[:3] == [40, 2 * 2, 6]  # what all share, the rest of two prompts, the last token of six rollouts
+    assert 6 * 43 in read
