@@ -40,6 +40,14 @@ def labels(wildcards):
     name = S.arms[wildcards.arm].filter
     return [f"filter/{name}/labels.parquet"] if name else []
 
+# Priorities keep all cores busy until the end: an arm without a filter is trained and scored first, so that the scores of the untrained
+# model, for which all others wait, and its own are not left over when the last filtered arms are scored.
+def training_priority(wildcards):
+    return 2 if S.arms[wildcards.arm].filter else 5
+
+def scoring_priority(wildcards):
+    return 1 if S.arms[wildcards.arm].filter else 3
+
 rule report:
     input: [f"notebooks/{page}.ipynb" for page in PAGES]
     output: "report/index.html"
@@ -49,21 +57,21 @@ rule filter:
     input: lambda w: INDEX if S.filters[w.filter].search else []
     output: "filter/{filter}/labels.parquet", page="notebooks/01_filter-{filter}.ipynb"
     params: lambda w: S.inputs("filter", filter=w.filter)
-    priority: 1
+    priority: 4
     resources: gpu=1, gpu_parts=lambda w: gpus.parts(S.filters[w.filter].runs_per_gpu)
     shell: ON_GPU + f" 01_filter {{output.page}} study={STUDY} filter={{wildcards.filter}}"
 
 rule set_aside:  # what no arm may draw, and the index of the search tool
     output: "split/overlaps.parquet", "split/held_out.parquet", *INDEX
     params: S.inputs("overlaps"), S.inputs("held_out"), *([S.inputs("search")] if S.search else [])
-    priority: 3
+    priority: 6
     shell: f"{shlex.quote(sys.executable)} -m helpers.evaluation.set_aside {STUDY}"
 
 rule split:
     input: labels, "split/overlaps.parquet", "split/held_out.parquet"
     output: S.draw_pattern, page=f"notebooks/02_split-{'-'.join(DRAW)}.ipynb"
     params: lambda w: S.inputs("split", arm=w.arm, seed=int(w.get("seed", 0)))
-    priority: 3  # what most waits for goes first, so that no core is idle at the end
+    priority: 6
     shell: RUN + f" 02_split {{output.page}} study={STUDY} arm={{wildcards.arm}}" + " seed={wildcards.seed}" * (len(DRAW) - 1)
 
 rule train:
@@ -71,7 +79,7 @@ rule train:
     output: "train/{arm}/seed{seed}/log.csv", "train/{arm}/seed{seed}/completions.parquet",
         page="notebooks/03_grpo_train-{arm}-seed{seed}.ipynb"
     params: lambda w: S.inputs("train", arm=w.arm, seed=int(w.seed))
-    priority: 2
+    priority: training_priority
     resources: trainings=1, gpu=gpu, gpu_parts=gpu_parts
     shell: ON_GPU + f" 03_grpo_train {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
@@ -81,6 +89,7 @@ rule eval_untrained:
     input: ["split/held_out.parquet"] if S.split.held_out else [], INDEX
     output: f"eval/{UNTRAINED}/scores.parquet", page=f"notebooks/04_eval-{UNTRAINED}.ipynb"
     params: S.inputs("eval")
+    priority: 4
     resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={UNTRAINED}"
 
@@ -88,6 +97,7 @@ rule eval:
     input: "train/{arm}/seed{seed}/log.csv", BEFORE
     output: "eval/{arm}/seed{seed}/scores.parquet", page="notebooks/04_eval-{arm}-seed{seed}.ipynb"
     params: S.inputs("eval")
+    priority: scoring_priority
     resources: gpu=1, gpu_parts=SCORING
     shell: ON_GPU + f" 04_eval {{output.page}} study={STUDY} arm={{wildcards.arm}} seed={{wildcards.seed}}"
 
