@@ -1,0 +1,20 @@
+"""The short form of kills.py: two kills of a study with stand-in notebooks, then its end."""
+
+import signal
+import sys
+
+from workflow.kills import Graph, tables, unreadable
+from workflow.stand_ins import checkout, environment
+
+
+def test_two_kills_lose_nothing(tmp_path):
+    folder = checkout(tmp_path / "a")
+    command = [sys.executable, "-m", "helpers.workflow.graph", "tiny.yaml", "--jobs", "2"]
+    graph = Graph(command, folder / "runs/tiny", tmp_path / "log", environment(folder), folder)
+    rows = [graph.run_and_kill(9, signal.SIGKILL, "group"), graph.run_and_kill(9, signal.SIGTERM, "graph alone")]
+    rows.append(graph.run_and_kill(600, signal.SIGKILL, "group"))
+    assert rows[-1]["sent_to"] == "nobody: finished"
+    assert not any(row["steps_repeated"] or row["second_writer"] for row in rows)
+    assert set(tables(graph.folder)) == {"comparison.csv"}
+    lines = unreadable(graph.folder)
+    assert not [line for line in lines if ".ipynb:" in line or ".json:" in line]  # the stand-ins' tables are text
