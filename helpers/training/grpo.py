@@ -31,8 +31,9 @@ from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
 from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark
 from helpers.training.config import config, processes, share
+from helpers.training.determinism import deterministic, order_gradients
 from helpers.training.log import completion_table, log_table
-from helpers.training.trainer import Trainer, deterministic
+from helpers.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from helpers.search.episodes import Tool
@@ -167,6 +168,8 @@ def _finished(trainer: Trainer, checkpoint: Path) -> bool:
 def _train(trainer: Trainer, checkpoint: Path | None) -> None:
     if checkpoint:
         trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
+    if trainer.budget and trainer.accelerator.device.type == "cuda" and not order_gradients(trainer):
+        sys.stderr.write("gradients are not added up in one order: runs of one seed may differ\n")
     with deterministic():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 

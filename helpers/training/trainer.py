@@ -17,24 +17,8 @@ from helpers.models.shared_prefix import reading_once
 from helpers.questions.answers import read_answer
 from helpers.questions.prompts import own_words
 from helpers.training import collapse, live, searching
+from helpers.training.determinism import deterministic
 from helpers.training.shared_prompts import SharedPrompts
-
-
-@contextmanager
-def deterministic(wanted: bool = True) -> Iterator[None]:
-    """A context in which a GPU computes gradients in one order, so that one seed twice gives the same run.
-
-    With a mask, the backward of PyTorch's memory-efficient attention adds up parts in any order unless deterministic algorithms are on: two runs
-    of one seed on an H200 had equal rollouts in their first step, and gradients that differed in the sixth digit (figures/DIARY.md).
-    Operations without a deterministic form only warn.
-    """
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.utils.deterministic.fill_uninitialized_memory = False  # not needed here, and slow
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class RotatedSampler(Sampler):

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 from helpers.models import loading, shared_prefix
 from helpers.study.errors import StudyError
 from helpers.study.schema import Train
-from helpers.training import grpo, loss, packing, rewards
+from helpers.training import determinism, grpo, loss, packing, rewards
 
 LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
 
@@ -113,6 +113,30 @@ def test_inserted_text_is_left_out_of_the_loss(tiny, tmp_path):
     (ours, one), (theirs, two) = gradient(shared, given), gradient(plain, given)
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert (one - two).abs().max() / two.abs().max() < 1e-5
+
+
+def test_backward_passes_add_up_in_one_order_if_they_can(tiny, tmp_path, monkeypatch):
+    shared, _ = both(tmp_path)
+    modes = []
+
+    def usual(value):
+        modes.append((torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()))
+
+    def impossible(*given):
+        raise RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation")
+
+    shared.accelerator.backward = usual
+    with monkeypatch.context() as patched:
+        patched.setattr(determinism.loss, "of_pack", impossible)
+        assert not determinism.order_gradients(shared)
+    assert shared.accelerator.backward is usual
+    state = torch.get_rng_state()
+    assert determinism.order_gradients(shared)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not any(parameter.grad is not None for parameter in shared.model.parameters())
+    shared.accelerator.backward(torch.ones(()))
+    assert modes == [(True, False)]
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_the_correction_for_vllm_is_trls_sequence_mask():
