@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.report import executed, readme
+from helpers.report import executed, readme, unfinished
 from helpers.search.episodes import without_passages
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
@@ -40,8 +40,21 @@ BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run 
 
 def publish(study: Study, target: Path) -> list[Path]:
     """Copy a finished study to `target`; returns the files written. Raises StudyError if its analysis has not run."""
+    return [*publish_shown(study, target), *publish_data(study, target)]
+
+
+def publish_unfinished(study: Study, target: Path) -> list[Path]:
+    """Copy what a study has so far: its data and `runs.csv` (`unfinished.runs`), no comparison. Returns the files written."""
+    table = unfinished.runs(study)
+    target.mkdir(parents=True, exist_ok=True)
+    write_table(table, target / "runs.csv")
+    return [target / "runs.csv", *publish_data(study, target)]
+
+
+def publish_data(study: Study, target: Path) -> list[Path]:
+    """Copy the input of the analysis to `target`/data, and what the results record of themselves. Returns the files written."""
     shutil.rmtree(target / "data", ignore_errors=True)
-    written = publish_shown(study, target)
+    written = []
     for pattern, dropped in DATA:
         for path in sorted(study.folder.glob(pattern)):
             to = target / "data" / path.relative_to(study.folder)
@@ -99,7 +112,7 @@ def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> Path:
         frame["searches"] = frame["searches"].map(without_passages, na_action="ignore")
     frame = frame.drop(columns=[name for name in dropped if name != "response"], errors="ignore")
     with atomic(to) as partial:
-        frame.to_parquet(partial, index=False, compression="zstd")
+        frame.to_parquet(partial, index=False, compression="zstd", compression_level=19)
     return to
 
 
@@ -128,13 +141,14 @@ def main() -> None:
     parser.add_argument("study")
     overrides.option(parser)
     parser.add_argument("--to", type=Path, help="publish here instead of figures/<study>")
+    parser.add_argument("--unfinished", action="store_true", help="publish what there is so far, without a comparison")
     arguments = parser.parse_args()
     try:
         study = open_study(arguments.study, arguments.changes)
         target = arguments.to or FIGURES / study.name
-        files = set(publish(study, target))
+        files = set((publish_unfinished if arguments.unfinished else publish)(study, target))
         print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB: {target}")
-        if not arguments.to and not readme.update(REPOSITORY / "README.md"):
+        if not (arguments.to or arguments.unfinished) and not readme.update(REPOSITORY / "README.md"):
             marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in readme.BLOCKS)
             print(f"README.md lacks one of its markers ({marks}); it was not changed")
     except StudyError as error:
