@@ -373,15 +373,15 @@ def test_the_processor_prepares_what_the_gpu_reads():
 def test_trainings_and_evaluations_took_what_the_plan_says(name):
     """Both together within a factor of 1.5 of the GPU hours that the notebooks were lent, on the GPUs that trained and scored.
 
-    Jobs whose results were reused from another study have no notebook, and are not counted. These trainings shared no prompts.
+    Jobs whose results were reused from another study have no notebook, and are not counted. Early trainings shared no prompts.
     """
     steps = pd.read_csv(REPOSITORY / "figures" / name / "data" / "times.csv")
-    study = open_study(name)
-    study = study.model_copy(update={"train": study.train.model_copy(update={"shared_prompts": False})})
     lent = steps.groupby(steps["notebook"].str[:2])["gpu_seconds"]
     took, made = lent.sum() / 3600, lent.size()
     notes = json.loads((REPOSITORY / "figures" / name / "provenance.json").read_text())
     used = {"03": next(note for key, note in notes.items() if key.startswith("train")), "04": notes["eval/untrained/scores"]}
+    study, shared = open_study(name), used["03"].get("shared_prompts") == "on"
+    study = study.model_copy(update={"train": study.train.model_copy(update={"shared_prompts": shared})})
     hours = {step: cost.hours(study, machine.gpu(note["device"], 80 * GIB), None) for step, note in used.items()}
     steps_planned = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
     planned = {step: made[step] * row[3] / row[1] for step, row in steps_planned.items()}

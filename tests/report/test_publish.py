@@ -192,3 +192,21 @@ def test_the_quickstart_is_published_as_a_story():
         assert "error" not in kinds
         assert path.stat().st_size < (3_000_000 if path.stem == "05_analysis" else 500_000), path.name
         assert path.stem == "05_analysis" or "<script" not in path.read_text()
+
+
+def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_path):
+    """Done are a training and part of its scores, and all scores of the untrained model."""
+    rows = pd.DataFrame({"task": "gsm8k", "filter": "none", "rotation": [0, 0, 1], "correct": [True, False, False]})
+    arm, seed = next(iter(study.arms)), study.seeds[0]
+    for folder in (["untrained"], [arm, seed]):
+        path = study.path("eval", *folder, "tasks", "gsm8k.parquet")
+        path.parent.mkdir(parents=True)
+        rows.to_parquet(path)
+    log = study.path("train", arm, seed, "log.csv")
+    log.parent.mkdir(parents=True)
+    pd.DataFrame({"step": [1, 2]}).to_csv(log, index=False)
+    publish.publish_unfinished(study, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert table[["arm", "steps", "items", "accuracy"]].to_numpy().tolist() == [["untrained", 0, 2, 0.5], [arm, 2, 2, 0.5]]
+    assert not (tmp_path / "out" / "comparison.csv").exists()
+    assert (tmp_path / "out/data/train" / arm / f"seed{seed}" / "log.csv").exists()
