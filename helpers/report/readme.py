@@ -27,7 +27,7 @@ POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of i
 MEANING = {  # what each outcome of the first claim means for someone who trains
     "supports": "Choose by such a filter, for a model and questions like these",
     "contradicts": "Draw the questions at random, for a model and questions like these",
-    "cannot tell": "This is no reason to use a filter, and none against it",
+    "cannot tell": "This is no evidence for or against a filter",
 }
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")

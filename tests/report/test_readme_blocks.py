@@ -86,7 +86,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert (
         "In medicine, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (95 % interval "
         "over items and 3 seeds, for one draw of questions). Four of five such studies would find a true difference of 3.0 points on MedQA by likelihood.\n"
-        "- **For training:** This is no reason to use a filter, and none against it.\n" in first
+        "- **For training:** This is no evidence for or against a filter.\n" in first
     )
     assert (
         "\nWhy this is inconclusive: one pair of arms shares 496 of their 500 questions; one filter is not shown to be right"
@@ -131,7 +131,7 @@ def test_what_the_random_arm_learned_is_the_reason_only_if_it_may_be_nothing(tmp
     pairs = pd.read_csv(tmp_path / "small/pairs.csv")
     learned = {"first": "untrained", "second": "random", "group": "specialisation", "change": 0.001, "low": low, "high": 0.015}
     pd.concat([pairs, pd.DataFrame([learned])]).fillna({"seeds": 3, "draws": 1}).to_csv(tmp_path / "small/pairs.csv", index=False)
-    assert f"no reason to use a filter, and none against it{said}\n" in readme.finding(tmp_path)
+    assert f"no evidence for or against a filter{said}\n" in readme.finding(tmp_path)
 
 
 def test_an_outcome_says_what_it_means_for_training(tmp_path):
