@@ -108,16 +108,21 @@ def _jsonl(text: str, path: Path) -> Iterator[Row]:
     for place, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise StudyError(f"{path}: line {place} is not valid JSON ({error.msg})") from None
-        except (ValueError, RecursionError) as error:
-            raise StudyError(f"{path}: line {place} cannot be read as JSON ({error})") from None
+        row = from_json(line, f"{path}: line {place}")
         if not isinstance(row, dict):
             raise StudyError(f"{path}: line {place} should be a JSON object with question, options and answer")
         _check_text(row, f"{path}: line {place}")
         yield row
+
+
+def from_json(line: str, where: str) -> Any:
+    """The value of one line. Raises StudyError, which begins with `where`, if it is not valid JSON."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise StudyError(f"{where} is not valid JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise StudyError(f"{where} cannot be read as JSON ({error})") from None
 
 
 def _check_text(value: Any, where: str) -> None:

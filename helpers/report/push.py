@@ -18,7 +18,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi, ModelCard, Mode
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from helpers.analysis import opening
+from helpers.analysis import indices, opening
 from helpers.analysis.recorded import arms_in_words
 from helpers.questions import pools, prompts
 from helpers.report.readme import MARKDOWN, change_in_points
@@ -124,8 +124,8 @@ def _model_card(
 
 def _indices(tables: dict[str, pd.DataFrame], arm: str) -> list[dict[str, Any]]:
     """One row per index: its name, benchmarks and items, and its changes from the untrained model and from the random arm."""
-    pairs = tables["pairs"]
-    between = pairs[(pairs["first"] == "random") & (pairs["second"] == arm)].set_index("group")
+    between = indices.from_random(tables["pairs"])
+    between = between[between["arm"] == arm].set_index("group")
     rows = tables["groups"][tables["groups"]["arm"] == arm].to_dict("records")
     return [
         row | {

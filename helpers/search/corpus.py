@@ -8,7 +8,6 @@ than memory; `helpers/search/index.py` keeps it on disk.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 
 from helpers.questions import hub
 from helpers.questions.pools import REFUSED_SHARE
+from helpers.questions.rows import from_json
 from helpers.study.errors import StudyError
 from helpers.study.files import sha256
 from helpers.study.places import corpus_files, corpus_path
@@ -161,14 +161,12 @@ def _jsonl(file: Path) -> Iterator[tuple[int, list[Any]]]:
     try:
         with file.open(encoding="utf-8-sig") as lines:
             for line in lines:
-                rows.append(json.loads(line) if line.strip() else None)
+                rows.append(from_json(line, f"{file}: line {start + len(rows) + 1}") if line.strip() else None)
                 if len(rows) == BATCH:
                     yield start, rows
                     start, rows = start + BATCH, []
     except UnicodeDecodeError as error:
         raise StudyError(f"{file}: is not UTF-8 text ({error.reason})") from None
-    except json.JSONDecodeError as error:
-        raise StudyError(f"{file}: line {start + len(rows) + 1} is not valid JSON ({error.msg})") from None
     yield start, rows
 
 

@@ -180,3 +180,13 @@ def test_make_push_passes_its_values_on():
     done = run("make", "-n", "push", "STUDY=small", "ARM=self", "SEED=2", "TO=me/m", "DRY=1")
     assert '"small" --arm "self" --seed "2" --to "me/m" --dry' in done.stdout
     assert "--dry" not in run("make", "-n", "push", "ARM=self", "TO=me/m").stdout
+
+
+def test_an_arm_is_compared_with_the_random_one_whichever_the_study_lists_first():
+    row = {"group": "robustness", "benchmarks": 1, "items": 9, "change": 0.02, "low": -0.01, "high": 0.05}
+    tables = {
+        "groups": pd.DataFrame([row | {"arm": "self"}]),
+        "pairs": pd.DataFrame([row | {"first": "untrained", "second": "self"}, row | {"first": "self", "second": "random"}]),
+    }
+    (found,) = push._indices(tables, "self")
+    assert (found["change"], found["random"]) == ("+2.0 [-1.0, +5.0]", "-2.0 [-5.0, +1.0]")

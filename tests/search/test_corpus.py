@@ -59,6 +59,7 @@ def test_a_data_set_of_the_mirror_leaves_out_few_broken_passages(tmp_path, monke
         ([ROW | {"id": 1.5}], "line 1: id should be a text, it is float"),
         (["[1]"], "line 1: should be an object"),
         ([ROW, "{"], "line 2 is not valid JSON"),
+        ([ROW, "[" * 100_000], "line 2 cannot be read as JSON (maximum recursion depth"),
         (['{"text": "\\ud800"}'], "half a surrogate pair"),
     ],
 )
