@@ -3,12 +3,14 @@
 `PYTHONPATH=.:tests python tests/workflow/kills.py FOLDER --kills 100 --minutes 9` runs a tiny study in FOLDER once undisturbed, and then
 with kills: SIGTERM or SIGKILL, of the graph's whole process group or of the graph alone, each followed by the same command at once. A
 study that reaches its end is compared with the undisturbed one and begun again. FOLDER/kills.csv has one row per kill and per finished
-study. The same command continues when its minutes are over.
+study. The same command continues when its minutes are over, or when it was stopped or killed itself.
+tests/workflow/kills.csv is its result for 100 kills.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,8 @@ from safetensors import safe_open
 from helpers.workflow import processes
 
 WAYS = [(number, whom) for number in (signal.SIGTERM, signal.SIGKILL) for whom in ("group", "graph alone")]
-LATEST = 22.0  # seconds after the start at which a study is killed, at most, on a machine that does nothing else; the tiny one takes about a minute
+LATEST = 22.0  # seconds after the start at which a study is killed, at most; the tiny one takes about a minute
+LONGER = 1.2  # times as long after each kill before which no step finished, since a machine may be busy with other work
 READERS: dict[str, Callable[[Path], Any]] = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
@@ -63,11 +66,14 @@ def unreadable(folder: Path) -> list[str]:
 
 
 def finished(folder: Path) -> dict[str, int]:
-    """When the notebook of each finished step was written. A step is finished once the graph has recorded it."""
-    incomplete = folder / ".snakemake" / "incomplete"
-    pages = {f"notebooks/{path.name}": path for path in folder.glob("notebooks/0*.ipynb") if ".failed" not in path.name}
-    return {name: path.stat().st_mtime_ns for name, path in pages.items()
-            if not (incomplete / urlsafe_b64encode(name.encode()).decode()).exists()}  # fmt: skip
+    """When a result of each finished step was written. A step is finished once the graph has recorded it."""
+    incomplete, found = folder / ".snakemake" / "incomplete", {}
+    for path in [*folder.glob("notebooks/0*.ipynb"), folder / "split" / "overlaps.parquet", folder / "report" / "index.html"]:
+        name = path.relative_to(folder).as_posix()
+        with contextlib.suppress(FileNotFoundError):
+            if ".failed" not in name and not (incomplete / urlsafe_b64encode(name.encode()).decode()).exists():
+                found[name] = path.stat().st_mtime_ns
+    return found
 
 
 def tables(folder: Path) -> dict[str, bytes]:
@@ -145,6 +151,38 @@ def graph_of(folder: Path, runs: str) -> Graph:
     )
 
 
+def end_leftovers(runs: Path) -> None:
+    """End the processes that an earlier call of this script left behind, when it was killed itself."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended, or belongs to another user
+            if process.environ().get("STUDY_RUNS") == str(runs):
+                process.kill()
+                process.wait(10)
+
+
+def killed(rows: list[dict[str, Any]]) -> int:
+    """How many rows are kills."""
+    return sum(bool(row["signal"]) for row in rows)
+
+
+def kill_until(
+    rows: list[dict[str, Any]], kills: int, deadline: float, graph: Graph, expected: dict[str, bytes]
+) -> Iterator[None]:
+    """Kill the study again and again; each is a row added to `rows`. expected: the tables of an undisturbed run."""
+    idle = 0  # kills since a step finished
+    while (count := killed(rows)) < kills and time.time() < deadline:
+        before, (number, whom) = len(finished(graph.folder)), WAYS[count % len(WAYS)]
+        seconds = random.Random(len(rows)).uniform(0.5, LATEST * LONGER**idle)
+        row = {"row": len(rows) + 1} | graph.run_and_kill(seconds, number, whom)
+        idle = 0 if row["steps_finished"] > before else idle + 1
+        if not row["signal"]:
+            row["tables_equal"] = tables(graph.folder) == expected
+            processes.stop(graph.folder)
+            shutil.rmtree(graph.folder)
+        rows.append(row)
+        yield
+
+
 def main() -> None:
     """Parse the command line and kill."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,27 +192,19 @@ def main() -> None:
     given = parser.parse_args()
     folder, deadline = given.folder.resolve(), time.time() + 60 * given.minutes
     undisturbed, graph = graph_of(folder, "undisturbed"), graph_of(folder, "killed")
+    for one in (undisturbed, graph):
+        end_leftovers(one.folder.parent)
     if not (folder / "tiny.yaml").exists():
         tiny_study(folder)
-    if not (undisturbed.folder / "report" / "index.html").exists():
-        undisturbed.start().wait()
+    if undisturbed.start().wait():
+        sys.exit(f"the study failed by itself; see {undisturbed.log}")
     path = folder / "kills.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    while (
-        kills := sum(isinstance(row["signal"], str) and row["signal"] != "" for row in rows)
-    ) < given.kills and time.time() < deadline:
-        draw = random.Random(len(rows))
-        number, whom = WAYS[kills % len(WAYS)]
-        row = {"row": len(rows) + 1} | graph.run_and_kill(
-            draw.uniform(0.5, LATEST * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))), number, whom
-        )
-        if not row["signal"]:
-            row["tables_equal"] = tables(graph.folder) == tables(undisturbed.folder)
-            processes.stop(graph.folder)
-            shutil.rmtree(graph.folder)
-        rows.append(row)
-        pd.DataFrame(rows).to_csv(path, index=False)
-    print(f"{kills} kills: {path}")
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    for _ in kill_until(rows, given.kills, deadline, graph, tables(undisturbed.folder)):
+        whole = path.with_suffix(".partial")
+        pd.DataFrame(rows).to_csv(whole, index=False)
+        whole.replace(path)
+    print(f"{killed(rows)} kills: {path}")
 
 
 if __name__ == "__main__":
