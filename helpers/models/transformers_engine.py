@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from helpers.models import loading, shape
+from helpers.models import loading, packing, shape
 from helpers.models.effect import training_effect
 from helpers.models.engines import Pair, Sampling, Weights, end_of_text
 from helpers.models.shared_prefix import read_once
@@ -66,9 +66,11 @@ class Transformers:
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
         """Log-likelihoods as lm-evaluation-harness computes them; `batch_size` texts at once, or fewer if they are long.
 
-        Answers that differ only in their last token share one forward pass, as the letters of an item do. Prompts that are too long are
-        truncated on the left.
+        Answers that differ only in their last token share one forward pass, as the letters of an item do; on a CPU, longer answers to a
+        prompt do as well. Prompts that are too long are truncated on the left.
         """
+        if self._packs(pairs):
+            return self._read_packed(pairs, batch_size)
         sharing: dict[tuple[int, ...], list[int]] = {}
         for place, (prompt, answer) in enumerate(pairs):
             sharing.setdefault((*prompt, *answer[:-1])[-self.room :], []).append(place)
@@ -102,6 +104,36 @@ class Transformers:
             return self.model(input_ids=ids, use_cache=False).logits
         finally:
             hook.remove()
+
+    def _packs(self, pairs: list[Pair]) -> bool:
+        """Whether answers to one prompt are read behind it together: on a CPU, where reading it once per answer takes most of the time."""
+        longest = max((len(prompt) + len(answer) for prompt, answer in pairs), default=0)
+        lettered = all(len(answer) == 1 for _, answer in pairs)
+        return (
+            self.model.device.type == "cpu" and not lettered and longest <= self.room and not packing.why_not(self.model, longest)
+        )
+
+    def _read_packed(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
+        """Log-likelihoods of answers that are read behind their prompts, each prompt once; `batch_size` prompts at once, or fewer."""
+        prompts, answers = zip(*pairs, strict=True)
+        pieces, longest = packing.group(prompts, answers, shape.READ_TOKENS), max(map(len, answers))
+        values, greedy = torch.zeros(len(pairs) * longest), torch.ones(len(pairs) * longest, dtype=torch.bool)
+        layer = self.model.get_output_embeddings()
+        budget = min(shape.READ_TOKENS, batch_size * max(piece.width for piece in pieces))
+        for batch in packing.fill(pieces, budget):
+            pack = packing.pack(batch, longest, 0)
+            predicting = pack.targets != packing.IGNORED
+            hook = layer.register_forward_pre_hook(lambda _, given, chosen=predicting: (given[0][chosen],))
+            try:
+                given = {"input_ids": pack.ids, "position_ids": pack.positions, "attention_mask": pack.mask()}
+                logits = self.model(**given, use_cache=False).logits
+            finally:
+                hook.remove()
+            targets = pack.targets[predicting]
+            values[pack.places] = logits.log_softmax(-1)[torch.arange(len(targets)), targets].float()
+            greedy[pack.places] = logits.argmax(-1) == targets
+        values, greedy = values.view(len(pairs), longest).sum(1), greedy.view(len(pairs), longest).all(1)
+        return list(zip(values.tolist(), greedy.tolist(), strict=True))
 
     def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
         """What training changed (`effect.training_effect`). Raises StudyError if the trained weights are not used."""

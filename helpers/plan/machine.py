@@ -166,7 +166,7 @@ class Speed:
     def updating(self, train: Train, prompt: int, completion: int) -> float:
         """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient.
 
-        With shared prompts the prompt of a group is computed once, and micro-batches are filled by tokens (`helpers/training/packing.py`).
+        With shared prompts the prompt of a group is computed once, and micro-batches are filled by tokens (`helpers/models/packing.py`).
         """
         prompts = train.completions_per_step // (train.rollouts if train.shared_prompts else 1)
         tokens = train.completions_per_step * completion + prompts * prompt

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from helpers.training import loss, packing
+from helpers.models import packing
+from helpers.training import loss
 from helpers.training.sampling import noise
 
 

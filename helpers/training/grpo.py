@@ -21,12 +21,12 @@ from datasets import Dataset
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerState, set_seed
 
-from helpers.models import engines
+from helpers.models import engines, packing
 from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.study.files import write_json
 from helpers.study.schema import ROTATIONS
-from helpers.training import checkpoints, collapse, follow, live, packing, rewards, sampling, searching
+from helpers.training import checkpoints, collapse, follow, live, rewards, sampling, searching
 from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
 from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import torch
 from trl.trainer import utils
 
-from helpers.training.packing import Pack
+from helpers.models.packing import Pack
 
 RATIO_LIMIT = 3.0  # completions that the training model finds this many times likelier than vLLM did are left out (TRL's default)
 

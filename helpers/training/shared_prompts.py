@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with shared prompts in log-probabilities and loss (`packing`, `loss`)."""
+"""TRL's GRPOTrainer with shared prompts in log-probabilities and loss (`models.packing`, `loss`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from helpers.training import loss, packing
+from helpers.models import packing
+from helpers.training import loss
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 from trl import GRPOTrainer  # noqa: E402

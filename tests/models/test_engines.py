@@ -92,6 +92,28 @@ def test_likelihoods_are_those_of_the_harness_with_logits_only_where_answers_sta
     assert ours.read([], 3) == []
 
 
+@pytest.mark.parametrize("together", [shape.READ_TOKENS, 20])
+def test_a_prompt_of_several_answers_is_read_once(tiny, monkeypatch, together):
+    from lm_eval.models.huggingface import HFLM
+
+    model, tokenizer = loading.load_model("tiny/llama", "float32"), loading.load_tokenizer("tiny/llama")
+    pairs = [([*range(5, 5 + size)], answer) for answer in ([3], [4, 8], [5, 0, 0]) for size in (1, 9, 12)]
+    expected = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=9)._loglikelihood_tokens(
+        [(("", ""), *pair) for pair in pairs]
+    )
+    monkeypatch.setattr(shape, "READ_TOKENS", together)
+    read, usual = [], model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda input_ids, **given: read.append(tuple(input_ids.shape)) or usual(input_ids, **given)
+    )
+    monkeypatch.setattr("helpers.models.packing.why_not", lambda model, longest: "" if longest == 15 else "not asked with 15")
+    found = Transformers(model=model).read(pairs, 2)
+    # Three prompts, each with three answers of 6 tokens together behind its last token.
+    assert read == ([(2, 14), (1, 17)] if together > 20 else [(1, 6), (1, 14), (1, 17)])
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-5)
+
+
 def test_the_greedy_answer_is_recognised(tiny):
     tokenizer, engine = loading.load_tokenizer("tiny/llama"), Transformers(engines.Weights("tiny/llama", "float32"))
     prompt = tokenizer("User: a")["input_ids"]

@@ -7,10 +7,10 @@ import torch
 from small_runs import by_length, prescribe, trainer
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from helpers.models import loading, shared_prefix
+from helpers.models import loading, packing, shared_prefix
 from helpers.study.errors import StudyError
 from helpers.study.schema import Train
-from helpers.training import determinism, grpo, loss, packing, rewards
+from helpers.training import determinism, grpo, loss, rewards
 
 LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
 

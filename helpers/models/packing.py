@@ -1,4 +1,6 @@
-"""Shared prompts: the prompt of a group is computed once, and its completions follow it under a mask that keeps them apart.
+"""Shared prompts: a prompt is computed once, and its completions follow it under a mask that keeps them apart.
+
+Training packs the rollouts of a group so, and reading likelihoods on a CPU the answers to a question.
 
 A row of a pack is one group, or a part of one that is too long:
 
