@@ -94,6 +94,15 @@ def test_equivalence_agrees_with_statsmodels():
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.03 → 3 · 0.01, max(0.03, 2 · 0.02), max(0.04, 0.03)
     assert intervals.holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
+    assert intervals.holm([]).tolist() == []
+
+
+def test_holm_agrees_with_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    p = np.random.default_rng(0).random(40) ** 4
+    p[[3, 7, 9]] = p[5], 1.0, np.nan
+    assert np.array_equal(intervals.holm(p), multipletests(p, method="holm")[1], equal_nan=True)
 
 
 def test_bootstrap_of_items_is_drawing_items():
