@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import random
@@ -35,6 +36,7 @@ from helpers.workflow import processes
 WAYS = [(number, whom) for number in (signal.SIGTERM, signal.SIGKILL) for whom in ("group", "graph alone")]
 LATEST = 22.0  # seconds after the start at which a study is killed, at most; the tiny one takes about a minute
 LONGER = 1.2  # times as long after each kill before which no step finished, since a machine may be busy with other work
+RUN = "KILLS_RUN"  # environment variable that every process of one start of the study has
 READERS: dict[str, Callable[[Path], Any]] = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
@@ -76,21 +78,24 @@ def finished(folder: Path) -> dict[str, int]:
     return found
 
 
-def tables(folder: Path) -> dict[str, bytes]:
-    """The study's tables, those beside its figures included."""
-    return {path.name: path.read_bytes() for kind in ("tables", "figures") for path in sorted((folder / kind).glob("*.csv"))}
+def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The study's tables, those beside its figures included, as rows; without the seconds that a step of training took."""
+    found = {}
+    for path in [*folder.glob("tables/*.csv"), *folder.glob("figures/*.csv")]:
+        with path.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        found[path.name] = [{key: value for key, value in row.items() if not key.startswith("seconds")} for row in rows]
+    return found
 
 
-def two_at_once(folder: Path, begun: float) -> bool:
-    """Whether notebooks of an earlier run are still there while this run's are."""
-    when = []
+def two_at_once(folder: Path) -> bool:
+    """Whether notebooks that different runs started are there at the same time."""
+    runs = set()
     for process in processes.running(folder):
-        try:
+        with contextlib.suppress(psutil.Error):  # it has ended
             if {"helpers.workflow.execute", "ipykernel_launcher"} & set(process.cmdline()):
-                when.append(process.create_time())
-        except psutil.Error:  # it has ended
-            continue
-    return bool(when) and min(when) < begun <= max(when)
+                runs.add(process.environ().get(RUN, ""))
+    return len(runs - {""}) > 1  # a process that is just being started may show no environment
 
 
 class Graph:
@@ -102,9 +107,10 @@ class Graph:
         self.command, self.folder, self.log, self.environment, self.place = command, folder, log, environment, place
 
     def start(self) -> subprocess.Popen[bytes]:
+        environment = self.environment | {RUN: str(time.time_ns())}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                self.command, stdout=log, stderr=subprocess.STDOUT, env=self.environment, cwd=self.place, start_new_session=True)  # fmt: skip
+                self.command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.place, start_new_session=True)  # fmt: skip
 
     def run_and_kill(self, seconds: float, number: int, whom: str) -> dict[str, Any]:
         """Run the study and kill it after so many seconds, or let it end before; returns a row of kills.csv.
@@ -117,7 +123,7 @@ class Graph:
             process = self.start()
             while process.poll() is None and time.time() - begun < seconds:
                 time.sleep(min(0.5, max(0.0, begun + seconds - time.time())))
-                second_writer |= two_at_once(self.folder, begun)
+                second_writer |= two_at_once(self.folder)
             if process.poll() in (None, 0):
                 break
             if "still write here" not in self.log.read_text().splitlines()[-1]:
@@ -165,9 +171,7 @@ def killed(rows: list[dict[str, Any]]) -> int:
     return sum(bool(row["signal"]) for row in rows)
 
 
-def kill_until(
-    rows: list[dict[str, Any]], kills: int, deadline: float, graph: Graph, expected: dict[str, bytes]
-) -> Iterator[None]:
+def kill_until(rows: list[dict[str, Any]], kills: int, deadline: float, graph: Graph, expected: dict[str, Any]) -> Iterator[None]:
     """Kill the study again and again; each is a row added to `rows`. expected: the tables of an undisturbed run."""
     idle = 0  # kills since a step finished
     while (count := killed(rows)) < kills and time.time() < deadline:
@@ -176,7 +180,10 @@ def kill_until(
         row = {"row": len(rows) + 1} | graph.run_and_kill(seconds, number, whom)
         idle = 0 if row["steps_finished"] > before else idle + 1
         if not row["signal"]:
-            row["tables_equal"] = tables(graph.folder) == expected
+            made = tables(graph.folder)
+            row["tables_different"] = (
+                "; ".join(name for name in expected | made if made.get(name) != expected.get(name)) or "none"
+            )
             processes.stop(graph.folder)
             shutil.rmtree(graph.folder)
         rows.append(row)
