@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,12 @@ def provenance(**facts: Any) -> dict[str, Any]:
     return facts | {
         "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *served)},
+        "versions": {name: _version(name) for name in (*PACKAGES, *served)},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+_version = cache(importlib.metadata.version)  # reads and parses a file each time
 
 
 def is_current(path: Path, mark: str) -> bool:
