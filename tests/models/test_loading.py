@@ -1,11 +1,12 @@
 """Loading a model: errors in one line, an adapter that must have an effect, batches that agree with single prompts."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from helpers.models import engines, generate, loading
+from helpers.models import engines, generate, loading, packages
 from helpers.models.effect import training_effect
 from helpers.study.errors import StudyError
 
@@ -139,3 +140,22 @@ def test_an_end_token_ends_a_completion(completions):
     first = loading.load_model("tiny/llama", "float32").generate(**inputs, max_new_tokens=1, do_sample=False)[0, -1].item()
     ended, _ = completions(["User: a"], end_tokens=[first])
     assert (ended["finish_reason"][0], ended["n_tokens"][0]) == ("stop", 1)
+
+
+def test_a_gguf_file_is_read_once_and_not_from_a_memory_map(tmp_path):
+    import gguf
+
+    path, weights = tmp_path / "a.gguf", np.arange(6, dtype=np.float32).reshape(2, 3)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_array("tokenizer.ggml.tokens", ["a", "bc"])
+    writer.add_tensor("output.weight", weights)
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
+    with packages._read_once():
+        read = gguf.GGUFReader(path)
+        assert gguf.GGUFReader(path) is read
+    plain = gguf.GGUFReader(path)
+    assert plain is not read
+    assert (type(plain.data), type(read.data)) == (np.memmap, np.ndarray)
+    assert read.fields["tokenizer.ggml.tokens"].contents() == plain.fields["tokenizer.ggml.tokens"].contents() == ["a", "bc"]
+    assert read.tensors[0].data.tolist() == plain.tensors[0].data.tolist() == weights.tolist()
