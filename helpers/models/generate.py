@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from helpers.models import engines
 from helpers.questions.prompts import own_words
+from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, write_table
 from helpers.study.progress import progress
 
@@ -89,6 +90,12 @@ def _batch(
     else:
         seeds = [int(mark[:8], 16)] * len(batch)
     encoded = tokenizer(prompts)["input_ids"]
+    longest = max(range(len(encoded)), key=lambda place: len(encoded[place]))
+    if len(encoded[longest]) + sampling.limit > engine.room:
+        raise StudyError(
+            f"question {batch['question_id'].iloc[longest]}: its prompt has {len(encoded[longest]):,} tokens, and the model has room for "
+            f"{engine.room:,} with the {sampling.limit:,} of an answer ({prompts[longest].strip()[-80:]!r}); remove the question or shorten it"
+        )
     if tool:
         made = tool.write(engine, encoded, sampling, seeds, tokenizer)
         rows = batch[["question_id", "sample"]].assign(

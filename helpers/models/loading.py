@@ -128,6 +128,8 @@ def _why_not(model: str, error: Exception) -> str:
         return f"{model}: the hub keeps this model behind an agreement; accept it on the model's page, then `hf auth login`"
     if "401" in text or "not a valid model identifier" in text or "404" in text:
         return f"{model}: the hub has no such model, or it is private or gated; check the id, or `hf auth login`"
+    if "Repo id must be" in text:
+        return f"{model}: no such folder, and no id of the hub, which is user/name"
     if "safetensors" in text and "does not appear to have" in text:
         return f"{model}: has no safetensors weights; pickled weights are not loaded"
     if "couldn't connect" in text or "offline" in text.lower() or "Cannot find" in text or "resolve" in text:

@@ -89,7 +89,8 @@ def recognise(rows: list[Row], pool: Pool, where: str) -> Form:
     columns = set().union(*plain)
     questions = [name for name in QUESTION if name in columns]
     if len(questions) != 1:
-        raise _refusal(rows, where, f"{' and '.join(questions) or 'no column'} could be the question")
+        first_line = "" if questions or not where.endswith((".csv", ".tsv")) else " (line 1 should name the columns)"
+        raise _refusal(rows, where, f"{' and '.join(questions) or 'no column'} could be the question{first_line}")
     if not any(isinstance(row.get(questions[0]), str) for row in plain):
         raise _refusal(rows, where, f"{questions[0]!r} should be a text")
     passage = ", questions after their context" if "context" in columns else ""
@@ -99,7 +100,8 @@ def recognise(rows: list[Row], pool: Pool, where: str) -> Form:
     if len(found) > 1:
         raise _refusal(rows, where, f"the options could be those {' or those '.join(words)}")
     if not columns & {*ANSWER, *(() if found else ("solution",))}:
-        raise _refusal(rows, where, "no column could be the answer")
+        empty = [repr(names[name]) for name in ANSWER if name in names]
+        raise _refusal(rows, where, f"{empty[0]} has no value in any row" if empty else "no column could be the answer")
     if not found:
         _check_numbers(rows, plain, questions[0], where)
         return Form(f"no options, answers are numbers{passage}", pool.columns, questions[0])

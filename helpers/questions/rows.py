@@ -18,6 +18,7 @@ Row = dict[str, Any]
 def read(path: Path) -> list[Row]:
     """The rows of a file, by its suffix. Raises StudyError with the line that is broken."""
     suffix = path.suffix.lower()
+    _check_data(path)
     if suffix == ".parquet":
         return _parquet(path)
     text = _text(path)
@@ -26,6 +27,16 @@ def read(path: Path) -> list[Row]:
     if suffix == ".json" and (rows := _json(text, path)) is not None:
         return rows
     return list(_jsonl(text, path))
+
+
+def _check_data(path: Path) -> None:
+    """Raises StudyError for what a download often leaves in place of a file of data."""
+    with path.open("rb") as file:
+        begin = file.read(200).lstrip().lower()
+    if begin.startswith(b"version https://git-lfs"):
+        raise StudyError(f"{path}: is a pointer of Git LFS, not the data; fetch the file with `git lfs pull`")
+    if begin.startswith((b"<!doctype html", b"<html")):
+        raise StudyError(f"{path}: is a web page, not data; download the file itself")
 
 
 def _parquet(path: Path) -> list[Row]:

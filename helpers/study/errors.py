@@ -59,6 +59,7 @@ def one_line(error: ValidationError, root: type[BaseModel]) -> str:
     else:
         said = PLAIN.get(first.get("ctx", {}).get("pattern"), f"{first['msg'][0].lower()}{first['msg'][1:]}")
         said = re.sub(r"input should be a valid dictionary( or instance of \w+)?", "it should be a mapping (`key: value`)", said)
+        said = said.replace("input should be a valid string", "it should be a text, in quotes")
         line = f"{key}: {value!r} is not right: {said}"
     return line + (f" (and {len(others)} more)" if others else "")
 

@@ -27,6 +27,13 @@ def option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="changes", default="", help='keys to set, such as "train.beta=0.01 seeds=[0,1]"')
 
 
+def count(name: str, text: str, least: int) -> int:
+    """A whole number of the command line. Raises StudyError, which names it as `make` does, for anything else."""
+    if not re.fullmatch(r"\d{1,6}", text) or int(text) < least:
+        raise StudyError(f"{name}={text}: should be a whole number of at least {least}")
+    return int(text)
+
+
 def parse(text: str) -> dict[str, Any]:
     """Keys and their values, read as in a study's file. Raises StudyError for text that is no `key=value`, and for a key set twice.
 

@@ -26,7 +26,9 @@ def parameter_file(study: str) -> Path:
     path = Path(study)
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
-            raise StudyError(f"{study}: no such file; name a study of parameters/ or a YAML file that exists")
+            raise StudyError(
+                f"{study}: {'a folder' if path.is_dir() else 'no such file'}; name a study of parameters/ or a YAML file that exists"
+            )
     else:
         if not re.match(NAME, study):
             raise StudyError(

@@ -19,7 +19,7 @@ SEARCH = "search"  # at the end of the names of tasks that are answered with the
 NOTICE = 64  # tokens of a notice in place of passages, at most
 ROTATIONS = 4  # options of a question that is trained on in all rotations
 
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=NAME, max_length=80)]  # of files and folders, too
 Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$")]  # one line, not empty
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -77,6 +77,8 @@ def load(path: Path) -> dict[str, Any]:
     """The values of one file, read as YAML 1.2: 2e-5 is a number, `yes` is a text, and no key may occur twice."""
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except (YAMLError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

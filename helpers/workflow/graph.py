@@ -201,14 +201,14 @@ def main() -> None:
     parser.add_argument("study")
     overrides.option(parser)
     parser.add_argument("--clean", action="store_true", help="remove the results of the study's runs")
-    parser.add_argument("--jobs", type=int, default=0, help="notebooks at a time (default: as many as the machine has room for)")
+    parser.add_argument("--jobs", default="0", help="notebooks at a time (default: as many as the machine has room for)")
     parser.add_argument("--profile", default="", help="a folder with a Snakemake profile, such as parameters/slurm")
     arguments = parser.parse_args()
     try:
         study = open_study(arguments.study, arguments.changes)
         if arguments.clean:
             return clean(study)
-        run(study, arguments.jobs or room(study), arguments.profile)
+        run(study, overrides.count("JOBS", arguments.jobs, 0) or room(study), arguments.profile)
         print(summary(study))
     except StudyError as error:
         sys.exit(f"error: {error}")

@@ -104,14 +104,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pool", help="a file or folder of questions, or starter:<name>")
     parser.add_argument("model", help="a hub id, or a folder")
-    parser.add_argument("--samples", type=int, default=1, help="answers per question; above 1 at temperature 1")
-    parser.add_argument("--tokens", type=int, default=512, help="tokens of an answer, at most")
+    parser.add_argument("--samples", default="1", help="answers per question; above 1 at temperature 1")
+    parser.add_argument("--tokens", default="512", help="tokens of an answer, at most")
     overrides.option(parser)
     given = parser.parse_args()
     try:
         if not given.pool or not given.model:
             raise StudyError("POOL and MODEL are needed, as in make labels POOL=mine.csv MODEL=org/model")
-        study = study_of(given.pool, given.model, given.samples, given.tokens, given.changes)
+        samples, tokens = overrides.count("SAMPLES", given.samples, 1), overrides.count("--tokens", given.tokens, 1)
+        study = study_of(given.pool, given.model, samples, tokens, given.changes)
         study.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(study.folder / ".running", timeout=0):
             print(f"Labels, answers and card: {label(study)}")

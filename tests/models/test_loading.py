@@ -1,5 +1,7 @@
 """Loading a model: errors in one line, an adapter that must have an effect, batches that agree with single prompts."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,3 +161,21 @@ def test_a_gguf_file_is_read_once_and_not_from_a_memory_map(tmp_path):
     assert (type(plain.data), type(read.data)) == (np.memmap, np.ndarray)
     assert read.fields["tokenizer.ggml.tokens"].contents() == plain.fields["tokenizer.ggml.tokens"].contents() == ["a", "bc"]
     assert read.tensors[0].data.tolist() == plain.tensors[0].data.tolist() == weights.tolist()
+
+
+@pytest.mark.parametrize("model", ["./nowhere/llama", "https://huggingface.co/tiny/llama"])
+def test_what_is_no_id_of_the_hub(tiny, model):
+    with pytest.raises(
+        StudyError, match="^" + re.escape(f"{model}: no such folder, and no id of the hub, which is user/name") + "$"
+    ):
+        loading.load_tokenizer(model)
+
+
+def test_a_question_that_is_too_long_for_the_model_is_named_before_anything_is_written(tiny, monkeypatch):
+    tokenizer = loading.load_tokenizer("tiny/llama")
+    queries = pd.DataFrame({"question_id": ["short", "long"], "prompt": ["User: a", "User: " + "b " * 1100]})
+    monkeypatch.setattr("helpers.models.transformers_engine.Transformers.write", lambda *_: pytest.fail("written"))
+    with pytest.raises(
+        StudyError, match=r"question long: its prompt has 2,\d+ tokens, and the model has room for 2,048 with the 4 of"
+    ):
+        generate.complete(queries, engines.Weights("tiny/llama", "float32"), tokenizer, max_new_tokens=4, engine="transformers")

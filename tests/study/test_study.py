@@ -129,6 +129,11 @@ MISTAKES = {
         "train.learning_rate: 20.0 is not right: input should be less than or equal to 1",
     ),
     "a count beyond reason": (at("train.save_steps", 10**30), "train.save_steps"),
+    "a name of 100 letters": (at("arms", {"a" * 100: {"size": 8}}), "at most 80 characters"),
+    "name that is a number": (
+        lambda v: v["arms"].update({500: {"size": 8}}),
+        "arms.500: 500 is not right: it should be a text, in quotes",
+    ),
     "empty model": (at("model.id", ""), "model.id: '' is not right"),
     "pool of two lines": (at("pool", "x\ny"), "pool.source: 'x\\ny' is not right"),
     "task without a name": (at("eval.tasks", [{"name": ""}]), "eval.tasks.0.name: '' is not right"),
@@ -219,6 +224,18 @@ def test_broken_files(tmp_path, text, expected):
     (tmp_path / "broken.yaml").write_text(text)
     with pytest.raises(StudyError, match=expected):
         open_study(str(tmp_path / "broken.yaml"))
+
+
+def test_a_file_that_is_not_utf8_and_a_folder(tmp_path):
+    (tmp_path / "wide.yaml").write_text("title: a\n", encoding="utf-16")
+    (tmp_path / "folder.yaml").mkdir()
+    for name, expected in {
+        "wide": "is not UTF-8 text (invalid start byte at byte 0); save it",
+        "folder": "a folder; name",
+    }.items():
+        with pytest.raises(StudyError) as raised:
+            open_study(str(tmp_path / f"{name}.yaml"))
+        assert f"{name}.yaml: {expected}" in str(raised.value)
 
 
 @pytest.mark.parametrize(

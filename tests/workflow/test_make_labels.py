@@ -2,7 +2,9 @@
 
 import pandas as pd
 import pytest
-from conftest import run
+from conftest import refused, run
+
+from helpers.workflow import graph, labels
 
 
 @pytest.fixture
@@ -52,6 +54,16 @@ def test_mistakes_are_one_line(pool, model, line, tmp_path):
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ")
     assert line in done.stderr
+
+
+@pytest.mark.parametrize(("main", "arguments", "line"), [
+    (graph.main, ["quickstart", "--jobs=two"], "error: JOBS=two: should be a whole number of at least 0"),
+    (graph.main, ["quickstart", "--jobs=-1"], "error: JOBS=-1: should be a whole number of at least 0"),
+    (labels.main, ["starter:medicine_pool", "a/b", "--samples=many"], "error: SAMPLES=many: should be a whole number of at least 1"),
+    (labels.main, ["starter:medicine_pool", "a/b", "--samples=0"], "error: SAMPLES=0: should be a whole number of at least 1"),
+])  # fmt: skip
+def test_counts_that_are_none_are_one_line(main, arguments, line):
+    assert refused(main, *arguments) == line
 
 
 def test_make_passes_its_values_on():
