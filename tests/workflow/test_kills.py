@@ -1,9 +1,11 @@
-"""The short form of kills.py: two kills of a study with stand-in notebooks, then its end."""
+"""The short form of kills.py: two kills of a study with stand-in notebooks, then its end; and what its 100 kills showed."""
 
 import signal
 import sys
+from pathlib import Path
 
-from workflow.kills import Graph, tables, unreadable
+import pandas as pd
+from workflow.kills import WAYS, Graph, tables, unreadable
 from workflow.stand_ins import checkout, environment
 
 
@@ -18,3 +20,15 @@ def test_two_kills_lose_nothing(tmp_path):
     assert set(tables(graph.folder)) == {"comparison.csv"}
     lines = unreadable(graph.folder)
     assert not [line for line in lines if ".ipynb:" in line or ".json:" in line]  # the stand-ins' tables are text
+
+
+def test_a_hundred_kills_lost_nothing():
+    rows = pd.read_csv(Path(__file__).with_name("kills.csv"), keep_default_na=False)
+    kills, ends = rows[rows["signal"] != ""], rows[rows["signal"] == ""]
+    ways = {(signal.Signals(number).name, whom): 25 for number, whom in WAYS}
+    assert kills.groupby(["signal", "sent_to"]).size().to_dict() == ways
+    assert not (rows["unreadable_files"] != "").any()
+    assert not rows["second_writer"].any()
+    assert not rows["steps_repeated"].any()
+    assert len(ends) > 0
+    assert set(ends["tables_different"]) == {"none"}
