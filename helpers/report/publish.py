@@ -44,11 +44,15 @@ def publish(study: Study, target: Path) -> list[Path]:
 
 
 def publish_unfinished(study: Study, target: Path) -> list[Path]:
-    """Copy what a study has so far: its data and `runs.csv` (`unfinished.runs`), no comparison. Returns the files written."""
-    table = unfinished.runs(study)
+    """Copy what a study has so far: its data, `runs.csv` (`unfinished.runs`) and `gains.csv` (`unfinished.gains`), no comparison of arms.
+
+    Returns the files written.
+    """
+    tables = {"runs.csv": unfinished.runs(study), "gains.csv": unfinished.gains(study)}
     target.mkdir(parents=True, exist_ok=True)
-    write_table(table, target / "runs.csv")
-    return [target / "runs.csv", *publish_data(study, target)]
+    for name, table in tables.items():
+        write_table(table, target / name)
+    return [*(target / name for name in tables), *publish_data(study, target)]
 
 
 def publish_data(study: Study, target: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""A study that has not run to its end: which trainings are done, and what their models scored. No comparison, which waits for all seeds."""
+"""A study that has not run to its end: which trainings are done, what their models scored, and what the arms with all seeds gained.
+
+Arms are not compared with each other before every arm has all its seeds.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from helpers.analysis import compare
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
 from helpers.study.study import UNTRAINED
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from helpers.study.study import Study
 
 COLUMNS = ["arm", "seed", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
+GAIN = ["benchmark", "filter", "arm", "seeds", "items", "accuracy", "vs_untrained", "vs_untrained_low", "vs_untrained_high", "vs_untrained_detectable"]  # fmt: skip
 
 
 def runs(study: Study) -> pd.DataFrame:
@@ -36,3 +41,18 @@ def runs(study: Study) -> pd.DataFrame:
         raise StudyError(f"{study.folder}: nothing is scored yet; run make study STUDY={study.reference()} first")
     found = pd.concat(parts, ignore_index=True)
     return found.assign(seed=found["seed"].astype("Int64"))[COLUMNS]
+
+
+def gains(study: Study) -> pd.DataFrame:
+    """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm whose seeds are all scored.
+
+    One row per benchmark, answer filter and arm; empty if no arm has all its seeds, or the untrained model is not scored.
+    """
+    files = {UNTRAINED: {-1: study.path("eval", UNTRAINED, "scores.parquet")}}
+    files |= {arm: {seed: study.path("eval", arm, seed, "scores.parquet") for seed in study.seeds} for arm in study.arms}
+    whole = {arm: paths for arm, paths in files.items() if all(path.exists() for path in paths.values())}
+    if UNTRAINED not in whole or len(whole) == 1:
+        return pd.DataFrame(columns=GAIN)
+    parts = [pd.read_parquet(path).assign(arm=arm, seed=seed) for arm, paths in whole.items() for seed, path in paths.items()]
+    table = compare.comparison(compare.by_suite(pd.concat(parts, ignore_index=True)), study.analysis)
+    return table.loc[table["arm"] != UNTRAINED, GAIN]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from nbformat import v4
 
-from helpers.report import browser, executed, pages, publish
+from helpers.report import browser, executed, pages, publish, unfinished
 from helpers.study.files import StudyError
 from helpers.study.places import FIGURES
 from helpers.study.study import open_study
@@ -210,3 +210,34 @@ def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_pat
     assert table[["arm", "steps", "items", "accuracy"]].to_numpy().tolist() == [["untrained", 0, 2, 0.5], [arm, 2, 2, 0.5]]
     assert not (tmp_path / "out" / "comparison.csv").exists()
     assert (tmp_path / "out/data/train" / arm / f"seed{seed}" / "log.csv").exists()
+    assert pd.read_csv(tmp_path / "out" / "gains.csv").empty, "no arm has all its seeds"
+
+
+def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(parameters, tmp_path, monkeypatch):
+    """Another arm lacks a seed."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study(str(parameters(lambda values: values.update(seeds=[0, 1]))))
+    whole, other = list(study.arms)[:2]
+    right = {
+        ("untrained",): 40,
+        **{(whole, seed): 60 + 4 * place for place, seed in enumerate(study.seeds)},
+        (other, study.seeds[0]): 90,
+    }
+    for model, correct in right.items():
+        path = study.path("eval", *model, "scores.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        items = {"item_id": [str(n) for n in range(100)], "correct": [n < correct for n in range(100)]}
+        about = {
+            "task": "gsm8k",
+            "benchmark": "gsm8k",
+            "group": "robustness",
+            "setting": "",
+            "filter": "none",
+            "rotation": 0,
+            "chance": 0.0,
+        }
+        pd.DataFrame(items).assign(**about).to_parquet(path)
+    (row,) = unfinished.gains(study).to_dict("records")
+    assert (row["arm"], row["seeds"]) == (whole, 2)
+    assert row["vs_untrained"] == pytest.approx(0.22)
+    assert row["vs_untrained_low"] < row["vs_untrained"] < row["vs_untrained_high"]
