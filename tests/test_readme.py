@@ -69,11 +69,19 @@ def test_how_far_choice_is():
     table, study = pd.read_csv(REPOSITORY / "figures/choice/runs.csv"), open_study("choice")
     trained = table.loc[table["arm"] != "untrained", ["arm", "seed"]].drop_duplicates()
     assert f"{len(trained)} of its {len(study.arms) * len(study.seeds)} trainings are done" in text
-    held = table[table["task"] == "pool_held_out"].set_index("arm")
-    gains = 100 * (held.loc["random", "accuracy"] - held.loc["untrained", "accuracy"])
-    assert len(gains) == 3
-    assert f"three of the random arm's eight seeds gained {gains.min():.1f} to {gains.max():.1f} points on" in text
-    assert set(held["items"]) == {2000}
+    gains = pd.read_csv(REPOSITORY / "figures/choice/gains.csv").query("filter == 'none'").set_index(["arm", "benchmark"])
+    assert set(gains.index.get_level_values("arm")) == {"random"}
+    held, test = gains.loc[("random", "pool_held_out")], gains.loc[("random", "gsm8k_reasoning")]
+    assert (held["seeds"], held["items"], test["items"]) == (8, 2000, 1319)
+    for row in (held, test):
+        points = [f"{100 * row[column]:.1f}" for column in ("vs_untrained", "vs_untrained_low", "vs_untrained_high")]
+        assert "{} points [{}, {}] on".format(*points) in text
+        assert row["vs_untrained_low"] > 0
+    control = table[(table["arm"] == "random-reward") & (table["task"] == "pool_held_out")]["accuracy"]
+    untrained = table[(table["arm"] == "untrained") & (table["task"] == "pool_held_out")]["accuracy"].item()
+    assert len(control) == 2
+    assert control.max() < untrained
+    assert f"at {100 * control.min():.1f} and {100 * control.max():.1f} %, below the untrained {100 * untrained:.1f} %" in text
 
 
 def test_the_smallest_detectable_change():
