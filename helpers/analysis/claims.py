@@ -20,6 +20,7 @@ from helpers.analysis.evidence import (
     from_untrained,
     in_figures,
     in_words,
+    margin_in_words,
     one_way,
     p_in_words,
     points,
@@ -75,8 +76,13 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     roles = arms.roles
     sized = [arm for arm in _arms(roles, *kinds) if roles[arm].size == roles["random"].size]
     chosen, left_out = ([arm for arm in sized if (roles[arm].filter in arms.knowing) == known] for known in (True, False))
-    why = "Left out, since their filters are not shown to be right more often than guesses"
-    note = f" {why}: {', '.join(left_out)}." if left_out else ""
+    other = _arms(roles, *OTHER_FILTERS) if kinds is PAPER_FILTERS else []
+    notes = {
+        "Left out, since their filters are not shown to be right more often than guesses": left_out
+        + [arm for arm in other if roles[arm].filter not in arms.knowing],
+        "Left out, since the paper has no filter of this kind": [arm for arm in other if roles[arm].filter in arms.knowing],
+    }
+    note = "".join(f" {why}: {', '.join(found)}." for why, found in notes.items() if found)
     rows = corrected(difference(pairs, "random", arm, group) for arm in chosen)
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
@@ -86,7 +92,7 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
         same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
         why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
         if same or (group == "robustness" and (learned.empty or not learned["better"].any())):
-            small = f"Inconclusive: every difference is shown to be smaller than the margin, but {why}."
+            small = f"Inconclusive: every difference is shown to be smaller than {margin_in_words(rows)}, but {why}."
             found = Claim(claim, "cannot tell", f"{small} {in_figures(rows)}")
     return found._replace(evidence=found.evidence + note)
 
@@ -241,13 +247,15 @@ def verdict(
     arms: Arms,
     reflection_margin: float,
     control: Control | None = None,
+    margin: float | None = None,
 ) -> pd.DataFrame:
     """All claims; one row each with claim, outcome, evidence.
 
-    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. Where a positive control did not show that training works, every
+    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. margin: of
+    equivalence, as a share (for the words; the tests in the tables used it). Where a positive control did not show that training works, every
     outcome is `cannot tell`. The control itself tests no claim: its pool is not medicine.
     """
-    roles = arms.roles
+    roles, pairs, comparison = arms.roles, pairs.assign(margin=margin), comparison.assign(margin=margin)
     claims = [
         filter_teaches(pairs, arms), filter_keeps(pairs, arms), self_specialises(pairs, roles), larger_most_robust(pairs, roles),
         other_family_between(pairs, roles), qlora_worse(pairs, roles), chinese_costs(comparison, roles),
@@ -280,6 +288,6 @@ def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: float, contro
     ):
         claims = list(tested.loc[tested["outcome"] == outcome, "claim"])
         parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
-    unit = "point" if round(100 * margin, 6) == 1 else "points"
-    parts.append(f"A difference counts as none only if it is shown to be smaller than {100 * margin:g} {unit}.")
+    size = margin_in_words(pd.DataFrame({"margin": [margin]}))
+    parts.append(f"A difference counts as none only if it is shown to be smaller than {size}.")
     return " ".join([*parts, *([control.sentence] if control else [])])

@@ -29,6 +29,7 @@ def from_untrained(rows: pd.DataFrame, what: str | None = None) -> list[pd.Serie
     """Rows of `compare.comparison` as differences from the untrained model, named by arm and by `what`, else by benchmark."""
     ends = {"change": "", "low": "_low", "high": "_high", "p": "_p", "p_equal": "_p_equal"}
     table = pd.DataFrame({name: rows[f"vs_untrained{end}"] for name, end in ends.items()} | {"seeds": rows["seeds"]})
+    table["margin"] = rows.get("margin")
     table = table.assign(draws=rows.get("draws", 1), name=rows["arm"] + ", " + (what or rows["benchmark"]))
     return [row for _, row in table.iterrows()]
 
@@ -67,7 +68,7 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, claimed: str = "
     if outcome == "supports":
         return f"We found a {effect}."
     if outcome == "contradicts":
-        small = "every difference is shown to be smaller than the margin"
+        small = f"every difference is shown to be smaller than {margin_in_words(rows)}"
         return f"We found the opposite of a {effect}." if against else f"There is no {effect} that matters: {small}."
     if found and against:
         return f"Inconclusive: {found} of {count} comparisons show a {effect}, {against} the opposite."
@@ -83,12 +84,24 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, claimed: str = "
 
 def in_figures(rows: pd.DataFrame) -> str:
     """Every difference of a claim: change, interval, p after Holm's correction, and whether it is shown to be below the margin."""
-    parts = []
+    parts, margin = [], margin_in_words(rows)
     for _, row in rows.iterrows():
-        small = ", shown to be below the margin" if row["equal"] else ""
+        small = f", shown to be below {margin}" if row["equal"] else ""
         parts.append(f"{row['name']}: {points(row)}, {p_in_words(row['p_holm'])}{small}")
     over = runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
     return "; ".join(parts) + f" ({len(rows)} comparison{'s' if len(rows) > 1 else ''}, Holm; intervals {over})."
+
+
+def margin_in_words(rows: pd.DataFrame) -> str:
+    """The margin of equivalence, from the column of that name: "1 point"; "the margin" where the table does not have it.
+
+    >>> margin_in_words(pd.DataFrame({"margin": [0.01, 0.01]}))
+    '1 point'
+    """
+    if rows.get("margin") is None or rows["margin"].isna().any():
+        return "the margin"
+    size = f"{100 * rows['margin'].iloc[0]:g}"
+    return f"{size} point" if size == "1" else f"{size} points"
 
 
 def runs_in_words(seeds: int, draws: int = 1) -> str:

@@ -40,7 +40,12 @@ def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: fl
     )
     if not guess:
         return f"{sentences}."
-    meaning = "it knows more than guessing would show" if low > guess else "its labels are hardly better than guesses"
+    if low > guess:
+        meaning = "it knows more than guessing would show"
+    elif high < guess:
+        meaning = "it does worse than guessing"
+    else:
+        meaning = "it is not shown to do better than guessing"
     return f"{sentences}, where guessing gives {guess:.0%}, so {meaning}."
 
 

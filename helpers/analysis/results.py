@@ -85,7 +85,8 @@ class Results(Searched):
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
         near = checks.alike(self.common)
         arms = claims.Arms(found, knowing, {frozenset(pair) for pair in zip(near["first"], near["second"], strict=True)})
-        return claims.verdict(self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control)
+        margins = self.settings.reflection_margin, self.settings.margin
+        return claims.verdict(self.pairs, self.comparison, self.rises, arms, margins[0], self.control, margins[1])
 
     @cached_property
     def notices(self) -> list[checks.Notice]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from helpers.analysis import indices, opening, plots
 from helpers.analysis.evidence import runs_in_words
+from helpers.analysis.power import detectable_from_interval
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
@@ -58,7 +59,7 @@ def finding(figures: Path = FIGURES) -> str:
         answer=opening.answer(tables["verdict"]),
         reason=opening.reason(tables["verdict"], tables["guards"]),
         first=_first(arm, differences, tables["arms"], about["model"]),
-        detectable=_detectable(tables["comparison"], arm),
+        detectable=_detectable(tables, arm),
         over=runs_in_words(int(about["seeds"]), int(tables["pairs"]["draws"].max())),
         learned=_learned(tables["pairs"]),
         meaning=MEANING,
@@ -118,19 +119,23 @@ def _origins(provenance: Path) -> list[str]:
 
 
 def _remarks(folder: Path) -> list[str]:
-    """What to know about a published study beside its numbers: its pool, its weights, and the GPU hours it was lent."""
+    """What to know about a published study beside its numbers: its pool, its weights, and the GPU hours that it took."""
     changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
     return [*pools.recorded_remarks(folder / "data"), *changed, *_gpu_hours(folder / "data" / "times.csv")]
 
 
 def _gpu_hours(times: Path) -> list[str]:
-    """The GPU time that the notebooks of a published study were lent, in a sentence; nothing if it was none."""
+    """The GPU hours of the notebooks of a published study, in a sentence; nothing if it ran without a GPU."""
     lent = pd.read_csv(times) if times.is_file() else pd.DataFrame(columns=["notebook", "gpu_seconds"])
     hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
     known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
     unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
     without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
-    return [f"GPU hours lent to the notebooks when they last ran: {', '.join(known)}{without}."] if known else []
+    return (
+        [f"GPU hours of the notebooks, each as it last ran (its seconds times its share of a GPU): {', '.join(known)}{without}."]
+        if known
+        else []
+    )
 
 
 def _counts(name: str) -> bool:
@@ -168,10 +173,16 @@ def _first(arm: str, differences: Mapping[str, dict[str, str]], arms: pd.DataFra
     return {"filter": chooser, "change": differences[arm]["specialisation"]}
 
 
-def _detectable(comparison: pd.DataFrame, arm: str) -> list[str]:
-    """The smallest difference from the random arm that the test finds four times in five, on the test questions of the pool, in points."""
+def _detectable(tables: Mapping[str, pd.DataFrame], arm: str) -> list[str]:
+    """The smallest difference from the random arm that the test finds four times in five, in points: on the index of what was trained
+    and on the test questions of the pool. tables: the published pairs and comparison."""
+    comparison, pairs = tables["comparison"], indices.from_random(tables["pairs"])
+    index = [
+        f"{100 * detectable_from_interval(row['low'], row['high'], int(row['seeds'])):.1f} points on this index"
+        for row in pairs[(pairs["arm"] == arm) & (pairs["group"] == "specialisation") & (pairs["seeds"] > 1)].to_dict("records")
+    ]
     rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
-    return [
+    return index + [
         f"{100 * value:.1f} points on MedQA {'in reasoning mode' if name.endswith('_reasoning') else 'by likelihood'}"
         for name, value in zip(rows["benchmark"], rows["vs_random_detectable"], strict=True)
         if value != ""

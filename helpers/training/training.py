@@ -31,6 +31,7 @@ PARTS = {
     "reward_format": "format",
     "reward_xml_count": "tags",
 }  # columns, and their names for readers
+MOST = {"reward_accuracy": 2, "reward_format": 2, "reward_xml_count": 1}  # what each reward gives at most
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,14 @@ class Training:
         third = max(1, len(self.log) // 3)
         first, last = self.log.head(third), self.log.tail(third)
         moved = ", ".join(
-            f"{name} from {first[part].mean():.2f} to {last[part].mean():.2f}" for part, name in PARTS.items() if part in self.log
+            f"{name} from {first[part].mean():.2f} to {last[part].mean():.2f} (at most {MOST[part]})"
+            for part, name in PARTS.items()
+            if part in self.log
         )
         taught = 1 - self.log["frac_reward_zero_std"].mean()
         return (
             f"Over {len(self.log)} steps on {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
-            f"to {last['reward'].mean():.2f} (last third){f': {moved}' if moved else ''}. "
+            f"to {last['reward'].mean():.2f} (last third){f'. The rewards: {moved}' if moved else ''}. "
             f"{taught:.0%} of the groups had rewards that differ; only these teach."
         )
 

@@ -73,6 +73,9 @@ def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_eviden
     assert left.outcome == "cannot tell"
     assert "Left out, since their filters are not shown to be right more often than guesses: self." in left.evidence
     assert claims.filter_teaches(pairs, Arms(ARMS)).outcome == "not tested"
+    more = ARMS | {"small": labelled("smaller", "small"), "tiny": labelled("smaller", "tiny")}
+    left = claims.filter_teaches(pairs, Arms(more, {"self", "larger", "small"}))
+    assert "not shown to be right more often than guesses: phi, tiny. Left out, since the paper has no filter of this kind: small." in left.evidence  # fmt: skip
     assert claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("smaller", "self")}, KNOWING)).outcome == "cannot tell"
     assert (
         claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING)).outcome == "cannot tell"
@@ -328,3 +331,12 @@ def test_no_control_is_a_limit_that_is_reported():
     words = claims.paragraph(found, "a model", 3, 0.01, no_control(None))
     assert "This study has no positive control (analysis.control names none)" in words
     assert "control has not been run" in no_control("control").sentence
+
+
+@pytest.mark.parametrize(("margin", "size"), [(0.01, "1 point"), (0.025, "2.5 points"), (None, "the margin")])
+def test_a_margin_has_its_size(margin, size):
+    found = claims.verdict(table(other=EQUAL), chinese(EQUAL, EQUAL), pd.DataFrame(), STUDY, 0.5, margin=margin)
+    evidence = found.set_index("claim")["evidence"]
+    assert f"every difference is shown to be smaller than {size}." in evidence.iloc[0]
+    assert evidence.iloc[0].count(f"shown to be below {size}") == 3
+    assert f"below {size}" in evidence[next(claim for claim in evidence.index if "CMMLU" in claim)]

@@ -37,7 +37,9 @@ def test_the_answer_counts_easy_questions_and_compares_with_guessing():
     assert outcome.startswith(
         "a model answers 2 of 4 questions right and in the required format: these are easy, the other 2 hard. "
     )
-    assert outcome.endswith("where guessing gives 50%, so its labels are hardly better than guesses.")
+    assert outcome.endswith("where guessing gives 50%, so it is not shown to do better than guessing.")
+    wrong = filters.summary(LABELS.assign(correct=False), POOL, "a model", 0.95)
+    assert wrong.endswith("where guessing gives 50%, so it does worse than guessing.")
     many = pd.concat([LABELS.assign(correct=True)] * 5)
     assert filters.summary(many, POOL, "a model", 0.95).endswith("so it knows more than guessing would show.")
     numbers = POOL.assign(options=[[]] * 4)

@@ -69,7 +69,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in text
     assert text.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
     assert text.count("- small: not the original weights: 4-bit GGUF (a).") == 1
-    assert "lent to the notebooks when they last ran: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
+    assert "(its seconds times its share of a GPU): 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
     order = [
@@ -84,8 +84,9 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert places == sorted(places)
     assert "(Study [`small`](parameters/small.yaml), 3 seeds per arm.)" in first
     assert (
-        "In medicine, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (95 % interval "
-        "over items and 3 seeds, for one draw of questions). Four of five such studies would find a true difference of 3.0 points on MedQA by likelihood.\n"
+        "In medicine, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (mean change over the "
+        "benchmarks of medicine; 95 % interval over items and 3 seeds, for one draw of questions). Four of five such studies would find a true difference "
+        "of 1.7 points on this index, 3.0 points on MedQA by likelihood.\n"
         "- **For training:** This is no evidence for or against a filter.\n" in first
     )
     assert (
