@@ -78,7 +78,7 @@ def of_answers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def by(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Answers in groups: their number, the share that `searched`, of these the share that `found` passages, and of these the mean of
-    right_found (the right option stands in them) and of wrong_found (share of the wrong ones)."""
+    right_found (the right option occurs in them) and of wrong_found (share of the wrong ones)."""
     wanted = {"answers": ("searched", "size")} | {name: (name, "mean") for name in SHARES}
     return rows.groupby(list(keys), sort=False).agg(**wanted).reset_index()
 

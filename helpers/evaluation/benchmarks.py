@@ -153,7 +153,7 @@ def _starter_questions(names: list[str]) -> pd.DataFrame:
 
 
 def data_facts(task: Any) -> dict[str, Any]:
-    """What a task was made from: version, data set, items, a hash of these, and the commit where the hub's cache tells it.
+    """The source of a task: version, data set, items, a hash of these, and the commit if the hub's cache has it.
 
     The hash is of the items as they were read, so it is the same for the same questions from the hub and from a mirror.
     """

@@ -107,7 +107,7 @@ class Evaluation:
 
 
 def untrained_scores(study: Study) -> pd.DataFrame:
-    """The untrained model's scores: read if there are any for the study's parameters, else made here."""
+    """The untrained model's scores: read if the study's parameters already have some, else computed here."""
     untrained = Evaluation(study)
     current = read_note(untrained.file).get("inputs") == fingerprint(study.inputs("eval"))
     return pd.read_parquet(untrained.file) if current and untrained.file.exists() else untrained.scores()

@@ -35,7 +35,7 @@ def medqa_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict
 
 
 def mmlu_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
-    """The nine medical subjects of MMLU in turn (a question of each, then the next of each), so that a limit takes from all."""
+    """The nine medical subjects of MMLU in turn (one question of each, then the next of each), so that a limit includes all."""
     parts = [
         [_plain(f"{subject}-{n}", row, subject) for n, row in enumerate(load("cais/mmlu", subject, "test"))]
         for subject in MEDICAL_SUBJECTS

@@ -54,8 +54,8 @@ def score(
     correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant, of the tolerant reading
     (`answers.read_tolerant`), which scores from before 27 November 2026 do not have. A task with search is called `<name>_search`, and so are its
     benchmarks; its `response` is what the model wrote, `searches` has what was inserted
-    (`search.episodes.Episode`, as JSON), right_found and wrong_found say which options stand in it (`search.measure.found_by`), and answerable
-    whether the right one stands in what the question itself finds.
+    (`search.episodes.Episode`, as JSON), right_found and wrong_found say which options occur in it (`search.measure.found_by`), and answerable
+    whether the right one occurs in what the question itself finds.
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -75,7 +75,7 @@ def score(
 
 
 class _Work:
-    """What scoring needs and makes once: the harness around the model, and the task manager."""
+    """Objects that all tasks share, built once: the harness around the model, and the task manager."""
 
     def __init__(self, model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path) -> None:
         self.model, self.tokenizer, self.study, self.weights, self.folder = model, tokenizer, study, weights, folder

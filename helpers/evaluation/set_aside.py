@@ -54,7 +54,7 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def search_tool(study: Study) -> Tool:
-    """The search tool of a study, its index made if nobody has, without passages that contain a question of a benchmark."""
+    """The search tool of a study, with an index (built if it is missing) without passages that contain a question of a benchmark."""
     study.path("split").mkdir(parents=True, exist_ok=True)
     with FileLock(study.path("split", ".lock")):
         tool.prepare(study, benchmarks.questions(study))

@@ -1,4 +1,4 @@
-"""The processor cores and GPUs that this process may use, and the part of a GPU that it was lent."""
+"""The processor cores and GPUs that this process may use, and its share of a GPU."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def visible() -> list[str]:
 
 
 def share() -> float:
-    """The part of a GPU that is lent to this process (`lend`); 1 by default."""
+    """The share of a GPU that this process may use (`lend`); 1 by default."""
     return float(os.environ.get("GPU_SHARE", "1"))

@@ -39,7 +39,7 @@ class Pack(NamedTuple):
     """Several pieces as tensors, one row each, all of shape (pieces, width).
 
     segments: 0 in the prompt, k in the k-th completion, -1 in the padding. targets: the token that a position predicts, or IGNORED.
-    places: for each predicted token, row after row, where it stands in the flattened (completions, longest completion) tensors of the step.
+    places: for each predicted token, row after row, its index in the flattened (completions, longest completion) tensors of the step.
     """
 
     ids: torch.Tensor

@@ -40,7 +40,7 @@ class Options(NamedTuple):
     words: str
     """For the line that says what was recognised; {} are the columns."""
     answers: str | None = None
-    """How answers are read (a key of PLACES), if that goes without saying."""
+    """How answers are read (a key of PLACES), if the form implies it."""
 
 
 def _one_column(columns: set[str]) -> list[tuple[str, ...]]:
@@ -145,7 +145,7 @@ def is_visible(text: Any) -> bool:
 
 
 def as_text(value: Any) -> Any:
-    """A number as text, "3" also for 3.0, which a column with missing values makes of 3; everything else as it is."""
+    """A number as text; 3.0 becomes "3", since a column with missing values turns 3 into 3.0. Other values are not changed."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else value

@@ -157,7 +157,7 @@ def _refusal(rows: list[Row], where: str, why: str) -> StudyError:
 
 
 def _names(rows: list[Row], pool: Pool, where: str) -> dict[str, str]:
-    """Each column's name in lower case → as it is written. Raises StudyError if two differ by case only, or a mapped one is missing."""
+    """Column names: lower case → original spelling. Raises StudyError if two differ by case only, or a mapped one is missing."""
     written = dict.fromkeys(key for row in rows for key in row)
     names: dict[str, str] = {}
     for name in written:

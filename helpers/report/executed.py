@@ -74,9 +74,9 @@ def _shorten(study: Study, notebook: Any) -> None:
 
 
 def not_open(study: Study, page: str) -> list[str]:
-    """The pool or benchmarks whose texts an output shows although no licence is known to allow it; empty if it may be shown.
+    """The pool or benchmarks whose texts an output shows although no known licence allows it; empty if showing is allowed.
 
-    Texts stand in <pre>, each with its benchmark, if it is of one; 02's list of overlaps has texts of the pool and of all benchmarks.
+    Texts are set in <pre>, each with its benchmark, if it is of one; 02's list of overlaps has texts of the pool and of all benchmarks.
     """
     tasks = [task.name for task in study.eval.tasks]
     if "<th>other</th>" in page:

@@ -88,7 +88,7 @@ def publish_shown(study: Study, target: Path) -> list[Path]:
 
 
 def times(study: Study) -> pd.DataFrame:
-    """How long each notebook took when it last ran: notebook, seconds, gpus (share of a GPU it was lent; 0 without one), gpu_seconds."""
+    """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds."""
     rows = []
     for path in sorted(study.path("notebooks").glob("*.ipynb")):
         run = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})

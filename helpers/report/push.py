@@ -184,7 +184,7 @@ def upload(folders: list[Path], to: str) -> list[str]:
 
 
 def check_name(to: str) -> str:
-    """`to` itself if the hub could have a model of that name. Raises StudyError otherwise."""
+    """`to`, if it is a valid name for a model on the hub. Raises StudyError otherwise."""
     try:
         validate_repo_id(f"{to}-labels")
         if to.count("/") == 1:

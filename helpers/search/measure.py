@@ -1,7 +1,7 @@
-"""Whether a search finds the answer: how often the right option's text stands in the best passages, against the wrong ones.
+"""Whether a search finds the answer: how often the right option's text occurs in the best passages, against the wrong ones.
 
 No model is asked. The measure tells how much a corpus can help with a set of questions, and it chooses the questions of a control for the
-search tool: those whose right option stands in the passages.
+search tool: those whose right option occurs in the passages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def options_found(search: Callable[[list[str], int], list[list[Passage]]], questions: pd.DataFrame, k: int) -> pd.DataFrame:
-    """For each question with options, whether the right one and what share of the wrong ones stand in the best `k` passages.
+    """For each question with options, whether the right one and what share of the wrong ones occur in the best `k` passages.
 
     search: `Index.search`, whose queries are the questions. questions: columns question_id, question, options and answer. Returns one row
     per question with options: question_id, right (bool), wrong (share of the wrong options, 0 to 1) and passages (how many were found).
@@ -36,7 +36,7 @@ def options_found(search: Callable[[list[str], int], list[list[Passage]]], quest
 
 
 def answerable(tool: Tool, question: str, options: Sequence[str], answer: str) -> bool:
-    """Whether the right option stands in the passages that the question itself finds; no model is asked. False without options."""
+    """Whether the right option occurs in the passages that the question itself finds; no model is asked. False without options."""
     return bool(len(options)) and _right_and_wrong(options, answer, tool.search([question], tool.settings.passages)[0])[0]
 
 
@@ -64,7 +64,7 @@ def found_by(searches: str, options: Sequence[str], answer: str) -> dict[str, fl
 
 
 def standing(options: Iterable[str], texts: Iterable[str]) -> list[bool]:
-    """Whether the words of each option stand in one of the texts, in their order and without a gap.
+    """Whether the words of each option occur in one of the texts, in their order and without a gap.
 
     >>> standing(["Type IV collagen", "collagen VII", "Collagen"], ["Antibodies attack type-IV collagen."])
     [True, False, True]

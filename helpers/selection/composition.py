@@ -20,7 +20,7 @@ def composition(arms: dict[str, pd.DataFrame], rollouts: int | None = None, rate
 
     Without `rollouts` one row per arm, the mean over its draws: questions, hard, easy, unlabelled, mean_pass_rate, and mean_characters
     where texts are at hand. With `rollouts` (of a group) the rows are arm and draw, and of several draws their mean ("all"); see `_row`.
-    rates: `by_question` of the trained model's samples, which then stand for all arms, also for those without a filter.
+    rates: `by_question` of the trained model's samples, which then serve all arms, also those without a filter.
     """
     if rollouts is not None:
         return pd.DataFrame([row for name, frame in arms.items() for row in _rows(name, _rated(frame, rates), rollouts)])

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and notes that say what a result was made from.
+"""Files that are written whole or not at all, and notes on the inputs of each result.
 
 Every result is a table with a note beside it, a small JSON file (`labels.parquet` → `labels.json`) with a fingerprint of the inputs and
 the provenance. A result whose fingerprint differs from that of the study's present inputs is made again. `result` is all of this in one call.

@@ -194,6 +194,6 @@ class Train(Strict):
         return self.completions_per_step // self.rollouts // (ROTATIONS if self.rotate_options else 1)
 
     def steps(self, questions: int) -> int:
-        """Optimiser steps of a run over this number of questions; an epoch leaves out the rest that fills no step."""
+        """Optimiser steps of a run over this number of questions; questions of an epoch that do not fill a step are left out."""
         full = -(-self.epochs * (questions // self.questions_per_step) // 1)
         return self.max_steps or int(full)

@@ -50,7 +50,7 @@ class Study(Strict):
     @model_validator(mode="before")
     @classmethod
     def _sampled(cls, values: Any) -> Any:
-        """Filters of arms that need several answers to a question give SAMPLES of them, unless they say otherwise."""
+        """Filters give SAMPLES answers per question if an arm needs several and the filter sets no number."""
         arms, filters = values.get("arms"), values.get("filters")
         for arm in arms.values() if isinstance(arms, dict) and isinstance(filters, dict) else []:
             found = filters.get(str(arm.get("filter"))) if isinstance(arm, dict) else None
@@ -204,7 +204,7 @@ class Study(Strict):
         return found[name]
 
     def check_seed(self, seed: int) -> int:
-        """`seed` itself, if it is one of the study's. Raises StudyError otherwise."""
+        """`seed`, if it is one of the study's. Raises StudyError otherwise."""
         if seed not in self.seeds:
             raise StudyError(f"{self._file}: seeds has no {seed!r}; it has {self.seeds}")
         return seed
@@ -222,7 +222,7 @@ class Study(Strict):
         )
 
     def check_step(self, arm: str, step: int) -> int:
-        """`step` itself, if it is 0 (the end of the training) or a kept checkpoint. Raises StudyError otherwise."""
+        """`step`, if it is 0 (the end of the training) or a kept checkpoint. Raises StudyError otherwise."""
         if step and step not in self.checkpoints(arm):
             raise StudyError(f"{self._file}: {arm} keeps no checkpoint of step {step}; it keeps {self.checkpoints(arm)}")
         return step

@@ -51,7 +51,7 @@ def _with_recipes(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def recipe(name: str, path: Path) -> dict[str, Any]:
-    """The values of a recipe that the file `path` names. Raises StudyError if there is none of that name."""
+    """The values of a recipe that the file `path` names. Raises StudyError if no recipe has that name."""
     folders = (path.parent / RECIPES, REPOSITORY / "parameters" / RECIPES)
     for file in (folder / f"{name}.yaml" for folder in folders):
         if file.is_file():

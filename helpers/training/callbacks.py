@@ -29,7 +29,7 @@ class Progress(TrainerCallback):
 
 
 class Finite(TrainerCallback):
-    """Leaves an optimiser step out if its gradient is not a finite number: one such step makes every weight NaN permanently.
+    """Skips an optimiser step if its gradient is not a finite number: one such step makes every weight NaN permanently.
 
     How often that was is logged as `skipped`. Where DeepSpeed keeps the gradients, nothing is checked.
     """

@@ -58,7 +58,7 @@ def options(train: Train, folder: Path) -> dict[str, Any]:
 
 
 def prepare(args: Any) -> None:
-    """Before a trainer is made: name the project for wandb, and have trackio write its log only. args: TRL's configuration.
+    """Call before building a trainer: names the project for wandb, and makes trackio write only its log. args: TRL's configuration.
 
     In a notebook trackio (seen in 0.43) would also start a server and show it in the cell, and print paths of this machine.
     """
@@ -93,7 +93,7 @@ def rollouts(trainer: Any) -> None:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown whose texts, which a model wrote, are shown as they are."""
+    """A table in Markdown that shows the texts of a model unchanged."""
     lines = [list(table), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
 

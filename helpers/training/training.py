@@ -1,4 +1,4 @@
-"""One training of a study: an arm and a seed, what it was made from, and what it left."""
+"""One training of a study: an arm and a seed, its inputs, and its results."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Training:
         return read_table(file, STEP)
 
     def _with_options_found(self, rollouts: pd.DataFrame) -> pd.DataFrame:
-        """Rollouts that could search with the columns of `found_by`: which options stand in the passages."""
+        """Rollouts that could search with the columns of `found_by`: which options occur in the passages."""
         if "searches" not in rollouts:
             return rollouts
         asked = {row.question_id: (list(row.options), row.answer) for row in self.questions.itertuples()}

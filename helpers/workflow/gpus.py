@@ -1,4 +1,4 @@
-"""The GPUs of a machine, lent to jobs: each job sees its own GPUs, or its share of one.
+"""GPUs of a machine, shared out to jobs: each job sees its own GPUs, or its share of one.
 
 A GPU is lent in twelfths, so that 1, 2, 3, 4, 6 or 12 jobs fit on it exactly. Each twelfth is a file lock, which the operating
 system releases when the job ends for any reason. The locks belong to the machine, so two studies that run at once share it too.

@@ -37,7 +37,7 @@ def running(folder: Path) -> list[psutil.Process]:
 
 
 def left(folder: Path) -> list[psutil.Process]:
-    """The marked processes that are still running after GRACE; usually none of a killed run is."""
+    """The marked processes that still run after GRACE seconds; after a killed run there are usually none."""
     deadline = time.monotonic() + GRACE
     while (found := running(folder)) and time.monotonic() < deadline:
         psutil.wait_procs(found, timeout=1)
