@@ -32,8 +32,8 @@ def members(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
 def letters(scores: pd.DataFrame) -> pd.DataFrame:
     """Letter bias, for lettered likelihood benchmarks that were scored in every rotation; one row per suite and arm.
 
-    Columns: items, plain (accuracy as the options stand), rotated (accuracy averaged over all rotations of each
-    item), letter (the one named most often as the options stand), share (how often), right (how often that
+    Columns: items, plain (accuracy in the original order of options), rotated (accuracy averaged over all rotations of each
+    item), letter (the one named most often in the original order), share (how often), right (how often that
     letter is right). A model that always names one letter has plain = right and rotated = chance.
     """
     turned = set(scores.loc[scores["rotation"] > 0, "benchmark"])

@@ -80,7 +80,7 @@ def letters_of(doc: Document) -> list[str]:
 
 
 def rotate(doc: Document, by: int) -> Document:
-    """A copy whose options stand `by` places further on, the last ones first again; the right answer moves along.
+    """A copy with options moved on by `by` places, the last ones to the front; the right answer moves along.
 
     An option that speaks of its place ("both A and B") does not, so a few items change their meaning.
     Raises StudyError for a document that is no lettered choice, or whose prompt is already filled in.
