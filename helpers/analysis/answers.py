@@ -1,4 +1,4 @@
-"""What the models answered, as tables without a test: members of suites, letters, reasoning mode, held-out questions, filters."""
+"""Tables of the models' answers, without tests: members of suites, letters, reasoning mode, held-out questions, filters."""
 
 from __future__ import annotations
 

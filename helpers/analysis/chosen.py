@@ -1,4 +1,4 @@
-"""What an arm drew, in words and as a figure, for the chapter that draws it (02_split)."""
+"""The questions of an arm, in words and as a figure, for 02_split."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _row(models: dict[str, Sequence[Runs]], group: str, benchmark: str, name: st
 
 
 def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
-    """What the power of another study can be computed from, over all arms and benchmarks by likelihood or free generation.
+    """Inputs for the power of another study (discordant items, spread of seeds), over all arms and benchmarks by likelihood or free generation.
 
     scores: `compare.by_suite`; of two answer filters the flexible one counts, of a suite its parts. Keys: discordant (median share of
     items that one run changes; NaN without such a benchmark), seed_sd (root of the mean variance between seeds, without the

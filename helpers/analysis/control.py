@@ -61,7 +61,7 @@ def training_differences(study: Study) -> dict[str, tuple[Any, Any]]:
 
 
 def inputs(study: Study) -> dict[str, Any]:
-    """What the analysis of a study depends on: its parameters and, if it has a positive control, that control's results."""
+    """The inputs of a study's analysis: its parameters and, if it has a positive control, that control's results."""
     folder = tables_of(study)
     found = [sha256(folder / "comparison.csv"), training_differences(study)] if folder else ""
     return study.inputs("analysis") | {"control": found}

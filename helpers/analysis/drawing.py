@@ -1,4 +1,4 @@
-"""What the figures share: style, colours and markers of arms, legends, captions, and how a figure is saved and shown."""
+"""Shared parts of the figures: style, colours and markers of arms, legends, captions, and how a figure is saved and shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one model's scores say, beside the untrained model's: for the chapter that makes them (04_eval)."""
+"""One model's scores beside the untrained model's, in words, for 04_eval."""
 
 from __future__ import annotations
 

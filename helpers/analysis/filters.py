@@ -1,4 +1,4 @@
-"""What a filter's answers say, in words and by example, for the chapter that makes them (01_filter)."""
+"""A filter's answers, in words and by example, for 01_filter."""
 
 from __future__ import annotations
 

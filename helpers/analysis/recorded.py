@@ -15,7 +15,7 @@ from helpers.study.study import UNTRAINED, Study
 
 
 class Recorded:
-    """What a study has recorded.
+    """The recorded results of a study.
 
     study, settings: its parameters, and those of its analysis · arms: those that were scored · missing: models that were not ·
     answers: all scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
@@ -68,7 +68,7 @@ class Recorded:
 
     @property
     def band(self) -> str:
-        """What the bands of curves are, for captions."""
+        """The meaning of the bands around curves, for captions."""
         return f"{self.seeds} seeds per arm; band: lowest to highest seed." if self.seeds > 1 else "One seed per arm."
 
 

@@ -1,4 +1,4 @@
-"""What each arm is to the claims: who chose its questions, how it is trained, and which arm is its twin."""
+"""The role of each arm in the claims: who chose its questions, how it is trained, and which arm is its twin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEAR_HALF = 0.1  # a pass rate of 0.4 to 0.6 counts as near one half
 
 
 class Role(NamedTuple):
-    """What an arm is to the claims.
+    """The role of an arm in the claims.
 
     kind: how its questions were chosen: random; by the labels of a filter that is to the trained model self, larger, smaller, same size or
     other family; half (pass rate near one half); or other. method: lora, qlora, full, or other if its training differs in another way. twin:
@@ -32,7 +32,7 @@ class Role(NamedTuple):
 
 
 def relation(filter_model: str, base: str) -> str:
-    """What a filter's model is to the trained one, read from their names: self, larger, smaller, same size or other family.
+    """How a filter's model relates to the trained one, from their names: self, larger, smaller, same size or other family.
 
     >>> [relation(name, "google/gemma-3-12b-it") for name in ("google/gemma-3-12b-it", "google/gemma-3-27b-it", "microsoft/phi-4")]
     ['self', 'larger', 'other family']

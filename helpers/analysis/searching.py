@@ -1,4 +1,4 @@
-"""What a search tool did in a study: who searched, what was found, and whether search and training help, alone and together.
+"""Use and effect of a search tool in a study: who searched, what was found, and whether search and training help, alone and together.
 
 A study has these tables if an arm or a task of it has `search: true`; else they are None.
 """

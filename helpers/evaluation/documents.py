@@ -113,7 +113,7 @@ def lettered(doc: Document) -> str:
 
 
 def mmlu_pro_text(doc: Document) -> str:
-    """What the harness's `mmlu_pro` prints, without the words that open the reasoning."""
+    """The prompt of the harness's `mmlu_pro`, without the words that open the reasoning."""
     from lm_eval.tasks.mmlu_pro.utils import doc_to_text
 
     return doc_to_text(doc).removesuffix(" Let's think step by step.")

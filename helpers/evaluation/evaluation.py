@@ -101,7 +101,7 @@ class Evaluation:
         )
 
     def effect(self) -> dict[str, float]:
-        """What training changed, as its scores record it: `largest_weight`, `largest_logit_change`; empty for the untrained model."""
+        """The effect of training on the model, as recorded with its scores: `largest_weight`, `largest_logit_change`; empty for the untrained model."""
         note = read_note(self.file)
         return {key: note[key] for key in ("largest_weight", "largest_logit_change") if key in note}
 

@@ -1,4 +1,4 @@
-"""What counts as a right answer: `process_results` of the tasks in which the model writes."""
+"""Rules for a right answer: `process_results` of the tasks in which the model writes."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[st
 
 
 def _searched(harness: Any, doc: dict[str, Any], target: str) -> dict[str, Any]:
-    """What an answer with search has besides: its searches, the options found by them, and whether the question finds the right one."""
+    """Further columns of an answer with search: its searches, the options found by them, and whether the question finds the right one."""
     searches, options = harness.searches[doc["prompt"]], list(doc.get("options") or [])
     found = found_by(searches, options, target)
     return {"searches": searches, "answerable": answerable(harness.tool, doc["question"], options, target)} | found

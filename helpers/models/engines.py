@@ -90,7 +90,7 @@ class Engine(Protocol):
         """(log-likelihood of the answer after its prompt, whether it is the greedy one) for each pair."""
 
     def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-        """What training changed (`effect.training_effect`)."""
+        """The effect of training on the weights and logits (`effect.training_effect`)."""
 
 
 def choose(wanted: Name, method: str = "lora") -> Literal["transformers", "vllm"]:

@@ -49,7 +49,7 @@ class Pack(NamedTuple):
     places: torch.Tensor
 
     def mask(self) -> torch.Tensor:
-        """What each position sees, as a boolean tensor of shape (pieces, 1, width, width)."""
+        """The positions that each position attends to, as a boolean tensor of shape (pieces, 1, width, width)."""
         seen = (self.segments[:, None, :] == 0) | (self.segments[:, None, :] == self.segments[:, :, None])
         return (seen & torch.ones(seen.shape[-2:], dtype=torch.bool, device=seen.device).tril())[:, None]
 

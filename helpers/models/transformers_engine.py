@@ -136,7 +136,7 @@ class Transformers:
         return list(zip(values.tolist(), greedy.tolist(), strict=True))
 
     def effect(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, float]:
-        """What training changed (`effect.training_effect`). Raises StudyError if the trained weights are not used."""
+        """The effect of training on the weights and logits (`effect.training_effect`). Raises StudyError if the trained weights are not used."""
         return training_effect(self.model, tokenizer, lambda: loading.load_model(self.weights.model, self.weights.dtype))
 
 

@@ -148,7 +148,7 @@ def item_count(study: Study, task: Task) -> int | None:
 
 @dataclass(frozen=True)
 class Workload:
-    """What one model does for a task: passes, tokens of the mean and the longest prompt, tokens written (0: likelihood mode)."""
+    """The work of one model for a task: passes, tokens of the mean and the longest prompt, tokens written (0: likelihood mode)."""
 
     passes: int
     tokens: int

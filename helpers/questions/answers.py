@@ -33,7 +33,7 @@ _CORRECT = re.compile(r"is (?:the )?(?:correct|right|best)(?: answer| option| ch
 
 
 class Reading(NamedTuple):
-    """What a completion says: whether its format is valid, and its letter or number (None: unread).
+    """A completion as read: whether its format is valid, and its letter or number (None: unread).
 
     exact: the answer block holds that letter or number and nothing else.
     """

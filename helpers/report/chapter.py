@@ -1,4 +1,4 @@
-"""What 05_analysis shows of a study's results: sentences, tables for readers, and pictures."""
+"""The results of a study as 05_analysis shows them: sentences, tables for readers, and pictures."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Corpus(NamedTuple):
 
     @property
     def content(self) -> dict[str, Any]:
-        """What decides the passages: source, config, split, and the hash of each file or the commit of the hub."""
+        """The inputs that decide the passages: source, config, split, and the hash of each file or the commit of the hub."""
         return {key: value for key, value in self.facts.items() if key != "from"}
 
 

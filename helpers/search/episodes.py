@@ -27,7 +27,7 @@ EMPTY, NOTHING, ENOUGH = "The query is empty.", "Nothing was found.", "No search
 
 
 class Turn(NamedTuple):
-    """What a model wrote in one go: its tokens, and their log-probabilities where the engine gives them."""
+    """One uninterrupted piece of a model's text: its tokens, and their log-probabilities where the engine gives them."""
 
     tokens: list[int]
     logprobs: list[float] | None = None

@@ -1,4 +1,4 @@
-"""What arms are composed of, and which questions they share; tables of one or several draws."""
+"""Composition of arms, and the questions that they share; tables of one or several draws."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
 
 
 def composition(arms: dict[str, pd.DataFrame], rollouts: int | None = None, rates: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What the arms are composed of; arms as `draws.read` returns them.
+    """Composition of the arms; arms as `draws.read` returns them.
 
     Without `rollouts` one row per arm, the mean over its draws: questions, hard, easy, unlabelled, mean_pass_rate, and mean_characters
     where texts are at hand. With `rollouts` (of a group) the rows are arm and draw, and of several draws their mean ("all"); see `_row`.

@@ -78,7 +78,7 @@ def by_question(labels: pd.DataFrame, reading: str = "strict") -> pd.DataFrame:
 
 
 def kinds(labels: pd.DataFrame) -> pd.Series:
-    """What became of each answer: one of `KINDS`, with the index of the labels."""
+    """The kind of each answer: one of `KINDS`, with the index of the labels."""
     cut, valid = labels["finish_reason"] == "length", labels["format_valid"]
     cases = [labels["label"] == "easy", valid & labels["predicted"].notna(), valid, cut]
     return pd.Series(np.select(cases, KINDS[:-1], KINDS[-1]), index=labels.index)

@@ -60,7 +60,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def words(changes: dict[str, Any]) -> str:
-    """What is set, in one order, for people.
+    """The overrides as text, sorted.
 
     >>> words({"train.beta": 0.01, "seeds": [0, 1]})
     'seeds=[0, 1], train.beta=0.01'

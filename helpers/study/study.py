@@ -181,7 +181,7 @@ class Study(Strict):
         return [(arm, *seed) for arm in self.arms for seed in seeds]
 
     def draw_seed(self, seed: int) -> int | list[int]:
-        """What seeds the order of the pool for the draw that serves a training seed; draw 0 is the fixed draw."""
+        """The seed for the order of the pool, for the draw of a training seed; draw 0 is the fixed draw."""
         return self.split.seed if self.split.draws == "fixed" else [self.split.seed, self.check_seed(seed)]
 
     def label(self, arm: str) -> str:

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a run: a bar of progress, and steps left out whose gradient is not finite."""
+"""Callbacks of a run: a progress bar, and a check that skips steps whose gradient is not finite."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def to_dataset(
     rotate: bool = False,
     search: Search | None = None,
 ) -> Dataset:
-    """What TRL trains on, one row per question: the rendered prompt and the columns that the rewards read.
+    """TRL's training data, one row per question: the rendered prompt and the columns that the rewards read.
 
     rotate: each question has a row for every rotation of its options (`rotate_questions`). search: the tool that rollouts may use.
     """

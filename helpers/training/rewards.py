@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:
-    """What the model wrote in its own turn, after what the prompt had begun for it."""
+    """The text of the model's turn: the prefill of the prompt, then the completion up to where it begins the user's next turn."""
     begun = prefill or [""] * len(completions)
     return [start + own_words(text) for start, text in zip(begun, completions, strict=True)]
 

@@ -69,7 +69,7 @@ def _by(
 
 
 def measures(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """What a step logs of its searches, one value a rollout. rows: the inputs of the rewards, with what `rollout_func` returned."""
+    """The logged columns of a step's searches, one value per rollout. rows: the inputs of the rewards, with what `rollout_func` returned."""
     counts = [float(len(json.loads(row["searches"]))) for row in rows]
     return {
         "searching_share": [float(count > 0) for count in counts],

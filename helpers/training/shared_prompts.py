@@ -98,7 +98,7 @@ class SharedPrompts(GRPOTrainer):
         return value
 
     def _read(self, inputs: Any) -> dict[str, torch.Tensor]:
-        """What `loss.of_pack` reads of a step."""
+        """The inputs of `loss.of_pack` from one step."""
         mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
         items = float(inputs["num_items_in_batch"]) / self.accelerator.num_processes
         weights = loss.token_weights(mask, self.loss_type, items, self.max_completion_length)

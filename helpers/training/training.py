@@ -81,7 +81,7 @@ class Training:
 
     @property
     def engine(self) -> str:
-        """What generates the rollouts: transformers or vllm."""
+        """The engine that generates the rollouts: transformers or vllm."""
         return engines.choose(self.study.engine, self.train.method)
 
     @cached_property
