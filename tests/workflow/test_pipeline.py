@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY, run
 
+from helpers.study.errors import StudyError
 from helpers.study.study import open_study
 
 NOTEBOOKS = ["01_filter", "02_split", "03_grpo_train", "04_eval", "05_analysis"]
@@ -117,29 +118,28 @@ def test_published_files_alone_give_the_same_analysis(made, tiny, tmp_path):
         assert picture.read_bytes() == (tmp_path / "published" / picture.name).read_bytes(), picture.name
 
 
-def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses_nothing(made, tiny):
-    before, text = times(made), (tiny / "tiny.yaml").read_text()
-    checkpoints = made / "train/self/seed0/checkpoints"
+def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses_nothing(made, tiny, tmp_path):
+    """In a copy of the study, so that other tests find theirs as it was."""
+    study, folder = tmp_path / "changed.yaml", made.parent / "changed"
+    study.write_text((tiny / "tiny.yaml").read_text().replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
+    shutil.copytree(made, folder)
+    before, checkpoints = times(folder), folder / "train/self/seed0/checkpoints"
     shutil.rmtree(checkpoints)
-    try:
-        (tiny / "tiny.yaml").write_text(text.replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
-        process = subprocess.Popen(
-            ["make", "study", f"STUDY={tiny / 'tiny.yaml'}"], cwd=REPOSITORY, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        deadline = time.monotonic() + 120
-        while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
-        done = make(tiny)
-        assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        (tiny / "tiny.yaml").write_text(text)
-    assert pd.read_csv(made / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
-    log = (made / "notebooks/03_grpo_train-self-seed0.log").read_text()
+    process = subprocess.Popen(
+        ["make", "study", f"STUDY={study}"], cwd=REPOSITORY, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
+    done = run("make", "study", f"STUDY={study}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pd.read_csv(folder / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
+    log = (folder / "notebooks/03_grpo_train-self-seed0.log").read_text()
     assert re.search(r"continuing from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
-    changed = {path for path, when in times(made).items() if before.get(path) != when}
+    changed = {path for path, when in times(folder).items() if before.get(path) != when}
     assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
     assert {
         "split/self/seed0/train.parquet",
@@ -196,15 +196,15 @@ def test_a_mistake_found_in_a_step_is_one_line(made, tiny, tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_notebook_alone_with_papermill(made, tiny, tmp_path):
+def test_a_notebook_alone_with_papermill(made, tiny, tmp_path, monkeypatch):
     """Its mistakes; the README's own command is run by test_every_command_of_the_readme."""
     call = ["papermill", "notebooks/02_split.ipynb", tmp_path / "out.ipynb", "-p", "study", tiny / "tiny.yaml"]
     refused = run("python", "-m", *call, "-p", "amr", "self")
     assert refused.returncode != 0
     assert "-p amr: this notebook has no such parameter; did you mean 'arm'?" in refused.stderr
-    early = run("python", "-m", "papermill", "notebooks/03_grpo_train.ipynb", tmp_path / "out.ipynb", "-p", "study",
-                tiny / "tiny.yaml", STUDY_RUNS=str(tmp_path))  # fmt: skip
-    assert "not there yet; run 02_split (arm self, seed 0) first" in early.stderr
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    with pytest.raises(StudyError, match=re.escape("not there yet; run 02_split (arm self, seed 0) first")):
+        inprocess.execute("03_grpo_train", tmp_path / "out.ipynb", study=str(tiny / "tiny.yaml"))
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
