@@ -51,15 +51,14 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
     model, alone = shape_of(study.model.id), prompt_tokens(study, pool_facts(study)[1])
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
-        prompt = alone + inserted(study, spec)
-        train = study.training(arm)
+        found, train = inserted(study, spec), study.training(arm)
         vllm = writes_with_vllm(study, on, train.method)
         steps, length = train.steps(spec.wanted) * len(study.seeds), _length(train.max_completion_tokens, vllm)
         written += steps * train.completions_per_step * length
         if model:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, train.runs_per_gpu)
-            step = speed.writing(train.completions_per_step, train.completions_per_step, prompt, length)
-            step += speed.updating(train, prompt, length)
+            step = speed.writing(train.completions_per_step, train.completions_per_step, alone + found, length)
+            step += speed.updating(train, alone, length, found)
             seconds += steps * step + len(study.seeds) * _starting(train.runs_per_gpu, on)
     return Step("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None)
 

@@ -163,14 +163,15 @@ class Speed:
         start = self.waiting(ceil(sequences / batch) * self.model.layers * START_STEP)
         return max(start, self.forward(sequences * tokens))
 
-    def updating(self, train: Train, prompt: int, completion: int) -> float:
+    def updating(self, train: Train, prompt: int, completion: int, inserted: int = 0) -> float:
         """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient.
 
         With shared prompts the prompt of a group is computed once, and micro-batches are filled by tokens (`helpers/models/packing.py`).
+        inserted: tokens of passages in a rollout; each rollout of a group has its own.
         """
         prompts = train.completions_per_step // (train.rollouts if train.shared_prompts else 1)
-        tokens = train.completions_per_step * completion + prompts * prompt
-        batches = ceil(tokens / (train.batch_size * (prompt + completion)))
+        tokens = train.completions_per_step * (completion + inserted) + prompts * prompt
+        batches = ceil(tokens / (train.batch_size * (prompt + completion + inserted)))
         passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
         work = passes * self.model.parameters() * tokens / self.on.arithmetic
         return max(batches * self.waiting(self.model.layers * START_UPDATE), work)

@@ -272,6 +272,8 @@ def test_shared_prompts_are_computed_once():
     shared = Train(rollouts=8, batch_size=24, gradient_accumulation=8)
     plain = shared.model_copy(update={"shared_prompts": False})
     assert speed.updating(plain, 400, 100) / speed.updating(shared, 400, 100) == pytest.approx(96_000 / 28_800)
+    # 300 tokens of passages are of one rollout, also in a group
+    assert speed.updating(shared, 400, 100, 300) / speed.updating(shared, 400, 100) == pytest.approx(86_400 / 28_800)
 
 
 def test_the_control_s_measured_steps_are_near_the_plan():
