@@ -74,12 +74,22 @@ def _code(path: str) -> list[str]:
 
 
 def _collect(function: FunctionType, found: dict[str, str]) -> None:
-    """Add the source of a function, and of those of its module that it names."""
-    found[function.__name__] = inspect.getsource(function)
-    for node in ast.walk(ast.parse(found[function.__name__])):
+    """Add the source of a function, and of those of its module that it names, without docstrings, which decide no score."""
+    source = inspect.getsource(function)
+    tree = ast.parse(source)
+    found[function.__name__] = _without_docstring(source, tree)
+    for node in ast.walk(tree):
         called = function.__globals__.get(node.id) if isinstance(node, ast.Name) else None
         if isinstance(called, FunctionType) and called.__module__ == function.__module__ and called.__name__ not in found:
             _collect(called, found)
+
+
+def _without_docstring(source: str, tree: ast.Module) -> str:
+    first = tree.body[0].body[0]  # type: ignore[attr-defined]  # of a function
+    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)):
+        return source
+    lines = source.splitlines(keepends=True)
+    return "".join(lines[: first.lineno - 1] + lines[first.end_lineno :])
 
 
 def names_in(folder: Path) -> set[str]:

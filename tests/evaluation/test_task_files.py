@@ -68,6 +68,14 @@ def test_an_edit_of_a_function_or_of_one_that_it_calls_is_an_edit_of_its_tasks(t
     assert task_files.source("pubmedqa_mirror") is None
 
 
+def test_a_docstring_decides_no_score(tasks, monkeypatch):
+    source, before = task_files.inspect.getsource, task_files.source("medcalc_bench")
+    monkeypatch.setattr(task_files.inspect, "getsource", lambda one: source(one).replace('"""', '"""In other words: ', 1))
+    task_files.source.cache_clear()
+    assert task_files.source("medcalc_bench") == before
+    assert task_files.source("medqa_reasoning") is None
+
+
 def test_an_edited_task_has_other_settings(tasks, parameters):
     study, task = open_study(str(parameters())), Task(name="starter_medicine_reasoning")
     before = benchmarks.settings(study, task)
