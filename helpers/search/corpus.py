@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,8 @@ class Passage(NamedTuple):
 class Corpus(NamedTuple):
     """Where a corpus comes from; `passages` reads it.
 
-    files: of a corpus on this machine; of a data set of the hub there are none. own: whether its reader can correct it.
+    files: of a corpus on this machine; of a data set of the hub there are none. own: whether its reader can correct it. without: passages whose
+    title begins with one of these are left out.
     """
 
     name: str
@@ -53,11 +54,13 @@ class Corpus(NamedTuple):
     own: bool = True
     dataset: Any = None
     facts: dict[str, Any] = {}
+    without: tuple[str, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:
-        """The inputs that decide the passages: source, config, split, and the hash of each file or the commit of the hub."""
-        return {key: value for key, value in self.facts.items() if key != "from"}
+        """The source, config and split of the passages, the hash of each file or the commit of the hub, and what is left out."""
+        kept = {key: value for key, value in self.facts.items() if key != "from"}
+        return kept | ({"without": self.without} if self.without else {})
 
 
 def load_corpus(name: str, study_file: Path | None = None, **where: Any) -> pd.DataFrame:
@@ -67,25 +70,30 @@ def load_corpus(name: str, study_file: Path | None = None, **where: Any) -> pd.D
 
 
 def find_corpus(
-    name: str, study_file: Path | None = None, config: str | None = None, split: str = "train", revision: str | None = None
+    name: str,
+    study_file: Path | None = None,
+    config: str | None = None,
+    split: str = "train",
+    revision: str | None = None,
+    without: Sequence[str] = (),
 ) -> Corpus:
     """The corpus of that name, before it is read.
 
     name: `starter`; the path of a .jsonl or .parquet file or of a folder of them, which counts from the folder of `study_file`, then from
     the working folder; or the id of a data set in OFFLINE_MIRROR or on the hub. config, split, revision: of a data set of the hub.
-    Raises StudyError if there is no such corpus, or if its folder has no passages.
+    without: passages whose title begins with one of these are left out. Raises StudyError if there is no such corpus, or if its folder has no passages.
     """
     path = corpus_path(name, study_file)
     if path is None:
         dataset, facts = hub.read(name, config, split, revision, os.environ.get("OFFLINE_MIRROR", ""), "corpus")
-        return Corpus(name, own=False, dataset=dataset, facts=facts)
+        return Corpus(name, own=False, dataset=dataset, facts=facts, without=tuple(without))
     given = [key for key, value in (("config", config), ("split", split != "train"), ("revision", revision)) if value]
     if given:
         raise StudyError(f"corpus.{given[0]}: only a data set has one; leave it out for {name}")
     files = corpus_files(path)
     hashes = {str(file.relative_to(path) if path.is_dir() else file.name): sha256(file) for file in files}
     facts = {"source": name, "from": "starter corpus" if name == "starter" else "files", "sha256": hashes}
-    return Corpus(name, files=tuple(files), facts=facts)
+    return Corpus(name, files=tuple(files), facts=facts, without=tuple(without))
 
 
 def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.DataFrame]:
@@ -97,6 +105,7 @@ def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.D
     """
     refusals = [] if refusals is None else refusals
     seen: set[str] = set()
+    unmatched = set(corpus.without)
     kept = read = 0
     for where, rows in _batches(corpus):
         found = []
@@ -104,6 +113,9 @@ def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.D
             read += 1
             try:
                 passage = _checked(row, f"{where}: {place}", corpus.name)
+                if begins := [title for title in corpus.without if passage.title.startswith(title)]:
+                    unmatched.difference_update(begins)
+                    continue
                 if passage.id in seen:
                     raise StudyError(f"{where}: {place}: id {passage.id!r} occurs twice; give each passage its own id")
             except StudyError as error:
@@ -118,6 +130,8 @@ def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.D
             yield pd.DataFrame(found, columns=list(Passage._fields))
     if len(refusals) > REFUSED_SHARE * read:
         raise StudyError(f"{refusals[0]} ({len(refusals):,} of {read:,} passages cannot be used)")
+    if unmatched:
+        raise StudyError(f"corpus.without: no title in {corpus.name} begins with {min(unmatched)!r}")
     if not kept:
         raise StudyError(f"corpus: {corpus.name}: holds no passages; it needs rows with id, title, text, source and licence")
 

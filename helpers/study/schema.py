@@ -82,12 +82,16 @@ class Prompt(Strict):
 
 
 class Corpus(Strict):
-    """Passages to search, see `helpers/search/corpus.py`. `config`, `split` and `revision` (the commit): of a data set of the hub."""
+    """Passages to search, see `helpers/search/corpus.py`. `config`, `split` and `revision` (the commit): of a data set of the hub.
+
+    `without`: passages whose title begins with one of these are left out.
+    """
 
     source: Text
     config: str | None = None
     split: Text = "train"
     revision: str | None = None
+    without: list[Text] = []
 
 
 class Search(Strict):

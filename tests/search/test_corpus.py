@@ -31,6 +31,15 @@ def test_a_folder_of_files_and_other_names_of_columns(tmp_path):
     assert found.iloc[2].tolist() == ["b", "", TEXT, "mine", "MIT"]
 
 
+def test_passages_are_left_out_by_the_beginnings_of_their_titles(tmp_path):
+    source = jsonl(tmp_path / "mine.jsonl", [ROW, ROW | {"id": "b", "title": "Copper"}])
+    found = corpus.find_corpus(source, without=("Iro",))
+    assert pd.concat(corpus.passages(found))["id"].tolist() == ["b"]
+    assert found.content != corpus.find_corpus(source).content
+    with pytest.raises(StudyError, match=r"corpus.without: no title in .* begins with 'Zinc'"):
+        corpus.load_corpus(source, without=("Iron", "Zinc"))
+
+
 def test_a_data_set_of_the_mirror_leaves_out_few_broken_passages(tmp_path, monkeypatch):
     rows = [{"passage_id": str(n), "title": "", "text": f"passage {n} {TEXT}"} for n in range(300)]
     jsonl(tmp_path / "lab" / "passages" / "train.jsonl", [*rows, rows[0], {"passage_id": "x", "title": "", "text": " "}])
