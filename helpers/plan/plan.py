@@ -52,7 +52,7 @@ def report(study: Study, on: Machine, rate: float | None = None) -> str:
     whole, hour_lines = _hours(study, on, rate)
     signed = [row["model"] for row in model_rows(study) if row["gated"]]
     agreements = [f"To accept first, on the model's page on the hub: {', '.join(signed)}", ""] if signed else []
-    short = f", of which only {free:,.0f} GB are free here" if space is not None and space > free else ""
+    short = f" ({free:,.0f} GB are free)" if space is not None and space > free else ""
     end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk{short}."
     blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines, _detectable(study)]
     return "\n".join([*(line for block in blocks for line in [*block, ""]), *agreements, end])

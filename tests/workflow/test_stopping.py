@@ -117,6 +117,8 @@ def test_a_path_with_a_space_an_apostrophe_and_an_umlaut_and_a_kernel_of_another
 def test_processes_are_found_by_their_folder(tmp_path):
     sleeper = subprocess.Popen(["sleep", "60"], env=processes.mark(tmp_path / "a"))
     try:
+        while not psutil.Process(sleeper.pid).environ():  # the kernel shows it a moment after the process has begun
+            assert sleeper.poll() is None
         assert [found.pid for found in processes.running(tmp_path / "a")] == [sleeper.pid]
         assert processes.running(tmp_path / "b") == []
         processes.stop(tmp_path / "a")
