@@ -51,7 +51,7 @@ def measure(commit: str, folder: Path) -> dict[str, float]:
         lines = [(line.rstrip(), time.monotonic() - begun) for line in study.stdout]
     if study.returncode:
         sys.exit(f"{commit}: make study failed: {lines[-1][0] if lines else 'no output'}")
-    seconds = {found[1]: float(found[2]) for line, _ in lines if (found := STEP.search(line))}
+    seconds = {found[1].strip(): float(found[2]) for line, _ in lines if (found := STEP.search(line))}
     first = next(when for line, when in lines if line.startswith("["))
     return (
         {"load average before": load, "until the first step is done, weights unpacked": first}
