@@ -15,15 +15,13 @@ import pandas as pd
 from helpers.analysis.control import Control
 from helpers.analysis.evidence import (
     Outcome,
+    change,
     corrected,
-    difference,
+    differences,
     from_untrained,
     in_figures,
     in_words,
-    margin_in_words,
-    one_way,
     p_in_words,
-    points,
 )
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.analysis.roles import Role
@@ -34,15 +32,25 @@ OTHER_FILTERS = ("smaller", "same size")
 CONTRAST = 0.5  # the least difference in the share of hard questions between a hard and an easy arm
 UNPROVEN = "Training was not shown to work in the positive control, so nothing follows from this:"
 NO_MARKER = "No completion of the first and the last third has a marker, so there is no rate to compare."
+BOTH = ("specialisation", "robustness")
 
 
 class Arms(NamedTuple):
-    """The arms of a study: their roles, filters shown to be right more often than guesses (`checks.knows`), and pairs of arms that
-    train on nearly the same questions (`checks.alike`)."""
+    """The arms of a study and how they are judged.
+
+    roles: of each arm. knowing: filters shown to be right more often than guesses (`checks.knows`). alike: pairs of arms that train on
+    nearly the same questions (`checks.alike`). margin: of equivalence, in points (`analysis.margin`).
+    """
 
     roles: dict[str, Role]
     knowing: Collection[str] = ()
     alike: Collection[frozenset[str]] = ()
+    margin: str = "1 point"
+
+    def of(self, *kinds: str) -> list[str]:
+        """Arms whose questions were chosen in one of these ways, with the paper's share of hard ones, and trained as the paper did."""
+        return [arm for arm, role in self.roles.items() if role.kind in kinds and role.method == "lora"
+                and (role.hard is None or abs(role.hard - PAPER_HARD) < 0.01)]  # fmt: skip
 
 
 class Claim(NamedTuple):
@@ -53,16 +61,20 @@ class Claim(NamedTuple):
     evidence: str
 
 
-def _arms(arms: dict[str, Role], *kinds: str) -> list[str]:
-    """Arms whose questions were chosen in one of these ways, with the paper's share of hard ones, and trained as the paper did."""
-    mixed = {arm for arm, role in arms.items() if role.hard is None or abs(role.hard - PAPER_HARD) < 0.01}
-    return [arm for arm, role in arms.items() if role.kind in kinds and role.method == "lora" and arm in mixed]
+def _judged(claim: str, outcome: Outcome, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
+    words = in_words(outcome, rows, effect, arms.margin, claimed)
+    return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}")
 
 
-def _one_way(claim: str, rows: pd.DataFrame, effect: str, claimed: str = "better") -> Claim:
-    """A claim that every difference goes one way (`evidence.one_way`)."""
-    outcome = one_way(rows, claimed, "worse" if claimed == "better" else "better")
-    return Claim(claim, outcome, f"{in_words(outcome, rows, effect, claimed)} {in_figures(rows)}")
+def _one_way(claim: str, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
+    """Supported if a difference goes the claimed way and none the opposite; contradicted if the reverse, or if all are equal."""
+    this, that = rows[claimed].any(), rows["worse" if claimed == "better" else "better"].any()
+    outcome: Outcome = "cannot tell"
+    if this and not that:
+        outcome = "supports"
+    elif (that and not this) or rows["equal"].all():
+        outcome = "contradicts"
+    return _judged(claim, outcome, rows, effect, arms, claimed)
 
 
 def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, arms: Arms, kinds: Collection[str]) -> Claim:
@@ -71,29 +83,30 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     That all are equal contradicts the claim only if they could have differed: an arm must share less than nearly all
     questions with the random one and, for robustness, one must have learned something.
     """
-    if "random" not in arms.roles:
-        return Claim(claim, "not tested", "This study has no random arm.")
     roles = arms.roles
-    sized = [arm for arm in _arms(roles, *kinds) if roles[arm].size == roles["random"].size]
-    chosen, left_out = ([arm for arm in sized if (roles[arm].filter in arms.knowing) == known] for known in (True, False))
-    other = _arms(roles, *OTHER_FILTERS) if kinds is PAPER_FILTERS else []
+    if "random" not in roles:
+        return Claim(claim, "not tested", "This study has no random arm.")
+    sized = [arm for arm in arms.of(*kinds) if roles[arm].size == roles["random"].size]
+    chosen = [arm for arm in sized if roles[arm].filter in arms.knowing]
+    other = arms.of(*OTHER_FILTERS) if kinds is PAPER_FILTERS else []
     notes = {
-        "Left out, since their filters are not shown to be right more often than guesses": left_out
-        + [arm for arm in other if roles[arm].filter not in arms.knowing],
+        "Left out, since their filters are not shown to be right more often than guesses": [
+            arm for arm in [*sized, *other] if roles[arm].filter not in arms.knowing
+        ],
         "Left out, since the paper has no filter of this kind": [arm for arm in other if roles[arm].filter in arms.knowing],
     }
     note = "".join(f" {why}: {', '.join(found)}." for why, found in notes.items() if found)
-    rows = corrected(difference(pairs, "random", arm, group) for arm in chosen)
+    rows = corrected(differences(pairs, [("random", arm, group) for arm in chosen]))
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
-    found = _one_way(claim, rows, effect)
+    found = _one_way(claim, rows, effect, arms)
     if found.outcome == "contradicts" and not rows["worse"].any():
-        learned = corrected(difference(pairs, "untrained", arm, "specialisation") for arm in ["random", *chosen])
+        learned = corrected(differences(pairs, [("untrained", arm, "specialisation") for arm in ["random", *chosen]]))
         same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
         why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
-        if same or (group == "robustness" and (learned.empty or not learned["better"].any())):
-            small = f"Inconclusive: every difference is shown to be smaller than {margin_in_words(rows)}, but {why}."
-            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows)}")
+        if same or (group == "robustness" and not learned["better"].any()):
+            small = f"Inconclusive: every difference is shown to be smaller than {arms.margin}, but {why}."
+            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows, arms.margin)}")
     return found._replace(evidence=found.evidence + note)
 
 
@@ -111,16 +124,15 @@ def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
     return _against_random(claim, "benefit of filtering for robustness", "robustness", pairs, arms, PAPER_FILTERS)
 
 
-def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if, against the untrained model, every self-filtered arm gains on medicine and loses on the rest; contradicted if
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
     are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
     claim = "Filtering by the trained model itself gains in medicine and loses robustness"
-    own = _arms(arms, "self")
-    rows = corrected(difference(pairs, "untrained", arm, group) for arm in own for group in ("specialisation", "robustness"))
-    if rows.empty or set(rows["group"]) != {"specialisation", "robustness"}:
+    rows = corrected(differences(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH]))
+    if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
-    gains, loses = rows[rows["group"] == "specialisation"], rows[rows["group"] == "robustness"]
+    gains, loses = (rows[rows["group"] == group] for group in BOTH)
     against = gains["worse"].any() or loses["better"].any()
     no_gain = gains["equal"].all() and not gains["better"].any()
     no_loss = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
@@ -128,62 +140,67 @@ def self_specialises(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
     outcome: Outcome = "contradicts" if against or no_gain or no_loss else "supports" if both else "cannot tell"
     gain, loss = "a gain" if gains["better"].all() else "no gain", "a loss" if loses["worse"].all() else "no loss"
     who = "Inconclusive: we" if outcome == "cannot tell" else "We"
-    return Claim(claim, outcome, f"{who} found {gain} in medicine and {loss} elsewhere. {in_figures(rows)}")
+    return Claim(claim, outcome, f"{who} found {gain} in medicine and {loss} elsewhere. {in_figures(rows, arms.margin)}")
 
 
-def larger_most_robust(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
     than it, or all are shown to be equal to it."""
-    claim = "A larger filter of the same series gives the most robust model"
-    others = _arms(arms, "random", "self", "other family", *OTHER_FILTERS)
-    compared = [(other, arm) for arm in _arms(arms, "larger") for other in others if arms[arm].size == arms[other].size]
-    rows = corrected(difference(pairs, other, arm, "robustness") for other, arm in compared)
+    claim, roles = "A larger filter of the same series gives the most robust model", arms.roles
+    others = arms.of("random", "self", "other family", *OTHER_FILTERS)
+    compared = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
+    rows = corrected(differences(pairs, [(*pair, "robustness") for pair in compared]))
     if rows.empty:
         return Claim(claim, "not tested", "This study has no larger filter of the trained model's series.")
-    outcome: Outcome = (
-        "contradicts" if rows["worse"].any() or rows["equal"].all() else "supports" if rows["better"].all() else "cannot tell"
-    )
-    return Claim(claim, outcome, f"{in_words(outcome, rows, 'benefit of the larger filter')} {in_figures(rows)}")
+    outcome: Outcome = "supports" if rows["better"].all() else "cannot tell"
+    if rows["worse"].any() or rows["equal"].all():
+        outcome = "contradicts"
+    return _judged(claim, outcome, rows, "benefit of the larger filter", arms)
 
 
-def other_family_between(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
-    claim = "A filter of another family lies between: more robust than self-filtering, less than the larger filter"
-    ordered = [(self, other) for other in _arms(arms, "other family") for self in _arms(arms, "self")]
-    below = [(other, larger) for other in _arms(arms, "other family") for larger in _arms(arms, "larger")]
-    same = [[pair for pair in found if arms[pair[0]].size == arms[pair[1]].size] for found in (ordered, below)]
-    rows = corrected(difference(pairs, less, more, "robustness") for found in same for less, more in found)
-    if rows.empty or not all(same):
-        return Claim(
-            claim, "not tested", "This needs arms of three filters: the trained model, a larger one and another family's."
-        )
+    claim, roles = (
+        "A filter of another family lies between: more robust than self-filtering, less than the larger filter",
+        arms.roles,
+    )
+    above = [(own, other) for other in arms.of("other family") for own in arms.of("self") if roles[own].size == roles[other].size]
+    below = [
+        (other, large)
+        for other in arms.of("other family")
+        for large in arms.of("larger")
+        if roles[large].size == roles[other].size
+    ]
+    rows = corrected(differences(pairs, [(*pair, "robustness") for pair in [*above, *below]]))
+    if rows.empty or not (above and below):
+        needed = "This needs arms of three filters: the trained model, a larger one and another family's."
+        return Claim(claim, "not tested", needed)
     outcome: Outcome = "contradicts" if rows["worse"].any() else "supports" if rows["better"].all() else "cannot tell"
-    return Claim(claim, outcome, f"{in_words(outcome, rows, 'difference in this order')} {in_figures(rows)}")
+    return _judged(claim, outcome, rows, "difference in this order", arms)
 
 
-def qlora_worse(pairs: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if training in 4 bits is worse than LoRA on the same questions, on an index, and better on none; contradicted if
     better and never worse, or shown to be equal throughout."""
     claim = "Q-LoRA does worse than LoRA"
-    twins = [(role.twin, arm) for arm, role in arms.items() if role.method == "qlora" and role.twin]
-    rows = corrected(difference(pairs, lora, arm, group) for lora, arm in twins for group in ("specialisation", "robustness"))
+    twins = [(role.twin, arm) for arm, role in arms.roles.items() if role.method == "qlora" and role.twin]
+    rows = corrected(differences(pairs, [(*twin, group) for twin in twins for group in BOTH]))
     if rows.empty:
         return Claim(claim, "not tested", "No arm of this study was trained in 4 bits.")
-    return _one_way(claim, rows, "loss from training in 4 bits", claimed="worse")
+    return _one_way(claim, rows, "loss from training in 4 bits", arms, claimed="worse")
 
 
-def chinese_costs(comparison: pd.DataFrame, arms: dict[str, Role]) -> Claim:
+def chinese_costs(comparison: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if an arm loses on the Chinese benchmarks against the untrained model and none gains; contradicted if one gains
     and none loses, or if every change is shown to be smaller than the margin."""
     claim = "Training on questions in one language costs performance in another (CMMLU)"
-    mine = comparison[comparison["benchmark"].str.contains(r"^cmmlu|chinese") & comparison["arm"].isin(arms)]
+    mine = comparison[comparison["benchmark"].str.contains(r"^cmmlu|chinese") & comparison["arm"].isin(arms.roles)]
     whole = mine[mine["group"] == "whole"]
-    mine = whole if len(whole) else mine
-    if mine.empty or "vs_untrained" not in mine:
+    if mine.empty:
         return Claim(claim, "not tested", "This study has no Chinese benchmark.")
-    rows = corrected(from_untrained(mine))
-    return _one_way(claim, rows, "loss in Chinese", claimed="worse")
+    rows = corrected(from_untrained(whole if len(whole) else mine))
+    return _one_way(claim, rows, "loss in Chinese", arms, claimed="worse")
 
 
 def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
@@ -205,8 +222,8 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
         found = {"contradicts": "Re-examination becomes more frequent.", "supports": "Re-examination does not become more frequent.",
                  "cannot tell": "Inconclusive: we found no rise and cannot rule out one that matters."}[outcome]  # fmt: skip
     parts = [
-        f"{row.arm}: {points(pd.Series(row._asdict()))}, {p_in_words(value)} ({row.completions:,} completions, {row.room:.0%} long enough)"
-        for row, value in zip(reflection.itertuples(), p, strict=True)
+        f"{row['arm']}: {change(row, ' points')}, {p_in_words(value)} ({row['completions']:,} completions, {row['room']:.0%} long enough)"
+        for row, value in zip(reflection.to_dict("records"), p, strict=True)
     ]
     seeds = int(reflection["seeds"].min())
     over = f"over {seeds} seeds" if seeds > 1 else "over questions, for the one seed that was run"
@@ -224,20 +241,19 @@ def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. Of each filter and size the arm with the most hard questions against that with the fewest, if their shares differ by
     half or more. Supported if one is better on specialisation and none worse; contradicted if the reverse, or if all are equal."""
     claim = "Ours: hard questions teach more than easy ones"
-    kinds: dict[tuple, list[str]] = {}
+    kinds: dict[tuple, dict[str, float]] = {}
     for arm, role in arms.roles.items():
         if role.hard is not None and role.method == "lora" and role.filter in arms.knowing:
-            kinds.setdefault((role.filter, role.size), []).append(arm)
+            kinds.setdefault((role.filter, role.size), {})[arm] = role.hard
     ends = [
-        (min(found, key=lambda arm: arms.roles[arm].hard), max(found, key=lambda arm: arms.roles[arm].hard))
-        for found in kinds.values()
+        (min(hard, key=hard.get), max(hard, key=hard.get), max(hard.values()) - min(hard.values())) for hard in kinds.values()
     ]
-    apart = [(easy, hard) for easy, hard in ends if arms.roles[hard].hard - arms.roles[easy].hard >= CONTRAST]
-    rows = corrected(difference(pairs, easy, hard, "specialisation") for easy, hard in apart)
+    apart = [(fewest, most, "specialisation") for fewest, most, contrast in ends if contrast >= CONTRAST]
+    rows = corrected(differences(pairs, apart))
     if rows.empty:
         lacking = "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions."
         return Claim(claim, "not tested", lacking)
-    return _one_way(claim, rows, "benefit of hard questions")
+    return _one_way(claim, rows, "benefit of hard questions", arms)
 
 
 def verdict(
@@ -246,48 +262,42 @@ def verdict(
     reflection: pd.DataFrame,
     arms: Arms,
     reflection_margin: float,
-    control: Control | None = None,
-    margin: float | None = None,
+    control: Control,
 ) -> pd.DataFrame:
     """All claims; one row each with claim, outcome, evidence.
 
-    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. margin: of
-    equivalence, as a share (for the words; the tests in the tables used it). Where a positive control did not show that training works, every
-    outcome is `cannot tell`. The control itself tests no claim: its pool is not medicine.
+    pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. Where a
+    positive control did not show that training works, every outcome is `cannot tell`. The control itself tests no claim: its pool is
+    not medicine.
     """
-    roles, pairs, comparison = arms.roles, pairs.assign(margin=margin), comparison.assign(margin=margin)
     claims = [
-        filter_teaches(pairs, arms), filter_keeps(pairs, arms), self_specialises(pairs, roles), larger_most_robust(pairs, roles),
-        other_family_between(pairs, roles), qlora_worse(pairs, roles), chinese_costs(comparison, roles),
+        filter_teaches(pairs, arms), filter_keeps(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
+        other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms),
         no_aha(reflection, reflection_margin), half_teaches(pairs, arms), hard_teaches(pairs, arms),
     ]  # fmt: skip
-    if control and control.own:
-        own = "This study is the positive control: it tests whether training works."
-        claims = [Claim(claim.claim, "not tested", own) for claim in claims]
-    elif control and control.works is False:
-        claims = [
-            claim
-            if claim.outcome == "not tested"
-            else claim._replace(outcome="cannot tell", evidence=f"{UNPROVEN} {claim.evidence}")
-            for claim in claims
-        ]
-    return pd.DataFrame(claims)
+    table = pd.DataFrame(claims)
+    tested = table["outcome"] != "not tested"
+    if control.own:
+        return table.assign(outcome="not tested", evidence="This study is the positive control: it tests whether training works.")
+    if control.works is False:
+        table.loc[tested, "outcome"] = "cannot tell"
+        table.loc[tested, "evidence"] = f"{UNPROVEN} " + table["evidence"]
+    return table
 
 
-def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: float, control: Control | None = None) -> str:
-    """The opening paragraph of a report: how many claims were tested and with what outcome, no more than the tests say."""
+def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: str, control: Control) -> str:
+    """The opening paragraph of a report: how many claims were tested and with what outcome, no more than the tests say.
+
+    margin: of equivalence, in points.
+    """
     over = f"{seeds} seeds per arm" if seeds > 1 else "one seed per arm: its results hold for that seed"
-    if control and control.own:
+    if control.own:
         return f"This study of {model} ({over}) is the positive control and tests none of the claims. {control.sentence}"
     tested = table[table["outcome"] != "not tested"]
     parts = [f"This study of {model} ({over}) tests {len(tested)} of {len(table)} claims."]
-    for outcome, words in (
-        ("supports", "It supports"),
-        ("contradicts", "It contradicts"),
-        ("cannot tell", "It cannot tell about"),
-    ):
-        claims = list(tested.loc[tested["outcome"] == outcome, "claim"])
-        parts += [f"{words} {len(claims)}: {'; '.join(claims)}."] if claims else []
-    size = margin_in_words(pd.DataFrame({"margin": [margin]}))
-    parts.append(f"A difference counts as none only if it is shown to be smaller than {size}.")
-    return " ".join([*parts, *([control.sentence] if control else [])])
+    words = {"supports": "It supports", "contradicts": "It contradicts", "cannot tell": "It cannot tell about"}
+    for outcome, begins in words.items():
+        claims = tested.loc[tested["outcome"] == outcome, "claim"]
+        parts += [f"{begins} {len(claims)}: {'; '.join(claims)}."] if len(claims) else []
+    parts.append(f"A difference counts as none only if it is shown to be smaller than {margin}.")
+    return " ".join([*parts, control.sentence])

@@ -106,8 +106,8 @@ def judge(
 
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
     of_pool = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", benchmarks of its pool")
-    rows = corrected(from_untrained(held, "held-out questions") if len(held) else (row for _, row in of_pool.iterrows()))
-    works = bool(len(rows)) and bool(rows["better"].any())
+    rows = corrected(from_untrained(held, "held-out questions") if len(held) else of_pool)
+    works = bool(rows["better"].any())
     follows = "so a study with this control allows no conclusion" if own else "so this study allows no conclusion"
     shows = "shows that training works" if works else f"does not show that training works, {follows}"
     figures = in_figures(rows) if len(rows) else "it has no arm."

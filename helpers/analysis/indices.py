@@ -137,13 +137,19 @@ def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, pai
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
 
 
+def both_ways(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Each row of `pairs` as it stands, second − first, and then the other way round (change, low and high)."""
+    ends = {"change": -pairs["change"], "low": -pairs["high"], "high": -pairs["low"]}
+    turned = pairs.rename(columns={"first": "second", "second": "first"}).assign(**ends)
+    return pd.concat([pairs, turned]).sort_index(kind="stable")
+
+
 def from_random(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `pairs` with the random arm, as arm − random whichever stands first; column arm instead of first and second."""
-    rows = pairs[(pairs["first"] == "random") | ((pairs["second"] == "random") & (pairs["first"] != UNTRAINED))]
-    turned = rows["second"] == "random"
-    rows = rows.assign(arm=rows["second"].where(~turned, rows["first"])).drop(columns=["first", "second"])
-    rows.loc[turned, ["change", "low", "high"]] = -rows.loc[turned, ["change", "high", "low"]].to_numpy()
-    return rows
+    rows = both_ways(pairs)
+    return (
+        rows[(rows["first"] == "random") & (rows["second"] != UNTRAINED)].drop(columns="first").rename(columns={"second": "arm"})
+    )
 
 
 def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:

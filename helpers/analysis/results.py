@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import answers, checks, claims, compare, components, control, indices, mechanism, plots, power
+from helpers.analysis import answers, checks, claims, compare, components, control, evidence, indices, mechanism, plots, power
 from helpers.analysis.recorded import arms_in_words
 from helpers.analysis.roles import roles_of
 from helpers.analysis.searching import Searched
@@ -48,8 +48,9 @@ class Results(Searched):
     control = cached_property(lambda r: control.positive_control(r.study, r.comparison, r.groups))
     common = cached_property(lambda r: draws.common(r.questions))
     arms_in_words = cached_property(lambda r: arms_in_words(r.study))
+    margin = cached_property(lambda r: evidence.in_points(f"{100 * r.settings.margin:g}"))  # of equivalence
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
-    summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.settings.margin, r.control))
+    summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
 
     @property
     def counted(self) -> str:
@@ -81,12 +82,11 @@ class Results(Searched):
     @cached_property
     def verdict(self) -> pd.DataFrame:
         """`claims.verdict`: one row per claim."""
-        found = {arm: role for arm, role in roles_of(self.study).items() if arm in self.arms}
+        roles = {arm: role for arm, role in roles_of(self.study).items() if arm in self.arms}
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
-        near = checks.alike(self.common)
-        arms = claims.Arms(found, knowing, {frozenset(pair) for pair in zip(near["first"], near["second"], strict=True)})
-        margins = self.settings.reflection_margin, self.settings.margin
-        return claims.verdict(self.pairs, self.comparison, self.rises, arms, margins[0], self.control, margins[1])
+        near = {frozenset(pair) for pair in checks.alike(self.common)[["first", "second"]].to_numpy()}
+        arms = claims.Arms(roles, knowing, near, self.margin)
+        return claims.verdict(self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control)
 
     @cached_property
     def notices(self) -> list[checks.Notice]:

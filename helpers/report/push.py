@@ -19,9 +19,10 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from helpers.analysis import indices, opening
+from helpers.analysis.evidence import change
 from helpers.analysis.recorded import arms_in_words
 from helpers.questions import pools, prompts
-from helpers.report.readme import MARKDOWN, change_in_points
+from helpers.report.readme import MARKDOWN
 from helpers.selection import difficulty
 from helpers.study import overrides
 from helpers.study.errors import StudyError
@@ -129,8 +130,8 @@ def _indices(tables: dict[str, pd.DataFrame], arm: str) -> list[dict[str, Any]]:
     rows = tables["groups"][tables["groups"]["arm"] == arm].to_dict("records")
     return [
         row | {
-            "change": change_in_points(row),
-            "random": change_in_points(between.loc[row["group"]]) if row["group"] in between.index else "–",
+            "change": change(row),
+            "random": change(between.loc[row["group"]]) if row["group"] in between.index else "–",
         }
         for row in rows
     ]  # fmt: skip
@@ -142,7 +143,7 @@ def _benchmarks(comparison: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
     before = comparison[comparison["arm"] == UNTRAINED].set_index(keys)["accuracy"]
     rows = comparison[comparison["arm"] == arm].join(before.rename("before"), on=keys).to_dict("records")
     ends = {"change": "vs_untrained", "low": "vs_untrained_low", "high": "vs_untrained_high"}
-    return [row | {"change": change_in_points({key: row[name] for key, name in ends.items()})} for row in rows]
+    return [row | {"change": change({key: row[name] for key, name in ends.items()})} for row in rows]
 
 
 def _labels(study: Study, arm: str, seed: int, to: str, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import indices, opening, plots
-from helpers.analysis.evidence import runs_in_words
+from helpers.analysis.evidence import change, runs_in_words
 from helpers.analysis.power import detectable_from_interval
 from helpers.questions import pools
 from helpers.report import pages
@@ -80,7 +80,7 @@ def results(figures: Path = FIGURES) -> str:
             continue
         remarks += [f"{path.parent.name}: {line}" for line in _remarks(path.parent)]
         for arm, part in table.groupby("arm", sort=False):
-            cells = {row["group"]: change_in_points(row) for row in part.to_dict("records")}
+            cells = {row["group"]: change(row) for row in part.to_dict("records")}
             rows.append((path.parent.name, arm, part["seeds"].iloc[0], *(cells.get(group, "–") for group in INDICES)))
     claims = [
         (claim, *(", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES))
@@ -151,16 +151,11 @@ def _claims(figures: Path) -> pd.DataFrame:
     return found[found["outcome"].isin(OUTCOMES)]
 
 
-def change_in_points(row: Mapping[str, Any]) -> str:
-    """A change and its interval, in points."""
-    return f"{100 * row['change']:+z.1f} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
-
-
 def _from_random(pairs: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Arms minus the random arm: arm → index → change and interval, in points, as text. pairs: the published table."""
     found: dict[str, dict[str, str]] = {}
     for row in indices.from_random(pairs[pairs["group"].isin(INDICES)]).to_dict("records"):
-        found.setdefault(row["arm"], {})[row["group"]] = change_in_points(row)
+        found.setdefault(row["arm"], {})[row["group"]] = change(row)
     return found
 
 
@@ -193,7 +188,7 @@ def _learned(pairs: pd.DataFrame) -> str:
     """How the random arm changed in what was trained, with its interval; empty if the change is significant or unknown."""
     rows = pairs[(pairs["first"] == UNTRAINED) & (pairs["second"] == "random") & (pairs["group"] == "specialisation")]
     rows = rows[(rows["low"] <= 0) & (rows["high"] >= 0)]
-    return change_in_points(rows.iloc[0].to_dict()) if len(rows) else ""
+    return change(rows.iloc[0].to_dict()) if len(rows) else ""
 
 
 def _against_random(tables: Mapping[str, pd.DataFrame], differences: Mapping[str, dict[str, str]], model: str) -> dict[str, Any]:
@@ -212,7 +207,7 @@ def _against_random(tables: Mapping[str, pd.DataFrame], differences: Mapping[str
         title = f"the same without the {rest['items'].iloc[0]:,} items of {plots.names(named).iloc[0]}"
         heads = {"specialisation": heads["specialisation"], "rest": title, "robustness": heads["robustness"]}
         for row in rest.to_dict("records"):
-            cells.setdefault(row["second"], {})["rest"] = change_in_points(row)
+            cells.setdefault(row["second"], {})["rest"] = change(row)
     chosen = tables["arms"].set_index("arm")["chosen by"]
     rows = [
         (f"{arm}{_filtered_by(arm, chosen, model)}", *(found.get(head, "–") for head in heads)) for arm, found in cells.items()

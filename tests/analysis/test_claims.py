@@ -23,6 +23,7 @@ ARMS = {
 }
 KNOWING = {"self", "larger", "phi"}
 STUDY = Arms(ARMS, KNOWING)
+NONE = no_control(None)
 BETTER, WORSE, EQUAL, UNSURE = (0.05, 0.001, 0.9), (-0.05, 0.001, 0.9), (0.0, 0.9, 0.001), (0.02, 0.2, 0.3)
 
 
@@ -132,7 +133,7 @@ def test_hard_against_easy(kind, outcome):
 )
 def test_self_filtering(medicine, rest, outcome):
     pairs = table(("untrained", "self", "specialisation", medicine), ("untrained", "self", "robustness", rest))
-    assert claims.self_specialises(pairs, ARMS).outcome == outcome
+    assert claims.self_specialises(pairs, STUDY).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -145,8 +146,8 @@ def test_larger_filter(against, outcome):
         ("self", "larger", "robustness", against),
         ("larger", "phi", "robustness", other_way),
     ]
-    assert claims.larger_most_robust(table(*rows), ARMS).outcome == outcome
-    mixed = claims.larger_most_robust(table(*rows[1:]), ARMS).outcome
+    assert claims.larger_most_robust(table(*rows), STUDY).outcome == outcome
+    mixed = claims.larger_most_robust(table(*rows[1:]), STUDY).outcome
     assert mixed == ("contradicts" if against == WORSE else "cannot tell")
 
 
@@ -162,14 +163,14 @@ def test_larger_filter(against, outcome):
 def test_other_family(over_self, under_larger, outcome):
     # the table has larger → phi, so that a loss there is phi lying below
     pairs = table(("self", "phi", "robustness", over_self), ("larger", "phi", "robustness", under_larger))
-    assert claims.other_family_between(pairs, ARMS).outcome == outcome
+    assert claims.other_family_between(pairs, STUDY).outcome == outcome
 
 
 @pytest.mark.parametrize(("kind", "outcome"), [(WORSE, "supports"), (BETTER, "contradicts"), (UNSURE, "cannot tell")])
 def test_qlora(kind, outcome):
-    assert claims.qlora_worse(table(("self", "self-4bit", "robustness", kind)), ARMS).outcome == outcome
-    assert claims.qlora_worse(table(other=EQUAL), ARMS).outcome == "contradicts"
-    assert claims.qlora_worse(table(), {"random": Role("random")}).outcome == "not tested"
+    assert claims.qlora_worse(table(("self", "self-4bit", "robustness", kind)), STUDY).outcome == outcome
+    assert claims.qlora_worse(table(other=EQUAL), STUDY).outcome == "contradicts"
+    assert claims.qlora_worse(table(), Arms({"random": Role("random")})).outcome == "not tested"
 
 
 def chinese(*kinds):
@@ -184,7 +185,7 @@ def chinese(*kinds):
     [((WORSE, UNSURE), "supports"), ((BETTER, UNSURE), "contradicts"), ((EQUAL, EQUAL), "contradicts"), ((BETTER, WORSE), "cannot tell"), ((UNSURE,), "cannot tell")],
 )  # fmt: skip
 def test_chinese(kinds, outcome):
-    assert claims.chinese_costs(chinese(*kinds), ARMS).outcome == outcome
+    assert claims.chinese_costs(chinese(*kinds), STUDY).outcome == outcome
 
 
 def rates(**changed):
@@ -242,8 +243,8 @@ def test_evidence_has_a_sentence_and_figure_interval_and_test():
 
 
 def test_the_paragraph_says_what_the_table_says():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5)
-    words = claims.paragraph(found, "a model", 1, 0.01)
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
+    words = claims.paragraph(found, "a model", 1, "1 point", NONE)
     assert "tests 7 of 10 claims" in words
     assert "cannot tell about 7" in words
     assert "It supports" not in words
@@ -255,8 +256,8 @@ def test_one_arm_of_two_that_is_equal_is_not_enough():
     arms = ARMS | {"self-20": labelled("self", "self")}
     pairs = table(("untrained", "self", "robustness", EQUAL), ("untrained", "self", "specialisation", BETTER))
     more = pairs[pairs["second"] == "self"].assign(second="self-20", change=0.02, p=0.2, p_equal=0.3)
-    assert claims.self_specialises(pairs, ARMS).outcome == "contradicts"
-    assert claims.self_specialises(pd.concat([pairs, more]), arms).outcome == "cannot tell"
+    assert claims.self_specialises(pairs, STUDY).outcome == "contradicts"
+    assert claims.self_specialises(pd.concat([pairs, more]), Arms(arms)).outcome == "cannot tell"
 
 
 def test_arms_of_another_size_or_rule_are_not_compared():
@@ -264,10 +265,10 @@ def test_arms_of_another_size_or_rule_are_not_compared():
     arms = {"random": Role("random"), "self": small, "larger": ARMS["larger"], "half": Role("half")}
     pairs = table(("random", "self", "specialisation", BETTER), other=UNSURE)
     assert claims.filter_teaches(pairs, Arms({"random": Role("random"), "self": small}, KNOWING)).outcome == "not tested"
-    found = claims.larger_most_robust(pairs, arms).evidence
+    found = claims.larger_most_robust(pairs, Arms(arms)).evidence
     assert "larger against random" in found
     assert "self" not in found
-    assert claims.self_specialises(pairs, {"half": Role("half")}).outcome == "not tested"
+    assert claims.self_specialises(pairs, Arms({"half": Role("half")})).outcome == "not tested"
 
 
 def control_tables(change, p, held_out=False):
@@ -295,7 +296,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
     asked = found[found["outcome"] != "not tested"]
     assert set(asked["outcome"]) == ({"supports", "contradicts", "cannot tell"} if works else {"cannot tell"})
     assert asked["evidence"].str.startswith(claims.UNPROVEN).all() == (not works)
-    words = claims.paragraph(found, "a model", 3, 0.01, control)
+    words = claims.paragraph(found, "a model", 3, "1 point", control)
     assert ("does not show that training works" in words) == (not works)
     assert ("It supports" in words) == works
 
@@ -318,7 +319,7 @@ def test_the_control_itself_asks_no_claim(p, said):
         own,
     )
     assert set(found["outcome"]) == {"not tested"}
-    words = claims.paragraph(found, "a model", 3, 0.01, own)
+    words = claims.paragraph(found, "a model", 3, "1 point", own)
     assert words.startswith(
         "This study of a model (3 seeds per arm) is the positive control and tests none of the claims. The positive control (control) "
         + said
@@ -327,16 +328,17 @@ def test_the_control_itself_asks_no_claim(p, said):
 
 
 def test_no_control_is_a_limit_that_is_reported():
-    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, no_control(None))
-    words = claims.paragraph(found, "a model", 3, 0.01, no_control(None))
+    found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
+    words = claims.paragraph(found, "a model", 3, "1 point", NONE)
     assert "This study has no positive control (analysis.control names none)" in words
     assert "control has not been run" in no_control("control").sentence
 
 
-@pytest.mark.parametrize(("margin", "size"), [(0.01, "1 point"), (0.025, "2.5 points"), (None, "the margin")])
-def test_a_margin_has_its_size(margin, size):
-    found = claims.verdict(table(other=EQUAL), chinese(EQUAL, EQUAL), pd.DataFrame(), STUDY, 0.5, margin=margin)
+def test_a_margin_has_its_size():
+    found = claims.verdict(
+        table(other=EQUAL), chinese(EQUAL, EQUAL), pd.DataFrame(), STUDY._replace(margin="2.5 points"), 0.5, NONE
+    )
     evidence = found.set_index("claim")["evidence"]
-    assert f"every difference is shown to be smaller than {size}." in evidence.iloc[0]
-    assert evidence.iloc[0].count(f"shown to be below {size}") == 3
-    assert f"below {size}" in evidence[next(claim for claim in evidence.index if "CMMLU" in claim)]
+    assert "every difference is shown to be smaller than 2.5 points." in evidence.iloc[0]
+    assert evidence.iloc[0].count("shown to be below 2.5 points") == 3
+    assert "below 2.5 points" in evidence[next(claim for claim in evidence.index if "CMMLU" in claim)]
