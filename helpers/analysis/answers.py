@@ -83,8 +83,8 @@ def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["benchmark", "arm", "answers", "valid", "accuracy", "accuracy_if_valid"])
 
 
-def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:
-    """The held-out part of the pool over the course of training: one row per arm, seed and step.
+def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame | None:
+    """The held-out part of the pool over the course of training: one row per arm, seed and step; None if nothing was held out.
 
     scores: with columns arm, seed, step (0: the end of the training, and the untrained model); last: the steps of
     each arm's whole training. Every arm begins with the untrained model at step 0. Columns arm, seed, step, items,
@@ -101,7 +101,7 @@ def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame:
             rows += [{"arm": other.arm, "seed": other.seed, "step": 0} | row for other in seeds.itertuples()]
         else:
             rows.append({"arm": arm, "seed": seed, "step": step or last[arm]} | row)
-    return pd.DataFrame(rows).sort_values(["arm", "seed", "step"], ignore_index=True) if rows else pd.DataFrame()
+    return pd.DataFrame(rows).sort_values(["arm", "seed", "step"], ignore_index=True) if rows else None
 
 
 def filter_gap(labels: dict[str, pd.DataFrame], base: str) -> pd.DataFrame:

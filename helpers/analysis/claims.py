@@ -13,16 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from helpers.analysis.control import Control
-from helpers.analysis.evidence import (
-    Outcome,
-    change,
-    corrected,
-    differences,
-    from_untrained,
-    in_figures,
-    in_words,
-    p_in_words,
-)
+from helpers.analysis.evidence import Outcome, change, compared, corrected, from_untrained, in_figures, in_words, p_in_words
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.analysis.roles import Role
 
@@ -96,12 +87,12 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
         "Left out, since the paper has no filter of this kind": [arm for arm in other if roles[arm].filter in arms.knowing],
     }
     note = "".join(f" {why}: {', '.join(found)}." for why, found in notes.items() if found)
-    rows = corrected(differences(pairs, [("random", arm, group) for arm in chosen]))
+    rows = compared(pairs, [("random", arm, group) for arm in chosen])
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
     found = _one_way(claim, rows, effect, arms)
     if found.outcome == "contradicts" and not rows["worse"].any():
-        learned = corrected(differences(pairs, [("untrained", arm, "specialisation") for arm in ["random", *chosen]]))
+        learned = compared(pairs, [("untrained", arm, "specialisation") for arm in ["random", *chosen]])
         same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
         why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
         if same or (group == "robustness" and not learned["better"].any()):
@@ -129,7 +120,7 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
     are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
     claim = "Filtering by the trained model itself gains in medicine and loses robustness"
-    rows = corrected(differences(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH]))
+    rows = compared(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH])
     if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
     gains, loses = (rows[rows["group"] == group] for group in BOTH)
@@ -148,8 +139,8 @@ def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     than it, or all are shown to be equal to it."""
     claim, roles = "A larger filter of the same series gives the most robust model", arms.roles
     others = arms.of("random", "self", "other family", *OTHER_FILTERS)
-    compared = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
-    rows = corrected(differences(pairs, [(*pair, "robustness") for pair in compared]))
+    same = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
+    rows = compared(pairs, [(*pair, "robustness") for pair in same])
     if rows.empty:
         return Claim(claim, "not tested", "This study has no larger filter of the trained model's series.")
     outcome: Outcome = "supports" if rows["better"].all() else "cannot tell"
@@ -172,7 +163,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
         for large in arms.of("larger")
         if roles[large].size == roles[other].size
     ]
-    rows = corrected(differences(pairs, [(*pair, "robustness") for pair in [*above, *below]]))
+    rows = compared(pairs, [(*pair, "robustness") for pair in [*above, *below]])
     if rows.empty or not (above and below):
         needed = "This needs arms of three filters: the trained model, a larger one and another family's."
         return Claim(claim, "not tested", needed)
@@ -185,7 +176,7 @@ def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
     better and never worse, or shown to be equal throughout."""
     claim = "Q-LoRA does worse than LoRA"
     twins = [(role.twin, arm) for arm, role in arms.roles.items() if role.method == "qlora" and role.twin]
-    rows = corrected(differences(pairs, [(*twin, group) for twin in twins for group in BOTH]))
+    rows = compared(pairs, [(*twin, group) for twin in twins for group in BOTH])
     if rows.empty:
         return Claim(claim, "not tested", "No arm of this study was trained in 4 bits.")
     return _one_way(claim, rows, "loss from training in 4 bits", arms, claimed="worse")
@@ -249,7 +240,7 @@ def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
         (min(hard, key=hard.get), max(hard, key=hard.get), max(hard.values()) - min(hard.values())) for hard in kinds.values()
     ]
     apart = [(fewest, most, "specialisation") for fewest, most, contrast in ends if contrast >= CONTRAST]
-    rows = corrected(differences(pairs, apart))
+    rows = compared(pairs, apart)
     if rows.empty:
         lacking = "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions."
         return Claim(claim, "not tested", lacking)

@@ -13,10 +13,10 @@ from helpers.analysis.intervals import ALPHA, holm
 Outcome = Literal["supports", "contradicts", "cannot tell", "not tested"]
 
 
-def differences(pairs: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
-    """second − first on an index, for each (first, second, group) that `indices.pairs` has, in either direction."""
-    table = pd.DataFrame(wanted, columns=["first", "second", "group"]).merge(both_ways(pairs))
-    return table.assign(name=table["second"] + " against " + table["first"] + ", " + table["group"])
+def compared(pairs: pd.DataFrame, wanted: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    """second − first on an index, for each (first, second, group) that `indices.pairs` has in either direction; `corrected`."""
+    rows = pd.DataFrame(wanted, columns=["first", "second", "group"]).merge(both_ways(pairs))
+    return corrected(rows.assign(name=rows["second"] + " against " + rows["first"] + ", " + rows["group"]))
 
 
 def from_untrained(rows: pd.DataFrame, what: str | None = None) -> pd.DataFrame:

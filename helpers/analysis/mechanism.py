@@ -104,7 +104,7 @@ def predicts(labels: dict[str, pd.DataFrame], passes: pd.DataFrame) -> pd.DataFr
     rows = []
     for name, frame in labels.items():
         first = frame[frame["sample"] == frame["sample"].min()]
-        both = by_question(first)[["question_id", "label"]].merge(passes, on="question_id")
+        both = by_question(first)[["question_id", "label"]].merge(passes[["question_id", "pass_rate"]], on="question_id")
         easy, hard = (both.loc[both["label"] == label, "pass_rate"] for label in ("easy", "hard"))
         higher = stats.mannwhitneyu(easy, hard).statistic / (len(easy) * len(hard)) if len(easy) and len(hard) else np.nan
         rows.append({"filter": name, "questions": len(both), "easy": len(easy), "rate_easy": easy.mean(), "rate_hard": hard.mean(),

@@ -12,10 +12,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import answers, checks, claims, compare, components, control, evidence, indices, mechanism, plots, power
-from helpers.analysis.recorded import arms_in_words
+from helpers.analysis import answers, checks, claims, compare, components, control, indices, mechanism, plots, power, searching
+from helpers.analysis.evidence import in_points
+from helpers.analysis.recorded import Recorded, arms_in_words
 from helpers.analysis.roles import roles_of
-from helpers.analysis.searching import Searched
+from helpers.analysis.searching import SEARCHES
 from helpers.questions.text import LETTERS
 from helpers.selection import difficulty, draws
 from helpers.study.files import write_table
@@ -34,7 +35,7 @@ def load(study: str) -> Results:
     return Results(open_study(study))
 
 
-class Results(Searched):
+class Results(Recorded):
     """The tables of one study, on top of what it has recorded. Tables that do not apply to a study are None or empty."""
 
     # The comparison: each table is what the function of its module returns
@@ -48,19 +49,15 @@ class Results(Searched):
     control = cached_property(lambda r: control.positive_control(r.study, r.comparison, r.groups))
     common = cached_property(lambda r: draws.common(r.questions))
     arms_in_words = cached_property(lambda r: arms_in_words(r.study))
-    margin = cached_property(lambda r: evidence.in_points(f"{100 * r.settings.margin:g}"))  # of equivalence
+    margin = cached_property(lambda r: in_points(f"{100 * r.settings.margin:g}"))  # of equivalence
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
     summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
 
     @property
     def counted(self) -> str:
         """The benchmarks of each index, for captions."""
-        rows = self.groups.drop_duplicates("group")
-        return (
-            "Benchmarks: "
-            + ", ".join(f"{row.benchmarks} of {row.group} ({row.items:,} items)" for row in rows.itertuples())
-            + "."
-        )
+        rows = self.groups.drop_duplicates("group").itertuples()
+        return f"Benchmarks: {', '.join(f'{row.benchmarks} of {row.group} ({row.items:,} items)' for row in rows)}."
 
     @property
     def parts(self) -> pd.DataFrame:
@@ -123,20 +120,18 @@ class Results(Searched):
 
     spread = cached_property(lambda r: components.seed_spread(r.scores))
 
+    paper = cached_property(lambda r: power.paper_table(*r.assumed))
+    curve = cached_property(lambda r: power.curve(*r.assumed))
+
     @property
     def discordant(self) -> float:
         """The share of items that is assumed to change between two models: as this study saw it in the median."""
         return self.spread["discordant"] if self.spread["discordant"] > 0 else ASSUMED
 
-    @cached_property
-    def paper(self) -> pd.DataFrame:
-        """`power.paper_table`: what the paper's own differences would take."""
-        return power.paper_table(self.spread["seed_sd"], self.discordant, 1 - self.settings.confidence, self.settings.power)
-
-    @cached_property
-    def curve(self) -> pd.DataFrame:
-        """`power.curve`: the minimum detectable effect by items and seeds."""
-        return power.curve(self.spread["seed_sd"], self.discordant, 1 - self.settings.confidence, self.settings.power)
+    @property
+    def assumed(self) -> tuple[float, float, float, float]:
+        """What `power.curve` takes: standard deviation between seeds, share of discordant items, level, power."""
+        return self.spread["seed_sd"], self.discordant, 1 - self.settings.confidence, self.settings.power
 
     # How answers were given
 
@@ -149,15 +144,30 @@ class Results(Searched):
     def duration(self) -> pd.DataFrame | None:
         """`answers.duration`: held-out questions over the course of training; None if no questions were held out."""
         steps = {arm: self.study.training(arm).steps(self.study.arms[arm].wanted) for arm in self.arms}
-        table = answers.duration(self.answers, steps)
-        return table if len(table) else None
+        return answers.duration(self.answers, steps)
 
-    # Who chose what, and what was learned
+    # What a search tool was used for, and what it brings; None without one
+
+    searched = cached_property(lambda r: searching.searched(r.rollouts, r.raw))
+    search_steps = cached_property(lambda r: searching.steps(r.searched) if SEARCHES in r.rollouts else None)
+    search_found = cached_property(lambda r: searching.by(r.searched, ["what", "arm"]) if len(r.searched) else None)
+    search_queries = cached_property(lambda r: searching.queries(r.searched) if len(r.searched) else None)
+    search_effect = cached_property(lambda r: searching.effect(r.raw, r.settings.confidence))
+
+    # Who chose what, and what was learned; None or empty without rollouts, or without pass rates of the trained model
+
+    group_spread = cached_property(lambda r: mechanism.group_spread(r.rollouts) if len(r.rollouts) else pd.DataFrame())
+    reflection = cached_property(lambda r: mechanism.reflection(r.rollouts) if len(r.rollouts) else None)
 
     @property
     def own(self) -> list[str]:
         """Filters that are the trained model itself."""
         return [name for name in self.labels if self.study.filters[name].model == self.study.model.id]
+
+    @property
+    def sampled(self) -> pd.DataFrame | None:
+        """Labels of the first filter that is the trained model answering several times; None without one."""
+        return next((self.labels[name] for name in self.own if self.study.filters[name].samples > 1), None)
 
     @cached_property
     def rates(self) -> pd.DataFrame:
@@ -166,38 +176,23 @@ class Results(Searched):
         return pd.DataFrame(kinds).T.drop(columns="answers", errors="ignore")
 
     @cached_property
-    def group_spread(self) -> pd.DataFrame:
-        """`mechanism.group_spread`: zero-variance groups and what was learned, one row per arm, seed and step; empty without rollouts."""
-        return mechanism.group_spread(self.rollouts) if len(self.rollouts) else pd.DataFrame()
-
-    @cached_property
-    def _signals(self) -> pd.DataFrame | None:
-        """`mechanism.signal` of the first filter that is the trained model answering several times; None without one."""
-        sampled = [name for name in self.own if self.study.filters[name].samples > 1]
-        return mechanism.signal(self.labels[sampled[0]], self.study.train.rollouts) if sampled else None
-
-    @cached_property
     def signal(self) -> pd.DataFrame | None:
-        """`mechanism.arm_signal`: what each arm's questions can be expected to teach; None if pass rates are not known."""
-        if self._signals is None or not len(self.group_spread):
+        """`mechanism.arm_signal`: what each arm's questions can be expected to teach."""
+        if self.sampled is None or self.group_spread.empty:
             return None
-        return mechanism.arm_signal(self._signals, self.questions, self.group_spread)
+        expected = mechanism.signal(self.sampled, self.study.train.rollouts)
+        return mechanism.arm_signal(expected, self.questions, self.group_spread)
 
     @cached_property
     def predicts(self) -> pd.DataFrame | None:
-        """`mechanism.predicts`: how a filter's label predicts the pass rate; None if pass rates are not known."""
-        return None if self._signals is None else mechanism.predicts(self.labels, self._signals[["question_id", "pass_rate"]])
-
-    @cached_property
-    def reflection(self) -> pd.DataFrame | None:
-        """`mechanism.reflection`: rate of re-examination by arm, seed and third of training; None without rollouts."""
-        return mechanism.reflection(self.rollouts) if len(self.rollouts) else None
+        """`mechanism.predicts`: how a filter's label predicts the pass rate."""
+        return None if self.sampled is None else mechanism.predicts(self.labels, difficulty.by_question(self.sampled))
 
     @cached_property
     def rises(self) -> pd.DataFrame:
-        """`mechanism.reflection_change`: one row per arm; empty without rollouts."""
+        """`mechanism.reflection_change`: one row per arm."""
         a = self.settings
-        if not len(self.rollouts):
+        if self.rollouts.empty:
             return pd.DataFrame()
         return mechanism.reflection_change(self.rollouts, np.random.default_rng(a.seed), a.resamples, a.confidence)
 

@@ -1,67 +1,34 @@
 """Use and effect of a search tool in a study: who searched, what was found, and whether search and training help, alone and together.
 
-A study has these tables if an arm or a task of it has `search: true`; else they are None.
+A study has these tables if an arm or a task of it has `search: true`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from helpers.analysis import intervals
-from helpers.analysis.intervals import Estimate, Runs
-from helpers.analysis.recorded import Recorded
+from helpers.analysis.evidence import change
 from helpers.study.schema import SEARCH
 from helpers.study.study import UNTRAINED
 
 SEARCHES = "searches"  # the column of an answer that says what was searched, found and inserted
 QUERIES = 50  # rows of the table of queries
-ANSWERABLE = (
-    ", answer in the passages"  # after a benchmark's name: its items whose question finds a passage with the right option
-)
+ANSWERABLE = ", answer in the passages"  # after a benchmark's name: items whose question finds a passage with the right option
 SHARES = ("searched", "found", "right_found", "wrong_found")
 EFFECTS = ("search", "training", "training_with_search", "both", "interaction")
 
 
-class Searched(Recorded):
-    """The tables of a study's search tool, on top of what it has recorded."""
-
-    @cached_property
-    def search_answers(self) -> pd.DataFrame:
-        """`of_answers` of rollouts (`what` is rollouts) and of answers to benchmarks (`what` is the benchmark); empty without search."""
-        named = [(self.rollouts, "rollouts"), (self.raw, self.raw["benchmark"].str.removesuffix(f"_{SEARCH}"))]
-        parts = [rows.assign(what=what).dropna(subset=SEARCHES) for rows, what in named if SEARCHES in rows]
-        return of_answers(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
-
-    @cached_property
-    def search_steps(self) -> pd.DataFrame | None:
-        """`by` of the rollouts, one row per arm, seed and step; None if no arm searched in its rollouts."""
-        return (
-            by(self.search_answers[self.search_answers["what"] == "rollouts"], ["arm", "seed", "step"])
-            if SEARCHES in self.rollouts
-            else None
-        )
-
-    @cached_property
-    def search_found(self) -> pd.DataFrame | None:
-        """`by`, one row for the rollouts of each arm, and one for each benchmark and model; None without search."""
-        return by(self.search_answers, ["what", "arm"]) if len(self.search_answers) else None
-
-    @cached_property
-    def search_queries(self) -> pd.DataFrame | None:
-        """`queries` of all answers; None without search."""
-        return queries(self.search_answers) if len(self.search_answers) else None
-
-    @cached_property
-    def search_effect(self) -> pd.DataFrame | None:
-        """`effect`; None if no benchmark was answered both with and without search."""
-        table = effect(self.raw, self.settings.confidence)
-        return table if len(table) else None
+def searched(rollouts: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """`of_answers` of rollouts (`what` is rollouts) and of answers to benchmarks (`what` is the benchmark); empty without search."""
+    named = [(rollouts, "rollouts"), (scores, scores["benchmark"].str.removesuffix(f"_{SEARCH}"))]
+    parts = [rows.assign(what=what).dropna(subset=SEARCHES) for rows, what in named if SEARCHES in rows]
+    return of_answers(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
 
 
 def of_answers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,6 +50,11 @@ def by(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return rows.groupby(list(keys), sort=False).agg(**wanted).reset_index()
 
 
+def steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """`by` of the rollouts, one row per arm, seed and step. rows: `searched`."""
+    return by(rows[rows["what"] == "rollouts"], ["arm", "seed", "step"])
+
+
 def queries(rows: pd.DataFrame) -> pd.DataFrame:
     """The QUERIES most frequent queries: how often, in how many answers that found passages, and right_found of these answers."""
     asked = rows[["calls", "right_found"]].explode("calls").dropna(subset="calls")
@@ -97,8 +69,9 @@ def queries(rows: pd.DataFrame) -> pd.DataFrame:
     return named.sort_values(["times", "query"], ascending=[False, True]).head(QUERIES).reset_index()
 
 
-def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model.
+def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
+    """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model. None if
+    no benchmark was answered both with and without search.
 
     scores: one row per answer; a benchmark that was answered with search has the suffix `_search`. Where `answerable` says whether the
     question itself finds a passage with the right option (no model is asked), such items have rows of their own: a control of the tool,
@@ -118,44 +91,37 @@ def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
     named = plain.assign(tool=tool, benchmark=plain["benchmark"].str.removesuffix(f"_{SEARCH}"))
     rows = []
     for benchmark, part in named.groupby("benchmark", sort=False):
-        if part["tool"].nunique() < 2:
-            continue
         wide = part.set_index(["tool", "arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
+        if part["tool"].nunique() < 2 or wide.empty:
+            continue
+        arms = list(dict.fromkeys(part["arm"]))
         known = set(part.loc[part["answerable"].eq(True), "item_id"]) if "answerable" in part else set()
         inside = [item for item in wide if item in known]
-        for name, items in {benchmark: list(wide), f"{benchmark}{ANSWERABLE}": inside if len(inside) > 1 else []}.items():
-            if items:
-                rows += _models(name, wide[items], list(dict.fromkeys(part["arm"])), confidence)
+        rows += _effects(benchmark, wide, arms, confidence)
+        rows += _effects(f"{benchmark}{ANSWERABLE}", wide[inside], arms, confidence) if len(inside) > 1 else []
     columns = ["benchmark", "items", "arm", "seeds", "without", "with"]
     columns += [f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns) if rows else None
 
 
-def _models(benchmark: str, wide: pd.DataFrame, arms: list[str], confidence: float) -> list[dict[str, Any]]:
+def _effects(benchmark: str, wide: pd.DataFrame, arms: list[str], confidence: float) -> list[dict[str, Any]]:
     """The rows of `effect` of one benchmark. wide: right or wrong, one row per tool, arm and seed, one column per item."""
-    scores = {arm: (wide.loc[False, arm].to_numpy(), wide.loc[True, arm].to_numpy()) for arm in arms}
+    without, using = ({arm: wide.loc[tool, arm].to_numpy() for arm in arms} for tool in (False, True))
     rows = []
-    for arm, (without, using) in scores.items():
-        row = {"benchmark": benchmark, "items": wide.shape[1], "arm": arm, "seeds": 0 if arm == UNTRAINED else len(without),
-               "without": without.mean(), "with": using.mean()}  # fmt: skip
-        rows.append(row | _differences(scores[UNTRAINED], (without, using), arm != UNTRAINED, confidence))
+    for arm in arms:
+        found = {"search": intervals.estimate([without[arm]], [using[arm]], paired=True)}
+        if arm != UNTRAINED:
+            gain, base = using[arm] - without[arm], using[UNTRAINED] - without[UNTRAINED]
+            found["training"] = intervals.estimate([without[UNTRAINED]], [without[arm]])
+            found["training_with_search"] = intervals.estimate([using[UNTRAINED]], [using[arm]])
+            found["both"] = intervals.estimate([without[UNTRAINED]], [using[arm]])
+            found["interaction"] = intervals.estimate([base], [gain])
+        row = {"benchmark": benchmark, "items": wide.shape[1], "arm": arm, "seeds": 0 if arm == UNTRAINED else len(without[arm]),
+               "without": without[arm].mean(), "with": using[arm].mean()}  # fmt: skip
+        for name, e in found.items():
+            row[name], (row[f"{name}_low"], row[f"{name}_high"]) = e.difference, intervals.interval(e, confidence)
+        rows.append(row)
     return rows
-
-
-def _differences(before: tuple[Runs, Runs], after: tuple[Runs, Runs], trained: bool, confidence: float) -> dict[str, float]:
-    """The differences of `effect` with their intervals. before, after: scores without and with search of shape (runs, items)."""
-    found = {"search": intervals.estimate([after[0]], [after[1]], paired=True)}
-    if trained:
-        found["training"] = intervals.estimate([before[0]], [after[0]])
-        found["training_with_search"] = intervals.estimate([before[1]], [after[1]])
-        found["both"] = intervals.estimate([before[0]], [after[1]])
-        found["interaction"] = intervals.estimate([before[1] - before[0]], [after[1] - after[0]])
-    return {key: value for name, e in found.items() for key, value in _ends(name, e, confidence).items()}
-
-
-def _ends(name: str, e: Estimate, confidence: float) -> dict[str, Any]:
-    low, high = intervals.interval(e, confidence)
-    return {name: e.difference, f"{name}_low": low, f"{name}_high": high}
 
 
 def in_words(table: pd.DataFrame, searching: Sequence[str]) -> str:
@@ -181,5 +147,5 @@ def points(row: Mapping[str, float], name: str) -> str:
     """
     if not np.isfinite(row.get(name, np.nan)):
         return "–"
-    low, high = 100 * row[f"{name}_low"], 100 * row[f"{name}_high"]
-    return f"{100 * row[name]:+z.1f} [{low:+z.1f},\u00a0{high:+z.1f}]"
+    ends = {"change": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+    return change(ends).replace(", ", ",\u00a0")

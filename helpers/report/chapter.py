@@ -47,8 +47,7 @@ def picture(
 
 def composition(r: Results) -> pd.DataFrame:
     """`draws.composition` of every arm and draw, with the trained model's own pass rates where a filter of the study sampled them."""
-    sampled = [name for name in r.own if r.study.filters[name].samples > 1]
-    rates = difficulty.by_question(r.labels[sampled[0]]) if sampled else None
+    rates = None if r.sampled is None else difficulty.by_question(r.sampled)
     return draws.composition(r.questions, r.study.train.rollouts, rates)
 
 

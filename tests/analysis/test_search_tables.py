@@ -60,8 +60,8 @@ def test_items_whose_answer_stands_in_the_passages_have_rows_of_their_own():
     assert table.loc[("quiz", "untrained"), "items"] == 4
 
 
-def test_a_study_without_search_has_no_rows():
-    assert searching.effect(scores().query("benchmark == 'quiz'"), 0.95).empty
+def test_a_study_without_search_has_no_table():
+    assert searching.effect(scores().query("benchmark == 'quiz'"), 0.95) is None
 
 
 @pytest.mark.parametrize("prefill", ["", "<think>"])
