@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis.drawing import ends_in_words, in_words, legend_below, lines, side_by_side
+from helpers.analysis.drawing import ends_in_words, finished, in_words, lines, side_by_side
 
 CURVES = {
     "reward_accuracy": "accuracy reward (0 to 2)",
@@ -26,12 +26,44 @@ LEARNED = {
     "flat_accuracy": "zero-variance groups,\naccuracy only (share)",
 }
 SEARCHES = {
-    "searched": "rollouts that search",
-    "found": "of these: passages found",
-    "right_found": "of these: right option in the passages",
-    "wrong_found": "wrong options in the passages",
+    "searched": "rollouts that search\n(share)",
+    "found": "of these: passages found\n(share)",
+    "right_found": "of these: right option in\nthe passages (share)",
+    "wrong_found": "wrong options in\nthe passages (share)",
 }
-HELD_OUT = {"valid": "answers in the right format", "accuracy": "right answers"}
+HELD_OUT = {
+    "valid": "answers in the right format\n(share of held-out questions)",
+    "accuracy": "right answers\n(share of held-out questions)",
+}
+FEW = 30  # markers on every step of a longer run would hide the lines
+
+
+def _panels(table: pd.DataFrame, names: Mapping[str, str], arms: Sequence[str], text: str, marked: bool = False) -> Figure:
+    """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
+
+    names: column → label. text: for `finished`.
+    """
+    rows = -(-len(names) // 2)
+    figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.5 * rows + 0.5), sharex=True, squeeze=False)
+    for axes, (column, name) in zip(grid.flat, names.items(), strict=False):
+        lines(axes, table.dropna(subset=column), column, arms, marked, markersize=5, legend=axes is grid.flat[0])
+        axes.set(xlabel="optimiser step", ylabel=name)
+        axes.set_ylim(0, 1.02 if "share" in name else None)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if len(names) % 2:
+        grid[-1, 1].set_visible(False)
+        grid[-2, 1].tick_params(labelbottom=True)
+        grid[-2, 1].xaxis.label.set_visible(True)
+    return finished(figure, text, grid[0, 0])
+
+
+def _running(table: pd.DataFrame, columns: Iterable[str], part: int) -> pd.DataFrame:
+    """Running means of the columns over one of so many parts of each run's steps; a run of fewer steps stays as it is."""
+    smooth, window = table.sort_values("step"), int(table["step"].max() // part)
+    for column in columns if window > 1 else ():
+        runs = smooth.groupby(["arm", "seed"])[column]
+        smooth[column] = runs.transform(lambda values: values.rolling(window, min_periods=1).mean())
+    return smooth
 
 
 def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -40,34 +72,11 @@ def reward_curves(logs: pd.DataFrame, arms: Sequence[str]) -> Figure:
     logs: one row per arm, seed and optimiser step, with the columns of CURVES. Lines are running means over a twentieth of the
     run; the band spans the seeds; one seed has a line only.
     """
-    columns = [column for column in CURVES if column in logs and logs[column].notna().any()]
-    smooth = _running(logs, columns, int(logs["step"].max() // 20))
-    rows = -(-len(columns) // 2)
-    figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.5 * rows), sharex=True)
-    few = logs["step"].nunique() <= 30  # markers on every step of a long run would hide the lines
-    for axes, column in zip(grid.flat, columns, strict=False):
-        lines(axes, smooth, column, arms, few, markersize=5, legend=axes is grid.flat[0])
-        axes.set(xlabel="optimiser step", ylabel=CURVES[column])
-        axes.set_ylim(0, 1.02 if "share" in CURVES[column] else None)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    for axes in grid.flat[len(columns) :]:
-        axes.set_visible(False)
-    for axes in grid.flat[max(0, len(columns) - 2) : len(columns)]:  # the lowest of each column
-        axes.tick_params(labelbottom=True)
-        axes.xaxis.label.set_visible(True)
-    legend_below(figure, grid.flat[0])
-    ends = ends_in_words(smooth, "reward_accuracy") if "reward_accuracy" in columns else ""
-    figure.set_label(f"Training curves over {logs['step'].max()} steps. Accuracy reward from first to last step: {ends}.")
-    return figure
-
-
-def _running(table: pd.DataFrame, columns: Sequence[str], window: int) -> pd.DataFrame:
-    """Running means of the columns over the steps of each run; a window of 1 or less changes nothing."""
-    smooth = table.sort_values("step").copy()
-    for column in columns if window > 1 else ():
-        runs = smooth.groupby(["arm", "seed"])[column]
-        smooth[column] = runs.transform(lambda values: values.rolling(window, min_periods=1).mean())
-    return smooth
+    names = {column: name for column, name in CURVES.items() if column in logs and logs[column].notna().any()}
+    smooth = _running(logs, names, 20)
+    ends = ends_in_words(smooth, "reward_accuracy") if "reward_accuracy" in names else ""
+    text = f"Training curves over {logs['step'].max()} steps. Accuracy reward from first to last step: {ends}."
+    return _panels(smooth, names, arms, text, logs["step"].nunique() <= FEW)
 
 
 def learned(spread: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -75,30 +84,25 @@ def learned(spread: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
     spread: `mechanism.group_spread`. Lines are means over seeds of a running mean over a tenth of the run, the band spans the seeds.
     """
-    figure, grid = plt.subplots(2, 2, figsize=(7.2, 5.6), sharex=True)
-    smooth = _running(spread, list(LEARNED), int(spread["step"].max() // 10))
-    for axes, (column, name) in zip(grid.flat, LEARNED.items(), strict=True):
-        lines(axes, smooth, column, arms, legend=axes is grid.flat[0])
-        axes.set(xlabel="optimiser step", ylabel=name, ylim=(0, 1.02))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    legend_below(figure, grid.flat[0])
-    parts = [f"{what}: {ends_in_words(smooth, column)}" for column, what in
-             (("valid", "share in the right format"), ("right_if_valid", "share right among those"))]  # fmt: skip
-    figure.set_label(f"Format and answers from first to last step. {'; '.join(parts)}.")
-    return figure
+    smooth = _running(spread, LEARNED, 10)
+    valid, right = (ends_in_words(smooth, column) for column in ("valid", "right_if_valid"))
+    text = f"Format and answers from first to last step. share in the right format: {valid}; share right among those: {right}."
+    return _panels(smooth, LEARNED, arms, text)
 
 
 def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
-    figure, grid = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True)
-    for axes, (column, title) in zip(grid, HELD_OUT.items(), strict=True):
-        lines(axes, table, column, arms, True, legend=axes is grid[0])
-        axes.set(title=title, xlabel="optimiser step", ylabel="share of held-out questions")
-    legend_below(figure, grid[0])
-    figure.set_label(
-        f"Share of held-out questions answered right, from the first to the last step: {ends_in_words(table, 'accuracy')}."
+    ends = ends_in_words(table, "accuracy")
+    return _panels(
+        table, HELD_OUT, arms, f"Share of held-out questions answered right, from the first to the last step: {ends}.", True
     )
-    return figure
+
+
+def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
+    """Searching over the course of training: who searched and what was found. table: `searching.by` arm, seed and step."""
+    smooth = _running(table, SEARCHES, 10)
+    text = f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}."
+    return _panels(smooth, SEARCHES, arms, text, table["step"].nunique() <= FEW)
 
 
 def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -108,11 +112,9 @@ def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     lines(axes, percent, "percent", arms, True, x="phase", dashes=False, sort=False, err_kws={"alpha": 0.08})
     axes.set(xlabel="part of the training", ylabel="completions with a marker of\nre-examination (%, length held constant)")
     axes.set_ylim(0, None)
-    legend_below(figure, axes)
-    figure.set_label(
-        f"Completions with a marker of re-examination, in percent, first to last third: {ends_in_words(percent, 'percent', 'phase', '.1f')}."
-    )
-    return figure
+    ends = ends_in_words(percent, "percent", "phase", ".1f")
+    text = f"Completions with a marker of re-examination, in percent, first to last third: {ends}."
+    return finished(figure, text, axes)
 
 
 def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -122,20 +124,5 @@ def sized_reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set(xlabel="training questions (arms of one size side by side)",
              ylabel="change of the re-examination rate\n(points, last − first third)")  # fmt: skip
-    legend_below(figure, axes)
-    figure.set_label(f"Change of the re-examination rate in points: {in_words(100 * table.set_index('arm')['change'])}.")
-    return figure
-
-
-def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """Searching over the course of training: who searched and what was found. table: `searching.by` arm, seed and step."""
-    figure, grid = plt.subplots(2, 2, figsize=(7.2, 5.2), sharex=True, sharey=True)
-    smooth = _running(table, list(SEARCHES), int(table["step"].max() // 10))
-    few = table["step"].nunique() <= 30
-    for axes, (column, name) in zip(grid.flat, SEARCHES.items(), strict=True):
-        lines(axes, smooth.dropna(subset=column), column, arms, few, legend=axes is grid.flat[0])
-        axes.set(title=name, xlabel="optimiser step", ylabel="share", ylim=(-0.02, 1.02))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    legend_below(figure, grid.flat[0])
-    figure.set_label(f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}.")
-    return figure
+    changes = in_words(100 * table.set_index("arm")["change"])
+    return finished(figure, f"Change of the re-examination rate in points: {changes}.", axes)

@@ -107,15 +107,17 @@ def hatch(axes: Axes) -> None:
             bar.set_hatch(pattern)
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """Put the one legend of a figure below all its panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    if axes.get_legend():
-        axes.get_legend().remove()
+def finished(figure: Figure, text: str, legend: Axes | None = None) -> Figure:
+    """The figure with its text for those who do not see it and, below all its panels, the legend of one of them."""
+    figure.set_label(text)
+    if legend and legend.get_legend():
+        legend.get_legend().remove()
     figure.tight_layout()
-    figure.legend(
-        handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=_columns(labels), frameon=False, fontsize=10
-    )
+    if legend:
+        handles, labels = legend.get_legend_handles_labels()
+        how = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False, "fontsize": 10}
+        figure.legend(handles, labels, ncols=_columns(labels), **how)
+    return figure
 
 
 def _columns(labels: Sequence[str]) -> int:
@@ -125,30 +127,22 @@ def _columns(labels: Sequence[str]) -> int:
     return max(1, -(-len(labels) // rows))
 
 
-def caption(figure: Figure, text: str) -> Figure:
-    """Write a caption below a figure and its legend, for instance what its bars are and over how many seeds; returns the figure."""
-    below = 0.15 + sum(
-        0.1 + 0.25 * -(-len(legend.get_texts()) // _columns([text.get_text() for text in legend.get_texts()]))
-        for legend in figure.legends
-    )
+def caption(figure: Figure, text: str) -> None:
+    """Write a caption below a figure and its legend, for instance what its bars are and over how many seeds."""
+    entries = [[entry.get_text() for entry in legend.get_texts()] for legend in figure.legends]
+    below = 0.15 + sum(0.1 + 0.25 * -(-len(labels) // _columns(labels)) for labels in entries)  # inches
     wrapped = "\n".join(textwrap.wrap(text, int(13 * figure.get_figwidth())))
     figure.text(0.01, -below / figure.get_figheight(), wrapped, fontsize=9.5, va="top", color="0.25")
-    return figure
 
 
-def save(figure: Figure, table: pd.DataFrame, path: Path) -> None:
-    """Write a figure as PNG (200 dpi) and SVG, and beside it the table it was drawn from, as CSV."""
+def picture(figure: Figure, table: pd.DataFrame, path: Path, text: str) -> Picture:
+    """Write a figure with its caption as PNG (200 dpi) and SVG, and its table as CSV beside it; returns it for a notebook to show."""
+    caption(figure, text)
     for ending in (".png", ".svg"):
         with atomic(path.with_suffix(ending)) as partial:
             dated = {"metadata": {"Date": None}} if ending == ".svg" else {}  # the same figure is the same file
             figure.savefig(partial, dpi=200, bbox_inches="tight", **dated)
     write_table(table, path.with_suffix(".csv"))
-
-
-def picture(figure: Figure, table: pd.DataFrame, path: Path, text: str = "") -> Picture:
-    """Save a figure with its caption (`save`) and return it for a notebook to show."""
-    caption(figure, text)
-    save(figure, table, path)
     plt.close(figure)
     return Picture(figure)
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.analysis.curves import duration, learned, reflection, reward_curves, searches, sized_reflection
-from helpers.analysis.drawing import KINDS, LINES, colours, hatch, in_words, legend_below, markers, picture, side_by_side, style
+from helpers.analysis.drawing import KINDS, LINES, colours, finished, hatch, in_words, markers, picture, side_by_side, style
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
@@ -33,31 +33,24 @@ def answer_kinds(rates: pd.DataFrame) -> Figure:
     hatch(axes)
     axes.set(xlim=(0, 1), xlabel="share of answers", ylabel="")
     axes.invert_yaxis()
-    legend_below(figure, axes)
     parts = [f"{name}: {in_words(row, '.0%')}" for name, row in rates.iterrows()]
-    figure.set_label(f"Share of each kind of answer. {'; '.join(parts)}.")
-    return figure
+    return finished(figure, f"Share of each kind of answer. {'; '.join(parts)}.", axes)
 
 
 def easy_rates(table: pd.DataFrame) -> Figure:
     """Share of easy questions by each value of several columns. table: by, value, questions, easy_rate."""
-    groups = list(table["by"].unique())
-    heights = [len(table[table["by"] == group]) for group in groups]
+    groups = dict(list(table.groupby("by", sort=False)))
+    heights = [len(part) for part in groups.values()]
     figure, all_axes = plt.subplots(
         len(groups), 1, figsize=(7, 0.32 * sum(heights) + 0.9 * len(groups)), sharex=True, squeeze=False,
         gridspec_kw={"height_ratios": heights})  # fmt: skip
-    for axes, group in zip(all_axes[:, 0], groups, strict=True):
-        part = table[table["by"] == group]
+    for axes, (group, part) in zip(all_axes[:, 0], groups.items(), strict=True):
         axes.barh([f"{row.value} (n = {row.questions})" for row in part.itertuples()], part["easy_rate"], color=KINDS[0])
         axes.set(title=f"by {group}", xlim=(0, 1))
         axes.invert_yaxis()
     all_axes[-1, 0].set_xlabel("share of questions labelled easy")
-    figure.tight_layout()
-    parts = [
-        f"by {group}: {in_words(part.set_index('value')['easy_rate'], '.0%')}" for group, part in table.groupby("by", sort=False)
-    ]
-    figure.set_label(f"Share of questions labelled easy, {'; '.join(parts)}.")
-    return figure
+    parts = [f"by {group}: {in_words(part.set_index('value')['easy_rate'], '.0%')}" for group, part in groups.items()]
+    return finished(figure, f"Share of questions labelled easy, {'; '.join(parts)}.")
 
 
 def composition(table: pd.DataFrame) -> Figure:
@@ -69,10 +62,8 @@ def composition(table: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="training questions", ylabel="")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.tight_layout()
     parts = [f"{arm}: {', '.join(f'{count} {kind}' for kind, count in row.items() if count)}" for arm, row in kinds.iterrows()]
-    figure.set_label(f"Training questions. {'; '.join(parts)}.")
-    return figure
+    return finished(figure, f"Training questions. {'; '.join(parts)}.")
 
 
 def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
@@ -82,25 +73,21 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
     """
     figure, grid = plt.subplots(1, 2, figsize=(7.6, 1.6 + 0.6 * len(filters)))
     excess = table.assign(excess=100 * (table["same_wrong"] - table["same_wrong_letters"]))
+    both = pd.concat([excess, excess.rename(columns={"first": "second", "second": "first"})])
     for axes, column, title, form, ends in (
         (grid[0], "kappa", "same labels (kappa)", ".2f", (0, 1)),
         (grid[1], "excess", "same wrong option,\nmore than by letters (points)", "+.0f", (0, 50)),
     ):
-        wide = pd.DataFrame(np.nan, index=list(filters), columns=list(filters))
-        for row in excess.itertuples():
-            wide.loc[row.first, row.second] = wide.loc[row.second, row.first] = getattr(row, column)
+        wide = both.pivot_table(index="first", columns="second", values=column).reindex(index=filters, columns=filters)
         sns.heatmap(wide, annot=True, fmt=form, cmap="Blues", cbar=False, ax=axes, annot_kws={"fontsize": 10}, linewidths=1,
                     vmin=ends[0], vmax=ends[1])  # fmt: skip
         axes.set_title(title)
         axes.grid(False)
         axes.tick_params(axis="y", rotation=0)
         plt.setp(axes.get_xticklabels(), rotation=25, ha="right")
-    figure.tight_layout()
     pairs = excess.set_index(excess["first"] + " and " + excess["second"])
-    figure.set_label(
-        f"Agreement of filters. Kappa: {in_words(pairs['kappa'], '.2f')}. Same wrong option beyond letters, in points: {in_words(pairs['excess'])}."
-    )
-    return figure
+    kappa, beyond = in_words(pairs["kappa"], ".2f"), in_words(pairs["excess"])
+    return finished(figure, f"Agreement of filters. Kappa: {kappa}. Same wrong option beyond letters, in points: {beyond}.")
 
 
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: str) -> Figure:
@@ -128,15 +115,14 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
         xlabel=f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
         ylabel="robustness: change on the\nother benchmarks (points)",
     )
-    legend_below(figure, axes)
     parts = [f"{row.arm} {100 * row.x:+z.1f} and {100 * row.y:+z.1f}" for row in regions.itertuples()]
-    figure.set_label(f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}.")
-    return figure
+    text = f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}."
+    return finished(figure, text, axes)
 
 
-def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained") -> Figure:
+def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Change of each arm on each benchmark with its interval, in points. table: `compare.comparison`."""
-    part = by_side(table.dropna(subset=[column]))
+    part = by_side(table.dropna(subset="vs_untrained"))
     rows = list(dict.fromkeys(part["name"]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
     figure, axes = plt.subplots(figsize=(7.2, 0.9 + (0.13 * len(shown) + 0.2) * len(rows)))
@@ -144,29 +130,27 @@ def forest(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained
     for place, arm in enumerate(shown):
         mine = part[part["arm"] == arm].set_index("name").reindex(rows)
         at = [row + 0.7 * ((place + 0.5) / len(shown) - 0.5) for row in range(len(rows))]
-        error = [100 * (mine[column] - mine[f"{column}_low"]), 100 * (mine[f"{column}_high"] - mine[column])]
-        axes.errorbar(100 * mine[column], at, xerr=error, fmt=marker[arm], color=palette[arm], label=arm, capsize=2)
+        change = mine["vs_untrained"]
+        error = [100 * (change - mine["vs_untrained_low"]), 100 * (mine["vs_untrained_high"] - change)]
+        axes.errorbar(100 * change, at, xerr=error, fmt=marker[arm], color=palette[arm], label=arm, capsize=2)
     axes.axvline(0, color=palette["untrained"], linewidth=1)
     axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(f"change {column.replace('vs_', 'from ')} (points)")
+    axes.set_xlabel("change from untrained (points)")
     _mark_sides(axes, part)
-    legend_below(figure, axes)
-    figure.set_label(_extremes_in_words(part, column))
-    return figure
+    return finished(figure, _extremes_in_words(part), axes)
 
 
-def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained") -> Figure:
+def heat(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Benchmark × arm: change in points as colour, with its interval written in the cell. table: `compare.comparison`.
 
     Blue is better, orange is worse; equal distances from zero have equal lightness, so in grey the numbers carry the sign.
     """
-    part = by_side(table.dropna(subset=[column]))
+    part = by_side(table.dropna(subset="vs_untrained"))
     shown = [arm for arm in arms if arm in set(part["arm"])]
     rows = list(dict.fromkeys(part["name"]))
     wide, low, high = (
-        100
-        * part.pivot_table(index="name", columns="arm", values=f"{column}{end}", sort=False).reindex(index=rows, columns=shown)
+        100 * part.pivot(index="name", columns="arm", values=f"vs_untrained{end}").loc[rows, shown]
         for end in ("", "_low", "_high")
     )
     most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.5)
@@ -182,12 +166,10 @@ def heat(table: pd.DataFrame, arms: Sequence[str], column: str = "vs_untrained")
     axes.grid(False)
     _mark_sides(axes, part)
     bar = make_axes_locatable(axes).append_axes("top", size=0.12, pad=0.1)  # inches, whatever the number of rows
-    figure.colorbar(image, cax=bar, orientation="horizontal", label=f"change {column.replace('vs_', 'from ')} (points)")
+    figure.colorbar(image, cax=bar, orientation="horizontal", label="change from untrained (points)")
     bar.xaxis.set_ticks_position("top")
     bar.xaxis.set_label_position("top")
-    figure.tight_layout()
-    figure.set_label(_extremes_in_words(part, column))
-    return figure
+    return finished(figure, _extremes_in_words(part))
 
 
 def by_side(table: pd.DataFrame) -> pd.DataFrame:
@@ -212,12 +194,12 @@ def _mark_sides(axes: Axes, part: pd.DataFrame) -> None:
                   rotation=270 if len(places) > 2 else 0, va="center")  # fmt: skip
 
 
-def _extremes_in_words(part: pd.DataFrame, column: str) -> str:
-    """The largest gain and loss, and how many intervals do not contain zero."""
-    best, worst = part.loc[part[column].idxmax()], part.loc[part[column].idxmin()]
-    clear = ((part[f"{column}_low"] > 0) | (part[f"{column}_high"] < 0)).sum()
-    ends = [f"{100 * row[column]:+z.1f} points ({row['arm']} on {row['name']})" for row in (best, worst)]
-    return f"{len(part)} changes {column.replace('vs_', 'from ')}, from {ends[1]} to {ends[0]}; {clear} intervals do not contain zero."
+def _extremes_in_words(part: pd.DataFrame) -> str:
+    """The largest loss and gain, and how many intervals do not contain zero."""
+    rows = part.loc[[part["vs_untrained"].idxmin(), part["vs_untrained"].idxmax()]].itertuples()
+    worst, best = (f"{100 * row.vs_untrained:+z.1f} points ({row.arm} on {row.name})" for row in rows)
+    clear = ((part["vs_untrained_low"] > 0) | (part["vs_untrained_high"] < 0)).sum()
+    return f"{len(part)} changes from untrained, from {worst} to {best}; {clear} intervals do not contain zero."
 
 
 def names(table: pd.DataFrame) -> pd.Series:
@@ -250,10 +232,9 @@ def dose(table: pd.DataFrame, arms: Sequence[str], label: str) -> Figure:
             turned = {"rotation": 25, "ha": "right"} if len(kinds) > 2 else {}
             axes.set_xticks(range(len(kinds)), kinds, **turned)
     figure.supxlabel(label, fontsize=11)
-    legend_below(figure, grid[0][0])
     parts = [f"{group}: {in_words(100 * table[table['group'] == group].set_index('arm')['change'])}" for group in shown]
-    figure.set_label(f"Change from the untrained model in points by {' '.join(label.split())}. {'; '.join(parts)}.")
-    return figure
+    text = f"Change from the untrained model in points by {' '.join(label.split())}. {'; '.join(parts)}."
+    return finished(figure, text, grid[0][0])
 
 
 def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
@@ -273,12 +254,7 @@ def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axis.set_minor_formatter(NullFormatter())
-    legend_below(figure, axes)
     most = table[table["items"] == table["items"].max()]
-    least = in_words(
-        {f"{seeds} seeds": 100 * value for seeds, value in zip(most["seeds"], most["detectable"], strict=True)}, ".1f"
-    )
-    figure.set_label(
-        f"Minimum detectable effect in points with {most['items'].iloc[0]:,} items: {least}. Marks: the paper's differences."
-    )
-    return figure
+    least = in_words({f"{row.seeds} seeds": 100 * row.detectable for row in most.itertuples()}, ".1f")
+    text = f"Minimum detectable effect in points with {most['items'].iloc[0]:,} items: {least}. Marks: the paper's differences."
+    return finished(figure, text, axes)
