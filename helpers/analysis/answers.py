@@ -18,15 +18,11 @@ AGREEMENT = ["questions", "both_easy", "both_hard", "only_first_easy", "only_sec
 
 def members(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Every benchmark by itself, also the members of a suite: accuracy and Wilson's interval, one row per benchmark, filter and arm."""
-    plain = scores[scores["rotation"] == 0]
-    rows = []
-    for (task, benchmark, filter_name, arm), part in plain.groupby(["task", "benchmark", "filter", "arm"], sort=False):
-        share, items = part["correct"].mean(), part["item_id"].nunique()
-        low, high = wilson(round(share * items), items, confidence)
-        rows.append({"task": task, "benchmark": benchmark, "filter": filter_name, "arm": arm, "group": part["group"].iloc[0],
-                     "setting": part["setting"].iloc[0], "items": items, "chance": part["chance"].mean(), "accuracy": share,
-                     "low": low, "high": high})  # fmt: skip
-    return pd.DataFrame(rows)
+    plain = scores[scores["rotation"] == 0].groupby(["task", "benchmark", "filter", "arm"], sort=False)
+    table = plain.agg(group=("group", "first"), setting=("setting", "first"), items=("item_id", "nunique"),
+                      chance=("chance", "mean"), accuracy=("correct", "mean")).reset_index()  # fmt: skip
+    ends = [wilson(round(row.accuracy * row.items), row.items, confidence) for row in table.itertuples()]
+    return table.assign(low=[low for low, _ in ends], high=[high for _, high in ends])
 
 
 def letters(scores: pd.DataFrame) -> pd.DataFrame:
@@ -72,15 +68,19 @@ def reasoning(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (benchmark, arm), part in scores[scores["mode"] == "reasoning"].groupby(["benchmark", "arm"], sort=False):
-        valid = part["format_valid"].astype(bool)
         tolerant = "correct_tolerant" in part and part["correct_tolerant"].notna().all()
         named = part["predicted"].fillna("none").value_counts(normalize=True)
         letters = sorted(value for value in part["target"].unique() if value in tuple(LETTERS))
-        rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), "valid": valid.mean(),
-                     "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean(),
+        rows.append({"benchmark": benchmark, "arm": arm, "answers": len(part), **_valid_and_right(part),
                      **({"accuracy_tolerant": part["correct_tolerant"].mean()} if tolerant else {}),
                      **{f"answers {answer}": named.get(answer, 0.0) for answer in [*letters, "none"]}})  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["benchmark", "arm", "answers", "valid", "accuracy", "accuracy_if_valid"])
+
+
+def _valid_and_right(part: pd.DataFrame) -> dict[str, float]:
+    """The share of answers in the right format, of right answers, and of right ones among those in the format."""
+    valid = part["format_valid"].astype(bool)
+    return {"valid": valid.mean(), "accuracy": part["correct"].mean(), "accuracy_if_valid": part.loc[valid, "correct"].mean()}
 
 
 def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame | None:
@@ -91,14 +91,12 @@ def duration(scores: pd.DataFrame, last: dict[str, int]) -> pd.DataFrame | None:
     valid (share in the right format), accuracy, accuracy_if_valid.
     """
     held = scores[scores["task"] == HELD_OUT]
-    rows = []
+    trained, rows = held[held["arm"] != UNTRAINED], []
     for (arm, seed, step), part in held.groupby(["arm", "seed", "step"], sort=False):
-        valid = part["format_valid"].astype(bool)
-        row = {"items": len(part), "valid": valid.mean(), "accuracy": part["correct"].mean(),
-               "accuracy_if_valid": part.loc[valid, "correct"].mean()}  # fmt: skip
+        row = {"items": len(part)} | _valid_and_right(part)
         if arm == UNTRAINED:
-            seeds = held.loc[held["arm"] != UNTRAINED, ["arm", "seed"]].drop_duplicates()
-            rows += [{"arm": other.arm, "seed": other.seed, "step": 0} | row for other in seeds.itertuples()]
+            runs = trained[["arm", "seed"]].drop_duplicates().itertuples(index=False)
+            rows += [{"arm": run.arm, "seed": run.seed, "step": 0} | row for run in runs]
         else:
             rows.append({"arm": arm, "seed": seed, "step": step or last[arm]} | row)
     return pd.DataFrame(rows).sort_values(["arm", "seed", "step"], ignore_index=True) if rows else None
@@ -110,9 +108,9 @@ def filter_gap(labels: dict[str, pd.DataFrame], base: str) -> pd.DataFrame:
     labels: one row per answer (column correct), by filter; base: the filter that is the base model itself. Columns
     filter, accuracy, gap.
     """
-    accuracy = {name: float(frame["correct"].mean()) for name, frame in labels.items()}
-    rows = [{"filter": name, "accuracy": value, "gap": value - accuracy[base]} for name, value in accuracy.items()]
-    return pd.DataFrame(rows).sort_values("gap", ignore_index=True)
+    accuracy = pd.Series({name: frame["correct"].mean() for name, frame in labels.items()})
+    table = pd.DataFrame({"accuracy": accuracy, "gap": accuracy - accuracy[base]}).rename_axis("filter")
+    return table.reset_index().sort_values("gap", ignore_index=True)
 
 
 def agreement(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
