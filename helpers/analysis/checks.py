@@ -57,6 +57,11 @@ def lines(notices: Iterable[Notice], models: int = 0) -> list[str]:
     return [f"{what}: {whole if len(where) == models > 1 else ', '.join(where)}" for what, where in places.items()]
 
 
+def _fired(where: str, *cases: tuple[bool, str, str]) -> list[Notice]:
+    """The cases (applies, what, value) that apply, as warnings about one place."""
+    return [Notice(what, where, value) for applies, what, value in cases if applies]
+
+
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
     """Warnings about a filter's answers (columns finish_reason, predicted, correct): too many are truncated, too many have no readable
     answer, no more are right than by guessing, or nearly all name one letter. chance: the share that guessing gets right, 0 where nothing
@@ -64,10 +69,13 @@ def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: f
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
-    found = [Notice(long, filter, f"{cut:.0%}")] if cut > TRUNCATED else []
-    found += [Notice(bare, filter, f"{unread:.0%}")] if unread > unparsed else []
-    if chance and not knows(labels, chance):
-        found.append(Notice(GUESSES, filter, f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"))
+    guessed = f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"
+    found = _fired(
+        filter,
+        (cut > TRUNCATED, long, f"{cut:.0%}"),
+        (unread > unparsed, bare, f"{unread:.0%}"),
+        (chance > 0 and not knows(labels, chance), GUESSES, guessed),
+    )
     return found + filter_letters(labels, filter)
 
 
@@ -84,14 +92,14 @@ def filter_letters(labels: pd.DataFrame, filter: str) -> list[Notice]:
     """Warning about a filter (column predicted) whose readable answers nearly all name one letter: its easy questions have that answer."""
     letter, share = _most_frequent_letter(labels["predicted"].dropna())
     what = f"More than {ONE_LETTER:.0%} of a filter's readable answers name one letter, so its easy questions are those with that answer"
-    return [Notice(what, filter, f"{letter} {share:.0%}")] if share > ONE_LETTER else []
+    return _fired(filter, (share > ONE_LETTER, what, f"{letter} {share:.0%}"))
 
 
 def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
     """Warning about an arm (column answer) that rewards one letter on most of its questions, so that always naming it pays."""
     letter, share = _most_frequent_letter(chosen["answer"])
     what = "One letter is the right answer to more than half of an arm's questions, so a model is rewarded for always naming it"
-    return [Notice(what, arm, f"{letter} {share:.0%}")] if share > DOMINANT else []
+    return _fired(arm, (share > DOMINANT, what, f"{letter} {share:.0%}"))
 
 
 def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
@@ -103,7 +111,7 @@ def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
 def contamination(dropped: int, pool: int) -> list[Notice]:
     """Warning about pool questions that are in a benchmark."""
     what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
-    return [Notice(what, f"{dropped} of {pool}")] if dropped else []
+    return _fired(f"{dropped} of {pool}", (dropped > 0, what, ""))
 
 
 def alike(common: pd.DataFrame) -> pd.DataFrame:
@@ -120,35 +128,28 @@ def arms(common: pd.DataFrame) -> list[Notice]:
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:
-    """Warnings about a training's log (columns clipped_share, frac_reward_zero_std, skipped): truncated completions, skipped steps, and
-    zero-variance groups only, in every step or nearly so in the last third."""
-    truncated, flat = log["clipped_share"].mean(), log["frac_reward_zero_std"]
-    never, late = bool((flat >= 1).all()), flat.tail(max(1, len(log) // 3)).mean()
+    """Warnings about a training's log (columns clipped_share, frac_reward_zero_std and, if it has them, skipped, top_answer_share,
+    accuracy_zero_variance): truncated completions, skipped steps, groups that teach nothing, and nearly always the same answer."""
+    truncated, flat, late = log["clipped_share"].mean(), log["frac_reward_zero_std"], log.tail(max(1, len(log) // 3))
+    never, last = (flat >= 1).all(), late["frac_reward_zero_std"].mean()
     skipped = int(log["skipped"].sum()) if "skipped" in log else 0
-    found = [
+    same = log["top_answer_share"] if "top_answer_share" in log else pd.Series(dtype=float)
+    accuracy = late["accuracy_zero_variance"].mean() if "accuracy_zero_variance" in log else 0.0
+    return _fired(
+        run,
         (truncated > TRUNCATED, "More than a third of a training's completions were truncated; raise train.max_completion_tokens",
          f"{truncated:.0%}"),
         (never, "In every step of a training all groups had zero variance, so nothing was learned", ""),
-        (late >= ZERO_VARIANCE and not never,
-         "In the last third of a training almost all groups had zero variance, so it had stopped learning", f"{late:.0%} of the groups"),
-        (skipped, "Optimiser steps were skipped, since their gradient was not finite", f"{skipped} of {len(log)}"),
-    ]  # fmt: skip
-    return [Notice(what, run, value) for applies, what, value in found if applies] + collapse(log, run)
-
-
-def collapse(log: pd.DataFrame, run: str) -> list[Notice]:
-    """Warnings about a training's log (columns top_answer_share and accuracy_zero_variance, if it has them): nearly always the same
-    answer, or groups whose accuracy does not vary."""
-    found = []
-    if "top_answer_share" in log:
-        lowest = log["top_answer_share"].rolling(ONE_ANSWER_STEPS).min().max()
-        what = f"In {ONE_ANSWER_STEPS} steps of a training in a row, more than {ONE_ANSWER:.0%} of the answers were the same"
-        found += [Notice(what, run, f"up to {log['top_answer_share'].max():.0%}")] if lowest > ONE_ANSWER else []
-    if "accuracy_zero_variance" in log:
-        late = log["accuracy_zero_variance"].tail(max(1, len(log) // 3)).mean()
-        what = "In the last third of a training the accuracy of almost all groups had zero variance, so it taught format at most"
-        found += [Notice(what, run, f"{late:.0%} of the groups")] if late > ZERO_VARIANCE else []
-    return found
+        (last >= ZERO_VARIANCE and not never,
+         "In the last third of a training almost all groups had zero variance, so it had stopped learning", f"{last:.0%} of the groups"),
+        (skipped > 0, "Optimiser steps were skipped, since their gradient was not finite", f"{skipped} of {len(log)}"),
+        (same.rolling(ONE_ANSWER_STEPS).min().max() > ONE_ANSWER,
+         f"In {ONE_ANSWER_STEPS} steps of a training in a row, more than {ONE_ANSWER:.0%} of the answers were the same",
+         f"up to {same.max():.0%}"),
+        (accuracy > ZERO_VARIANCE,
+         "In the last third of a training the accuracy of almost all groups had zero variance, so it taught format at most",
+         f"{accuracy:.0%} of the groups"),
+    )  # fmt: skip
 
 
 def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
@@ -160,12 +161,13 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
     error = 2 * np.sqrt(max(first["accuracy"] * (1 - first["accuracy"]), 1 / last["n"]) / last["n"])
     values = f"{first['accuracy']:.1%} before, {best['accuracy']:.1%} at its best, {last['accuracy']:.1%} at the end"
     rose = log["reward"].tail(max(1, len(log) // 3)).mean() > log.loc[log["step"] <= max(best["step"], 1), "reward"].mean()
-    found = [
-        (first["accuracy"] - last["accuracy"] > error, "Accuracy on held-out questions is lower after a training than before it"),
-        (best["accuracy"] - last["accuracy"] > error and rose,
-         "The reward rose while accuracy on held-out questions fell, so the training learned something else"),
-    ]  # fmt: skip
-    return [Notice(what, run, values) for applies, what in found if applies]
+    lower = "Accuracy on held-out questions is lower after a training than before it"
+    astray = "The reward rose while accuracy on held-out questions fell, so the training learned something else"
+    return _fired(
+        run,
+        (first["accuracy"] - last["accuracy"] > error, lower, values),
+        (best["accuracy"] - last["accuracy"] > error and rose, astray, values),
+    )
 
 
 def stopped(notes: dict[str, dict[str, Any]]) -> list[Notice]:
@@ -183,9 +185,9 @@ def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:
 
 
 def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:
-    """Warning about training that changed no weight. effect: `effect.training_effect`, empty for the untrained model."""
-    none = bool(effect) and effect["largest_weight"] == 0
-    return [Notice("Training changed no weight; the scores are the untrained model's", model)] if none else []
+    """Warning about training that changed no weight. effect: `effect.training_effect`, or a note without it (the untrained model's)."""
+    what = "Training changed no weight; the scores are the untrained model's"
+    return _fired(model, (effect.get("largest_weight") == 0, what, ""))
 
 
 def left_out(scores: pd.DataFrame) -> list[Notice]:
@@ -211,21 +213,19 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
     """Warnings about one model's scores (one row per item and answer filter), suite by suite: unread answers, accuracy far below
     chance, or one letter for nearly everything."""
     found = []
-    plain = table[table["rotation"] == 0]
-    for (task, filter), part in plain.groupby(["task", "filter"], sort=False):
+    for (task, filter), part in table[table["rotation"] == 0].groupby(["task", "filter"], sort=False):
         name = task if filter == "none" else f"{task} ({filter})"
         chance, share = part["chance"].mean(), part["correct"].mean()
         error = np.sqrt(chance * (1 - chance) / len(part))
-        if chance and share < chance - BELOW_CHANCE * error:
-            what = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably read wrongly"
-            found.append(Notice(what, model, f"{share:.1%} of {len(part)}"))
         letter, named = _most_frequent_letter(part["predicted"])
-        if named > ONE_LETTER and part["target"].nunique() > 1:
-            found.append(
-                Notice(f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter", model, f"{letter} {named:.0%}")
-            )
         unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
-        if unread > unparsed and part["response"].notna().any():
-            what = f"No answer could be read from more than {unparsed:.0%} of the completions to {name}"
-            found.append(Notice(what, model, f"{unread:.0%}"))
+        low = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably read wrongly"
+        lettered = f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter"
+        bare = f"No answer could be read from more than {unparsed:.0%} of the completions to {name}"
+        found += _fired(
+            model,
+            (chance > 0 and share < chance - BELOW_CHANCE * error, low, f"{share:.1%} of {len(part)}"),
+            (named > ONE_LETTER and part["target"].nunique() > 1, lettered, f"{letter} {named:.0%}"),
+            (unread > unparsed and part["response"].notna().any(), bare, f"{unread:.0%}"),
+        )
     return found

@@ -100,7 +100,7 @@ class Results(Recorded):
             found += checks.training(log, run) + checks.following(curve, log, run)
         found += checks.stopped(self.trainings)
         for model, note in self.effects.items():
-            found += checks.trained_weights(note if "largest_weight" in note else {}, model)
+            found += checks.trained_weights(note, model)
         for model, rows in self.answers.groupby("model", sort=False):
             found += checks.scores(rows, model, unread)
         return found

@@ -8,9 +8,8 @@ from helpers.selection import draws
 
 
 def answers(cut, unread):
-    return pd.DataFrame(
-        {"finish_reason": ["length"] * cut + ["stop"] * (10 - cut), "predicted": [None] * unread + list("ABABABABAB")[unread:]}
-    )
+    read, ends = [None] * unread + list("ABABABABAB")[unread:], ["length"] * cut + ["stop"] * (10 - cut)
+    return pd.DataFrame({"finish_reason": ends, "predicted": read, "correct": True})
 
 
 def test_answers_of_a_filter():
