@@ -33,23 +33,19 @@ TEMPLATES = jinja2.Environment(
 
 
 class Browser:
-    """What `browse` returns; notebooks and reports show it by themselves."""
+    """Rows that a reader can choose from and page through; notebooks and reports show it by themselves.
 
-    def __init__(
-        self, frame: pd.DataFrame, columns: Sequence[str], filters: Sequence[str], texts: Sequence[str], most: int
-    ) -> None:
-        self.rows = pd.DataFrame(
-            {name: [plain(value) for value in frame[name]] for name in {**dict.fromkeys([*filters, *columns, *texts])}}
-        )
-        self.columns, self.filters, self.texts, self.most = list(columns), list(filters), list(texts), most
+    frame: one row a card. columns: the short facts above each text. filters: columns to choose by. text: the column, or columns, with
+    the long text. most: rows that the HTML block holds at most; of more it holds every n-th block of rows with equal filter values,
+    so that the rollouts of one step stay together. Raises KeyError if the frame lacks one of these columns.
+    """
 
-    def choose(self, search: str = "", **chosen: str) -> pd.DataFrame:
-        """The rows whose filter columns have the `chosen` values ("" stands for any) and whose texts contain `search`."""
-        kept = pd.Series(True, index=self.rows.index)
-        for name, value in chosen.items():
-            kept &= (self.rows[name] == value) | (value == "")
-        found = [self.rows[name].str.contains(search, case=False, regex=False) for name in self.texts]
-        return self.rows[kept & np.any(found, axis=0)]
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str], filters: Sequence[str] = (),
+                 text: str | Sequence[str] = "completion", most: int = MOST) -> None:  # fmt: skip
+        self.columns, self.filters, self.most = list(columns), list(filters), most
+        self.texts = [text] if isinstance(text, str) else list(text)
+        names = dict.fromkeys([*self.filters, *self.columns, *self.texts])
+        self.rows = pd.DataFrame({name: [plain(value) for value in frame[name]] for name in names})
 
     def html(self) -> str:
         """The self-contained block: rows as JSON, the first page as HTML for readers without scripts, and the script that turns pages."""
@@ -59,11 +55,8 @@ class Browser:
                 "texts": self.texts, "page": PER_PAGE}  # fmt: skip
         packed = json.dumps(data, ensure_ascii=False).translate(AS_TEXT)
         mark = hashlib.sha256(packed.encode()).hexdigest()[:12]
-        first = self._cards(kept.head(PER_PAGE))
-        return TEMPLATE.render(data=Markup(packed), mark=mark, first=Markup(first), shown=len(kept), all=len(self.rows))
-
-    def _cards(self, rows: pd.DataFrame) -> str:
-        return str(TEMPLATE.module.cards(rows.to_dict("records"), self.columns, self.texts))
+        first = cards(kept.head(PER_PAGE), self.columns, self.texts)
+        return TEMPLATE.render(data=Markup(packed), mark=mark, first=first, shown=len(kept), all=len(self.rows))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         live = {} if os.environ.get(HEADLESS) else self.widget()._repr_mimebundle_()
@@ -73,42 +66,30 @@ class Browser:
         """The ipywidgets widget; it pages through all rows, which stay in the kernel."""
         import ipywidgets as widgets
 
-        chosen = {
-            name: widgets.Dropdown(
-                options=[("all", ""), *((value, value) for value in _values(self.rows[name]))], description=name
-            )
-            for name in self.filters
+        boxes = {
+            name: widgets.Dropdown(options=[("all", ""), *zip(values, values, strict=True)], description=name)
+            for name, values in ((name, _values(self.rows[name])) for name in self.filters)
         }
         search = widgets.Text(description="search", continuous_update=False)
         page = widgets.BoundedIntText(1, min=1, description="page")
-        cards = widgets.HTML()
+        shown = widgets.HTML()
 
         def show(*_: Any) -> None:
-            found = self.choose(search.value, **{name: box.value for name, box in chosen.items()})
+            kept = np.any([self.rows[name].str.contains(search.value, case=False, regex=False) for name in self.texts], axis=0)
+            for name, box in boxes.items():
+                kept &= (self.rows[name] == box.value) | (box.value == "")
+            found = self.rows[kept]
             page.max = max(1, -(-len(found) // PER_PAGE))
-            start = PER_PAGE * (page.value - 1)
-            cards.value = f"<p>{len(found):,} rows, {page.max:,} pages</p>{self._cards(found.iloc[start : start + PER_PAGE])}"
+            rows = found.iloc[PER_PAGE * (page.value - 1) :].head(PER_PAGE)
+            shown.value = f"<p>{len(found):,} rows, {page.max:,} pages</p>{cards(rows, self.columns, self.texts)}"
 
-        for box in (*chosen.values(), search, page):
+        for box in (*boxes.values(), search, page):
             box.observe(show, "value")
         show()
-        return widgets.VBox([widgets.HBox([*chosen.values(), search, page], layout={"flex_flow": "row wrap"}), cards])
+        return widgets.VBox([widgets.HBox([*boxes.values(), search, page], layout={"flex_flow": "row wrap"}), shown])
 
 
-def browse(
-    frame: pd.DataFrame,
-    columns: Sequence[str],
-    filters: Sequence[str] = (),
-    text: str | Sequence[str] = "completion",
-    most: int = MOST,
-) -> Browser:
-    """Show rows that a reader can choose from and page through.
-
-    frame: one row a card. columns: the short facts above each text. filters: columns to choose by. text: the column, or columns, with
-    the long text. most: rows that the HTML block holds at most; of more it holds every n-th block of rows with equal filter values,
-    so that the rollouts of one step stay together. Raises KeyError if the frame lacks one of these columns.
-    """
-    return Browser(frame, columns, filters, [text] if isinstance(text, str) else text, most)
+browse = Browser  # as notebooks call it: an action, not a thing
 
 
 def with_passages(frame: pd.DataFrame, prefill: str = "") -> pd.DataFrame:
@@ -138,6 +119,11 @@ def shown(text: str) -> Markup:
 
 TEMPLATES.filters["shown"] = shown
 TEMPLATE = TEMPLATES.get_template("browser.html.j2", globals={"inserted": INSERTED})
+
+
+def cards(rows: pd.DataFrame, columns: Sequence[str], texts: Sequence[str]) -> Markup:
+    """Rows of strings as HTML, a card each: the short facts `columns`, then the long texts; all escaped."""
+    return TEMPLATE.module.cards(rows.to_dict("records"), columns, texts)
 
 
 def plain(value: Any) -> str:

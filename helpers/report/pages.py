@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +9,25 @@ import mistune
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 
 from helpers.analysis.checks import Notice, lines
-from helpers.report.browser import plain, shown
+from helpers.report.browser import cards, plain
 from helpers.study.study import Study
 
-# JupyterLab does not have the report's style sheet, so the little that makes boxes and texts readable stands beside them.
-COLOURS = {"note": "#0b5c8c", "warning": "#b35c00"}
-BOX = "border-left: 4px solid {}; padding: .5rem .9rem"
+# JupyterLab does not have the report's style sheet, so the little that makes boxes readable stands beside them.
+BOX = {
+    kind: f"border-left: 4px solid {colour}; padding: .5rem .9rem"
+    for kind, colour in (("note", "#0b5c8c"), ("warning", "#b35c00"))
+}
 CARD = "border: 1px solid #c9d1da; border-radius: 4px; padding: .4rem .8rem; margin: .6rem 0"
-WRAPPED = "white-space: pre-wrap; overflow-wrap: anywhere; word-break: normal"
+GRID = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
 _weights: list[str] = []  # a sentence below every table of this notebook, set by remarks()
+
+
+def _html(form: str, *values: Any) -> HTML:
+    """HTML with the values in the places of `form`; a value that is no `Markup` is escaped."""
+    return HTML(Markup(form).format(*values))
 
 
 def table(
@@ -52,12 +59,10 @@ def table(
     first = 1 + (shown.index.nlevels if index else 0)
     words = ["indexed"] if index else []
     words += [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
-    below = (
-        f'<p class="quiet">These weights are not the original ones: {html.escape("; ".join(_weights))}.</p>' if _weights else ""
-    )
-    return HTML(
-        f'<div class="scroll">{shown.to_html(index=index, escape=True, border=0, na_rep="–", classes=words)}</div>{below}'
-    )
+    rows = shown.to_html(index=index, escape=True, border=0, na_rep="–", classes=words)
+    differ = f"These weights are not the original ones: {'; '.join(_weights)}."
+    below = Markup('<p class="quiet">{}</p>').format(differ) if _weights else ""
+    return _html('<div class="scroll">{}</div>{}', Markup(rows), below)
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -68,18 +73,19 @@ def _is_text(column: pd.Series) -> bool:
 def claims(verdict: pd.DataFrame) -> HTML:
     """The claims with outcome and evidence (columns claim, outcome, evidence), all text escaped; those not tested in one folded list."""
     tested = verdict["outcome"].isin(["supports", "contradicts", "cannot tell"])
-    blocks = [
-        f'<div class="text claim" style="{CARD}"><p><b>{html.escape(row.outcome)}</b>: {html.escape(row.claim)}</p><p>{html.escape(row.evidence)}</p></div>'
-        for row in verdict[tested].itertuples()
-    ]
-    rest = [f"<li>{html.escape(row.claim)}. <i>{html.escape(row.evidence)}</i></li>" for row in verdict[~tested].itertuples()]
-    folded = f"<details><summary>{len(rest)} claims that this study does not test</summary><ul>{''.join(rest)}</ul></details>"
-    return HTML("".join(blocks) + (folded if rest else ""))
+    card = Markup('<div class="text claim" style="{}"><p><b>{}</b>: {}</p><p>{}</p></div>')
+    entry = Markup("<li>{}. <i>{}</i></li>")
+    blocks = [card.format(CARD, row.outcome, row.claim, row.evidence) for row in verdict[tested].itertuples()]
+    rest = [entry.format(row.claim, row.evidence) for row in verdict[~tested].itertuples()]
+    if rest:
+        folded = Markup("<details><summary>{} claims that this study does not test</summary><ul>{}</ul></details>")
+        blocks.append(folded.format(len(rest), Markup("").join(rest)))
+    return HTML("".join(blocks))
 
 
 def note(text: str, kind: str = "note") -> HTML:
     """A remark in a box; kind is "note" or "warning". The text is escaped."""
-    return HTML(f'<p class="box {kind}" style="{BOX.format(COLOURS[kind])}">{html.escape(text)}</p>')
+    return _html('<p class="box {}" style="{}">{}</p>', kind, BOX[kind], text)
 
 
 def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:
@@ -129,15 +135,16 @@ def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
     """The warnings of the checks, one line each in one box; a quiet line if there is none. models: how many were checked (`checks.lines`)."""
     if not notices:
         return HTML('<p class="quiet">The checks found nothing to warn of.</p>')
-    items = "".join(f"<li>Warning: {html.escape(line)}</li>" for line in lines(notices, models))
-    return HTML(f'<ul class="box warning checks" style="{BOX.format(COLOURS["warning"])}; list-style: none">{items}</ul>')
+    items = Markup("").join(Markup("<li>Warning: {}</li>").format(line) for line in lines(notices, models))
+    return _html('<ul class="box warning checks" style="{}; list-style: none">{}</ul>', BOX["warning"], items)
 
 
 def folded(title: str, frame: pd.DataFrame | None, **options: Any) -> HTML | None:
     """A long table that a reader can open; its summary says how many rows it has; None without rows. options: of `table`."""
     if frame is None or frame.empty:
         return None
-    return HTML(f"<details><summary>{html.escape(title)} ({len(frame)} rows)</summary>{table(frame, **options).data}</details>")
+    rows = Markup(table(frame, **options).data)
+    return _html("<details><summary>{} ({} rows)</summary>{}</details>", title, len(frame), rows)
 
 
 def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML | None:
@@ -146,12 +153,11 @@ def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML 
     text: Markdown. content: tables and notes of this file, or pictures (`plots.picture`); None is skipped. opened: show it unfolded.
     """
     pieces = [piece.data for piece in content if piece is not None]
-    body = f"{mistune.create_markdown()(text)}{''.join(pieces)}"
-    return (
-        HTML(f'<details class="section"{" open" if opened else ""}><summary>{html.escape(title)}</summary>{body}</details>')
-        if pieces
-        else None
-    )
+    if not pieces:
+        return None
+    body = Markup(mistune.create_markdown()(text) + "".join(pieces))
+    begins = '<details class="section" open>' if opened else '<details class="section">'
+    return _html(begins + "<summary>{}</summary>{}</details>", title, body)
 
 
 def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool = False) -> HTML:
@@ -159,11 +165,6 @@ def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool 
 
     beside: rows stand beside each other as columns, else below each other.
     """
-    blocks = []
-    for row in frame.to_dict("records"):
-        known = (f"{html.escape(key)}: <b>{html.escape(plain(row[key]))}</b>" for key in facts if key in row)
-        names = (f"<p>{html.escape(body)}</p>" if len(bodies) > 1 else "" for body in bodies)
-        long = (f'{name}<pre style="{WRAPPED}">{shown(str(row[body]))}</pre>' for name, body in zip(names, bodies, strict=True))
-        blocks.append(f'<div class="text" style="{CARD}"><p>{("<br>" if beside else " · ").join(known)}</p>{"".join(long)}</div>')
-    grid = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
-    return HTML(f'<div style="{grid if beside else ""}">{"".join(blocks)}</div>')
+    known = [name for name in facts if name in frame]
+    rows = pd.DataFrame({name: frame[name].map(plain) for name in known} | {name: frame[name].astype(str) for name in bodies})
+    return _html('<div style="{}">{}</div>', GRID if beside else "", cards(rows, known, bodies))
