@@ -126,15 +126,9 @@ def _model_card(
 def _indices(tables: dict[str, pd.DataFrame], arm: str) -> list[dict[str, Any]]:
     """One row per index: its name, benchmarks and items, and its changes from the untrained model and from the random arm."""
     between = indices.from_random(tables["pairs"])
-    between = between[between["arm"] == arm].set_index("group")
+    random = {row["group"]: change(row) for row in between[between["arm"] == arm].to_dict("records")}
     rows = tables["groups"][tables["groups"]["arm"] == arm].to_dict("records")
-    return [
-        row | {
-            "change": change(row),
-            "random": change(between.loc[row["group"]]) if row["group"] in between.index else "–",
-        }
-        for row in rows
-    ]  # fmt: skip
+    return [row | {"change": change(row), "random": random.get(row["group"], "–")} for row in rows]
 
 
 def _benchmarks(comparison: pd.DataFrame, arm: str) -> list[dict[str, Any]]:

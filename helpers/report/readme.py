@@ -50,41 +50,44 @@ def finding(figures: Path = FIGURES) -> str:
     if missing:
         raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={FIRST} again")
     tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in NEEDED}
-    about = tables["study"].iloc[0]
-    differences = _from_random(tables["pairs"])
-    arm = next(iter(differences), "")
+    about, pairs = tables["study"].iloc[0], tables["pairs"]
+    between = indices.from_random(pairs[pairs["group"].isin(INDICES)])
+    cells = _cells(between)
+    arm = next(iter(cells), "")
     return MARKDOWN.get_template("finding.md.j2").render(
         study=FIRST,
         about=about,
         answer=opening.answer(tables["verdict"]),
         reason=opening.reason(tables["verdict"], tables["guards"]),
-        first=_first(arm, differences, tables["arms"], about["model"]),
-        detectable=_detectable(tables, arm),
-        over=runs_in_words(int(about["seeds"]), int(tables["pairs"]["draws"].max())),
-        learned=_learned(tables["pairs"]),
+        chooser=_chooser(arm, tables["arms"], about["model"]),
+        first=cells.get(arm, {}).get("specialisation"),
+        detectable=_detectable(between, tables["comparison"], arm),
+        over=runs_in_words(int(about["seeds"]), int(pairs["draws"].max())),
+        learned=_learned(pairs),
         meaning=MEANING,
-        comparison=_against_random(tables, differences, about["model"]),
+        comparison=_against_random(tables, cells, about["model"]),
         claims=tables["verdict"].to_dict("records"),
         outcomes=OUTCOMES,
-        limits=opening.limits(tables["pairs"], tables["guards"]),
+        limits=opening.limits(pairs, tables["guards"]),
         origins=_origins(folder / "provenance.json"),
     )
 
 
 def results(figures: Path = FIGURES) -> str:
     """All published studies that are no demonstration, in Markdown: claims, indices of each arm, remarks on pools, weights and GPU hours."""
-    rows, remarks = [], []
-    for path in sorted(figures.glob("*/groups.csv")):
-        table = pd.read_csv(path)
-        if "seeds" not in table or not _counts(path.parent.name):
-            continue
-        remarks += [f"{path.parent.name}: {line}" for line in _remarks(path.parent)]
-        for arm, part in table.groupby("arm", sort=False):
-            cells = {row["group"]: change(row) for row in part.to_dict("records")}
-            rows.append((path.parent.name, arm, part["seeds"].iloc[0], *(cells.get(group, "–") for group in INDICES)))
+    rows, remarks, verdicts = [], [], []
+    for folder in (path.parent for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)):
+        table = pd.read_csv(folder / "groups.csv")
+        verdicts.append(pd.read_csv(folder / "verdict.csv").assign(study=folder.name))
+        remarks += [f"{folder.name}: {line}" for line in _remarks(folder)]
+        seeds = table.drop_duplicates("arm").set_index("arm")["seeds"]
+        rows += [
+            (folder.name, arm, seeds[arm], *(cells.get(group, "–") for group in INDICES)) for arm, cells in _cells(table).items()
+        ]
+    tested = pd.concat(verdicts).query("outcome in @OUTCOMES") if verdicts else pd.DataFrame(columns=["claim"])
     claims = [
         (claim, *(", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES))
-        for claim, part in _claims(figures).groupby("claim", sort=False)
+        for claim, part in tested.groupby("claim", sort=False)
     ]
     return MARKDOWN.get_template("results.md.j2").render(outcomes=OUTCOMES, claims=claims, rows=rows, remarks=remarks)
 
@@ -126,16 +129,15 @@ def _remarks(folder: Path) -> list[str]:
 
 def _gpu_hours(times: Path) -> list[str]:
     """The GPU hours of the notebooks of a published study, in a sentence; nothing if it ran without a GPU."""
-    lent = pd.read_csv(times) if times.is_file() else pd.DataFrame(columns=["notebook", "gpu_seconds"])
+    if not times.is_file():
+        return []
+    lent = pd.read_csv(times)
     hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
     known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
     unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
     without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
-    return (
-        [f"GPU hours of the notebooks, each as it last ran (its seconds times its share of a GPU): {', '.join(known)}{without}."]
-        if known
-        else []
-    )
+    said = "GPU hours of the notebooks, each as it last ran (its seconds times its share of a GPU)"
+    return [f"{said}: {', '.join(known)}{without}."] if known else []
 
 
 def _counts(name: str) -> bool:
@@ -143,38 +145,28 @@ def _counts(name: str) -> bool:
     return (PARAMETERS / f"{name}.yaml").exists() and not open_study(name).demonstration
 
 
-def _claims(figures: Path) -> pd.DataFrame:
-    """Claims that a published study, no demonstration, tests: columns study, claim, outcome."""
-    paths = [path for path in sorted(figures.glob("*/verdict.csv")) if _counts(path.parent.name)]
-    tables = [pd.read_csv(path).assign(study=path.parent.name) for path in paths]
-    found = pd.concat(tables) if tables else pd.DataFrame(columns=["study", "claim", "outcome"])
-    return found[found["outcome"].isin(OUTCOMES)]
-
-
-def _from_random(pairs: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Arms minus the random arm: arm → index → change and interval, in points, as text. pairs: the published table."""
+def _cells(table: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Changes on indices: arm → index → change and interval, in points, as text. table: columns arm, group, change, low, high."""
     found: dict[str, dict[str, str]] = {}
-    for row in indices.from_random(pairs[pairs["group"].isin(INDICES)]).to_dict("records"):
+    for row in table.to_dict("records"):
         found.setdefault(row["arm"], {})[row["group"]] = change(row)
     return found
 
 
-def _first(arm: str, differences: Mapping[str, dict[str, str]], arms: pd.DataFrame, model: str) -> dict[str, str] | None:
-    """What chose the questions of an arm (filter), and its difference from the random arm in what was trained (change); None if unknown."""
-    if "specialisation" not in differences.get(arm, {}):
-        return None
+def _chooser(arm: str, arms: pd.DataFrame, model: str) -> str:
+    """The name of the model that chose the questions of an arm; model: the trained one."""
     name = arms.set_index("arm")["chosen by"].get(arm, "") or arm
-    chooser = "the trained model itself" if name == model else name.rpartition("/")[2]
-    return {"filter": chooser, "change": differences[arm]["specialisation"]}
+    return "the trained model itself" if name == model else name.rpartition("/")[2]
 
 
-def _detectable(tables: Mapping[str, pd.DataFrame], arm: str) -> list[str]:
+def _detectable(between: pd.DataFrame, comparison: pd.DataFrame, arm: str) -> list[str]:
     """The smallest difference from the random arm that the test finds four times in five, in points: on the index of what was trained
-    and on the test questions of the pool. tables: the published pairs and comparison."""
-    comparison, pairs = tables["comparison"], indices.from_random(tables["pairs"])
+    and on the test questions of the pool. between: `indices.from_random`; comparison: the published table."""
     index = [
         f"{100 * detectable_from_interval(row['low'], row['high'], int(row['seeds'])):.1f} points on this index"
-        for row in pairs[(pairs["arm"] == arm) & (pairs["group"] == "specialisation") & (pairs["seeds"] > 1)].to_dict("records")
+        for row in between[(between["arm"] == arm) & (between["group"] == "specialisation") & (between["seeds"] > 1)].to_dict(
+            "records"
+        )
     ]
     rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
     return index + [
@@ -191,14 +183,13 @@ def _learned(pairs: pd.DataFrame) -> str:
     return change(rows.iloc[0].to_dict()) if len(rows) else ""
 
 
-def _against_random(tables: Mapping[str, pd.DataFrame], differences: Mapping[str, dict[str, str]], model: str) -> dict[str, Any]:
+def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[str, str]], model: str) -> dict[str, Any]:
     """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
 
-    tables: the published arms and without; differences: from `_from_random`; model: the trained one. Returns heads and rows of a
+    tables: the published arms and without; cells: `_cells` of the differences; model: the trained one. Returns heads and rows of a
     table, as text; no rows if the study has no random arm.
     """
-    without = tables["without"]
-    cells = {arm: dict(found) for arm, found in differences.items()}
+    without, cells = tables["without"], {arm: dict(found) for arm, found in cells.items()}
     heads = {"specialisation": "minus the random arm, in medicine (points)", "robustness": "on other benchmarks"}
     rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]
     rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second")
