@@ -129,10 +129,7 @@ def dose(changes: pd.DataFrame, points: dict[str, tuple[str, Any]]) -> pd.DataFr
     changes: `group_changes`; points: arm → (series, x). Only series with two values of x or more count. Columns x, series, name, arm, group,
     change, low, high.
     """
-    values: dict[str, set[Any]] = {}
-    for series, x in points.values():
-        values.setdefault(series, set()).add(x)
-    kept = {arm: point for arm, point in points.items() if len(values[point[0]]) > 1}
-    rows = changes[changes["arm"].isin(kept)]
-    series, x = (rows["arm"].map({arm: point[i] for arm, point in kept.items()}) for i in (0, 1))
-    return rows.assign(x=x, series=series, name=rows["arm"])[["x", "series", "name", "arm", "group", "change", "low", "high"]]
+    table = pd.DataFrame([(arm, *point) for arm, point in points.items()], columns=["arm", "series", "x"])
+    varied = table[table.groupby("series")["x"].transform("nunique") > 1]
+    rows = changes.merge(varied, on="arm").assign(name=lambda found: found["arm"])
+    return rows[["x", "series", "name", "arm", "group", "change", "low", "high"]]

@@ -139,25 +139,22 @@ def minimum_detectable_effect(sd: float, seeds: int, alpha: float = 0.05, power:
     return float(sd * needed / np.sqrt(seeds))
 
 
-def detectable_from_interval(low: float, high: float, seeds: int, confidence: float = 0.95, power: float = 0.8) -> float:
-    """Smallest true difference that a test found with probability `power` would have, from the interval that the same data gave.
-
-    The interval is taken as Student's with `seeds` − 1 degrees of freedom; the result is 1.3 to 1.4 times half of its
-    width, whatever these are. Infinite with one seed.
+def detectable_from_interval(low: float, high: float, seeds: int) -> float:
+    """`minimum_detectable_effect` from a 95 % interval, taken as Student's with `seeds` − 1 degrees of freedom: 1.3 to 1.4 times half of
+    its width, whatever these are. Infinite with one seed.
 
     >>> round(detectable_from_interval(-0.016, 0.015, seeds=3), 4)
     0.0204
     """
     if seeds < 2:
         return float("inf")
-    error = (high - low) / 2 / stats.t.isf((1 - confidence) / 2, seeds - 1)
-    return minimum_detectable_effect(error * np.sqrt(seeds), seeds, 1 - confidence, power)
+    error = (high - low) / 2 / stats.t.isf(0.025, seeds - 1)
+    return minimum_detectable_effect(error * np.sqrt(seeds), seeds)
 
 
-def largest_significant_discordance(items: int, difference: float, alpha: float = 0.05) -> float:
-    """The largest share of discordant items at which McNemar's exact test calls a seen `difference` significant; 0 if none."""
-    net = round(abs(difference) * items)
-    pairs = np.arange(net, items + 1, 2)  # gains and losses differ by `net`
+def largest_significant_discordance(items: int, net: int, alpha: float) -> float:
+    """The largest share of discordant items at which McNemar's exact test calls `net` more gains than losses significant; 0 if none."""
+    pairs = np.arange(net, items + 1, 2)
     p = 2 * stats.binom.cdf((pairs - net) / 2, pairs, 0.5)
     found = pairs[p < alpha]
     return float(found.max() / items) if len(found) else 0.0
@@ -180,7 +177,7 @@ def paper_table(seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, p
         trained = 1 if pair.endswith("untrained") else 2
         rows.append({
             "benchmark": benchmark, "items": items, "compared": pair, "before": before, "after": after, "difference": difference,
-            "items_net": net, "significant_below": largest_significant_discordance(items, difference, alpha), "assumed": discordant,
+            "items_net": net, "significant_below": largest_significant_discordance(items, net, alpha), "assumed": discordant,
             "p": float(stats.binomtest((changed - net) // 2, changed).pvalue) if changed else 1.0,
             "detectable": smallest_detectable(items, discordant, alpha, power),
             "items_needed": items_needed(difference, discordant, alpha, power),

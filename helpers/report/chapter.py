@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,6 @@ from helpers.study.study import UNTRAINED
 
 NEAR = "≈\u00a0"  # a score near chance; the space keeps the sign beside its number in narrow cells
 VALIDATION = FIGURES / "validation" / "validation.csv"  # by tests/analysis/validation.py
-Draw = Callable[[pd.DataFrame, Sequence[str]], Figure]
 
 
 def answer(r: Results) -> str:
@@ -34,7 +33,7 @@ def answer(r: Results) -> str:
 
 
 def picture(
-    r: Results, name: str, draw: Draw, table: pd.DataFrame | None, text: str, saved: pd.DataFrame | None = None
+    r: Results, name: str, draw: Callable[..., Figure], table: pd.DataFrame | None, text: str, saved: pd.DataFrame | None = None
 ) -> Picture | None:
     """Draw a figure, save it with its table below `figures/`, and return it to be shown; None if there is no table, or an empty one.
 
@@ -122,12 +121,14 @@ def search_effect(r: Results) -> pd.DataFrame | None:
     """`searching.effect` for readers: accuracy in percent with and without search, and differences in points with intervals."""
     if r.search_effect is None:
         return None
-    rows = r.search_effect
-    shown = rows[["benchmark", "items", "arm"]].assign(
-        **{name: [f"{100 * v:.1f}" for v in rows[name]] for name in ("without", "with")}
-    )
-    named = {name: [searching.points(row, name) for row in rows.to_dict("records")] for name in searching.EFFECTS}
-    return shown.assign(**named).rename(columns=lambda name: name.replace("_", " ")).set_index(["benchmark", "items", "arm"])
+    rows = r.search_effect.to_dict("records")
+    cells = [
+        {key: row[key] for key in ("benchmark", "items", "arm")}
+        | {key: f"{100 * row[key]:.1f}" for key in ("without", "with")}
+        | {key.replace("_", " "): searching.points(row, key) for key in searching.EFFECTS}
+        for row in rows
+    ]
+    return pd.DataFrame(cells).set_index(["benchmark", "items", "arm"])
 
 
 def search_in_words(r: Results) -> str:
@@ -187,7 +188,8 @@ def benchmark_data(r: Results) -> pd.DataFrame:
 
 def detectable(r: Results) -> str:
     """What the study could have seen on its first benchmark, and what its power rests on."""
-    first = r.comparison[(r.comparison["benchmark"] == r.comparison["benchmark"].iloc[0]) & (r.comparison["arm"] != UNTRAINED)]
+    rows = r.comparison[r.comparison["arm"] != UNTRAINED]
+    first = rows[rows["benchmark"] == rows["benchmark"].iloc[0]]
     found, changed = first[f"vs_{UNTRAINED}_detectable"].max(), first[f"vs_{UNTRAINED}"].abs().max()
     parts = [
         f"On {first['benchmark'].iloc[0]} ({first['items'].iloc[0]:,} items) a true change of {100 * found:.1f} points would be found in every arm with "
@@ -198,9 +200,8 @@ def detectable(r: Results) -> str:
     parts.append(
         f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently than the untrained model (median over arms and benchmarks)."
     )
-    scatter = r.spread["seed_sd"]
-    known = f"The standard deviation between seeds is {100 * scatter:.2f} points."
-    return " ".join([*parts, known if pd.notna(scatter) else "With one seed the scatter of seeds is unknown."])
+    scatter = f"The standard deviation between seeds is {100 * r.spread['seed_sd']:.2f} points."
+    return " ".join([*parts, scatter if pd.notna(r.spread["seed_sd"]) else "With one seed the scatter of seeds is unknown."])
 
 
 def done(r: Results) -> str:
@@ -221,13 +222,10 @@ def origin(r: Results) -> str:
 
 def validation(table: pd.DataFrame) -> pd.DataFrame:
     """`VALIDATION` in short: one row per method, number of seeds and kind of world, with the lowest and the highest value."""
-    by = ["seeds", "method", "measured", "correlated"]
-    rows = table[table["measured"] != "power"].groupby(by, sort=False).agg(
+    power = table["measured"] == "power"
+    away = table["value"] - table["wanted"].where(power).str.split().str[0].astype(float) / 100
+    differences = table.assign(value=away, measured="power minus the promised power", wanted="within 5 %")[power]
+    rows = pd.concat([table[~power], differences]).groupby(["seeds", "method", "measured", "correlated"], sort=False).agg(
         worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), wanted=("wanted", "first"),
         kept=("kept", lambda kept: "no" if "no" in set(kept) else kept.iloc[0]))  # fmt: skip
-    power_rows = table[table["measured"] == "power"]
-    away = power_rows.assign(value=power_rows["value"] - power_rows["wanted"].str.split().str[0].astype(float) / 100)
-    differences = away.groupby(by, sort=False).agg(
-        worlds=("value", "size"), lowest=("value", "min"), highest=("value", "max"), kept=("kept", "min"))  # fmt: skip
-    differences = differences.reset_index().assign(measured="power minus the promised power", wanted="within 5 %")
-    return pd.concat([rows.reset_index(), differences], ignore_index=True).sort_values("seeds", kind="stable", ignore_index=True)
+    return rows.reset_index().sort_values("seeds", kind="stable", ignore_index=True)
