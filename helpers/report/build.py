@@ -55,10 +55,9 @@ def build(study: Study) -> Path:
             chapters.append({"step": step, "title": STEPS[step], "pages": []})
         title = rest.replace("-seed", ", seed ").replace("-step", ", step ")
         chapters[-1]["pages"].append({"id": _slug(path.stem), "title": title, "body": _body(path)})
-    for chapter in chapters:  # a chapter of one notebook lists its headings
-        if len(chapter["pages"]) == 1:
-            found = re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', chapter["pages"][0]["body"])
-            chapter["headings"] = [{"id": place, "title": re.sub(r"<[^>]+>", "", text)} for place, text in found]
+    for chapter in (chapter for chapter in chapters if len(chapter["pages"]) == 1):  # it lists its headings
+        found = re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', chapter["pages"][0]["body"])
+        chapter["headings"] = [{"id": place, "title": re.sub(r"<[^>]+>", "", text)} for place, text in found]
     target = study.path("report", "index.html")
     with atomic(target) as partial:
         partial.write_text(TEMPLATE.render(study=study, chapters=chapters), encoding="utf-8")

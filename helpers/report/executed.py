@@ -40,10 +40,9 @@ def chapters(study: Study) -> list[str]:
     return [*(name for name in names if study.path("notebooks", f"{name}.ipynb").exists()), "05_analysis"]
 
 
-def publish(study: Study, name: str, target: Path) -> Path:
-    """Copy an executed notebook to `target` without paths, times and log lines of this machine. Returns the copy's path."""
-    to = target / f"{name}.ipynb"
-    notebook = nbformat.read(study.path("notebooks", to.name), as_version=4)
+def publish(study: Study, name: str, target: Path) -> None:
+    """Copy an executed notebook to `target` without paths, times and log lines of this machine."""
+    notebook = nbformat.read(study.path("notebooks", f"{name}.ipynb"), as_version=4)
     for cell in [notebook, *notebook.cells]:
         cell.metadata.pop("papermill", None)
         if cell.get("outputs"):
@@ -53,17 +52,15 @@ def publish(study: Study, name: str, target: Path) -> Path:
     text = nbformat.writes(notebook)
     for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY):  # as JSON writes them
         text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
-    with atomic(to) as partial:
+    with atomic(target / f"{name}.ipynb") as partial:
         partial.write_text(text, encoding="utf-8")
-    return to
 
 
 def _shorten(study: Study, notebook: Any) -> None:
     """Leave out of a notebook's outputs the rows inside scripts, which GitHub does not run, and texts that may not be shown."""
     closed: list[str] = []
-    for output in (
-        output for cell in notebook.cells for output in cell.get("outputs", []) if "text/html" in output.get("data", {})
-    ):
+    shown = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    for output in (output for output in shown if "text/html" in output.get("data", {})):
         page = output["data"]["text/html"]
         if ">continuation</th>" not in page:  # the options of the item in the output before
             closed = not_open(study, page)

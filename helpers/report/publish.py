@@ -38,43 +38,39 @@ SHOWN = (".csv", ".png", ".svg", ".ipynb")
 BY_HAND = {"measured.csv"}  # of the quickstart: times and memory, which no run writes
 
 
-def publish(study: Study, target: Path) -> list[Path]:
-    """Copy a finished study to `target`; returns the files written. Raises StudyError if its analysis has not run."""
-    return [*publish_shown(study, target), *publish_data(study, target)]
+def publish(study: Study, target: Path) -> None:
+    """Copy a finished study to `target`. Raises StudyError if its analysis has not run."""
+    publish_shown(study, target)
+    publish_data(study, target)
 
 
-def publish_unfinished(study: Study, target: Path) -> list[Path]:
-    """Copy what a study has so far: its data, `runs.csv` (`unfinished.runs`) and `gains.csv` (`unfinished.gains`), no comparison of arms.
-
-    Returns the files written.
-    """
-    tables = {"runs.csv": unfinished.runs(study), "gains.csv": unfinished.gains(study)}
-    target.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        write_table(table, target / name)
-    return [*(target / name for name in tables), *publish_data(study, target)]
+def publish_unfinished(study: Study, target: Path) -> None:
+    """Copy what a study has so far: its data, `runs.csv` (`unfinished.runs`) and `gains.csv` (`unfinished.gains`), no comparison of arms."""
+    write_table(unfinished.runs(study), target / "runs.csv")
+    write_table(unfinished.gains(study), target / "gains.csv")
+    publish_data(study, target)
 
 
-def publish_data(study: Study, target: Path) -> list[Path]:
-    """Copy the input of the analysis to `target`/data, and what the results record of themselves. Returns the files written."""
+def publish_data(study: Study, target: Path) -> None:
+    """Copy the input of the analysis to `target`/data, and what the results record of themselves."""
     shutil.rmtree(target / "data", ignore_errors=True)
-    written = []
     for pattern, dropped in DATA:
         for path in sorted(study.folder.glob(pattern)):
             to = target / "data" / path.relative_to(study.folder)
-            written.append(_compact(path, to, dropped) if path.suffix == ".parquet" else _copy(path, to))
+            if path.suffix == ".parquet":
+                _compact(path, to, dropped)
+            else:
+                _copy(path, to)
             if path.suffix != ".json" and path.with_suffix(".json").exists():
-                written.append(_copy(path.with_suffix(".json"), to.with_suffix(".json")))
+                _copy(path.with_suffix(".json"), to.with_suffix(".json"))
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
     write_json(notes, target / "provenance.json")
     write_table(times(study), target / "data" / "times.csv")
-    written.append(target / "data" / "times.csv")
-    return [*written, target / "provenance.json"]
 
 
-def publish_shown(study: Study, target: Path) -> list[Path]:
-    """Copy what a reader opens: tables, figures, executed notebooks; files of an earlier analysis go. Returns the files written.
+def publish_shown(study: Study, target: Path) -> None:
+    """Copy what a reader opens: tables, figures, executed notebooks; files of an earlier analysis go.
 
     Raises StudyError if the analysis has not run.
     """
@@ -82,9 +78,10 @@ def publish_shown(study: Study, target: Path) -> list[Path]:
         raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
     for old in [path for path in target.glob("*.*") if path.suffix in SHOWN and path.name not in BY_HAND]:
         old.unlink()
-    paths = [path for folder in ("tables", "figures") for path in sorted(study.path(folder).iterdir())]
-    notebooks = [executed.publish(study, name, target) for name in executed.chapters(study)]
-    return [*(_copy(path, target / path.name) for path in paths), *notebooks]
+    for path in (path for folder in ("tables", "figures") for path in study.path(folder).iterdir()):
+        _copy(path, target / path.name)
+    for name in executed.chapters(study):
+        executed.publish(study, name, target)
 
 
 def times(study: Study) -> pd.DataFrame:
@@ -98,13 +95,12 @@ def times(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
 
 
-def _copy(path: Path, to: Path) -> Path:
+def _copy(path: Path, to: Path) -> None:
     with atomic(to) as partial:
         shutil.copyfile(path, partial)
-    return to
 
 
-def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> Path:
+def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> None:
     """A table without the columns that the analysis does not read, compressed; a dropped `response` still says whether there was one.
 
     Of inserted passages only the ids are kept: their texts are the corpus's.
@@ -117,7 +113,6 @@ def _compact(path: Path, to: Path, dropped: tuple[str, ...]) -> Path:
     frame = frame.drop(columns=[name for name in dropped if name != "response"], errors="ignore")
     with atomic(to) as partial:
         frame.to_parquet(partial, index=False, compression="zstd", compression_level=19)
-    return to
 
 
 def differing(study: Study, source: Path) -> list[str]:
@@ -150,8 +145,9 @@ def main() -> None:
     try:
         study = open_study(arguments.study, arguments.changes)
         target = arguments.to or FIGURES / study.name
-        files = set((publish_unfinished if arguments.unfinished else publish)(study, target))
-        print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB: {target}")
+        (publish_unfinished if arguments.unfinished else publish)(study, target)
+        sizes = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
+        print(f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB: {target}")
         if not (arguments.to or arguments.unfinished) and not readme.update(REPOSITORY / "README.md"):
             marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in readme.BLOCKS)
             print(f"README.md lacks one of its markers ({marks}); it was not changed")

@@ -113,8 +113,8 @@ def shown(study, frame, **facts):
         "x", outputs=[v4.new_output("display_data", data={"text/html": getattr(html, "data", html), "text/plain": "x"})]
     )
     nbformat.write(v4.new_notebook(cells=[cell]), study.path("notebooks", "04_eval-x.ipynb"))
-    path = executed.publish(study, "04_eval-x", study.folder / "out")
-    return nbformat.read(path, as_version=4).cells[0].outputs[0]["data"]["text/html"]
+    executed.publish(study, "04_eval-x", study.folder / "out")
+    return nbformat.read(study.folder / "out/04_eval-x.ipynb", as_version=4).cells[0].outputs[0]["data"]["text/html"]
 
 
 def test_texts_are_shown_where_their_licence_is_known_to_allow_it(study):
