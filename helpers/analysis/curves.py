@@ -38,17 +38,20 @@ HELD_OUT = {
 FEW = 30  # markers on every step of a longer run would hide the lines
 
 
-def _panels(table: pd.DataFrame, names: Mapping[str, str], arms: Sequence[str], text: str, marked: bool = False) -> Figure:
+def _panels(
+    table: pd.DataFrame, names: Mapping[str, str], arms: Sequence[str], text: str, marked: bool, zero: bool = True
+) -> Figure:
     """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
 
-    names: column → label. text: for `finished`.
+    names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares end at 1.
     """
     rows = -(-len(names) // 2)
-    figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.5 * rows + 0.5), sharex=True, squeeze=False)
+    figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
     for axes, (column, name) in zip(grid.flat, names.items(), strict=False):
         lines(axes, table.dropna(subset=column), column, arms, marked, markersize=5, legend=axes is grid.flat[0])
         axes.set(xlabel="optimiser step", ylabel=name)
-        axes.set_ylim(0, 1.02 if "share" in name else None)
+        if zero:
+            axes.set_ylim(0, 1.02 if "share" in name else None)
         axes.xaxis.get_major_locator().set_params(integer=True)
     if len(names) % 2:
         grid[-1, 1].set_visible(False)
@@ -87,15 +90,14 @@ def learned(spread: pd.DataFrame, arms: Sequence[str]) -> Figure:
     smooth = _running(spread, LEARNED, 10)
     valid, right = (ends_in_words(smooth, column) for column in ("valid", "right_if_valid"))
     text = f"Format and answers from first to last step. share in the right format: {valid}; share right among those: {right}."
-    return _panels(smooth, LEARNED, arms, text)
+    return _panels(smooth, LEARNED, arms, text, marked=False)
 
 
 def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """Held-out questions over the course of training: valid answers and accuracy. table: arm, seed, step, valid, accuracy."""
     ends = ends_in_words(table, "accuracy")
-    return _panels(
-        table, HELD_OUT, arms, f"Share of held-out questions answered right, from the first to the last step: {ends}.", True
-    )
+    text = f"Share of held-out questions answered right, from the first to the last step: {ends}."
+    return _panels(table, HELD_OUT, arms, text, marked=True, zero=False)
 
 
 def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:

@@ -81,7 +81,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
         wide = both.pivot_table(index="first", columns="second", values=column).reindex(index=filters, columns=filters)
         sns.heatmap(wide, annot=True, fmt=form, cmap="Blues", cbar=False, ax=axes, annot_kws={"fontsize": 10}, linewidths=1,
                     vmin=ends[0], vmax=ends[1])  # fmt: skip
-        axes.set_title(title)
+        axes.set(title=title, xlabel="", ylabel="")
         axes.grid(False)
         axes.tick_params(axis="y", rotation=0)
         plt.setp(axes.get_xticklabels(), rotation=25, ha="right")

@@ -91,13 +91,13 @@ def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
     named = plain.assign(tool=tool, benchmark=plain["benchmark"].str.removesuffix(f"_{SEARCH}"))
     rows = []
     for benchmark, part in named.groupby("benchmark", sort=False):
-        wide = part.set_index(["tool", "arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
-        if part["tool"].nunique() < 2 or wide.empty:
+        if part["tool"].nunique() < 2:
             continue
+        wide = part.set_index(["tool", "arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
         arms = list(dict.fromkeys(part["arm"]))
         known = set(part.loc[part["answerable"].eq(True), "item_id"]) if "answerable" in part else set()
         inside = [item for item in wide if item in known]
-        rows += _effects(benchmark, wide, arms, confidence)
+        rows += _effects(benchmark, wide, arms, confidence) if len(wide.columns) else []
         rows += _effects(f"{benchmark}{ANSWERABLE}", wide[inside], arms, confidence) if len(inside) > 1 else []
     columns = ["benchmark", "items", "arm", "seeds", "without", "with"]
     columns += [f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")]

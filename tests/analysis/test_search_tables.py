@@ -21,9 +21,11 @@ def answers():
 
 
 def scores():
-    """One benchmark with and without search, four items; the trained model gains one item by training, and two by search."""
+    """One benchmark with and without search, four items; the trained model gains one item by training, and two by search.
+    Another benchmark is read by two answer filters, without search."""
     rows = [("quiz", "untrained", -1, "1000"), ("quiz_search", "untrained", -1, "1100"),
-            ("quiz", "x", 0, "1010"), ("quiz_search", "x", 0, "1111"), ("other", "x", 0, "1111")]  # fmt: skip
+            ("quiz", "x", 0, "1010"), ("quiz_search", "x", 0, "1111"),
+            ("other", "x", 0, "1111"), ("other", "x", 0, "0111")]  # fmt: skip
     return pd.DataFrame([
         {"benchmark": benchmark, "arm": arm, "seed": seed, "item_id": str(place), "correct": bit == "1", "rotation": 0}
         for benchmark, arm, seed, bits in rows for place, bit in enumerate(bits)])  # fmt: skip
