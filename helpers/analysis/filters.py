@@ -29,24 +29,28 @@ def chance(pool: pd.DataFrame) -> float:
 
 
 def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: float) -> str:
-    """The answer of 01_filter in two sentences: how many questions are easy, and whether the filter is better than guessing."""
+    """The answer of 01_filter: how many questions are easy, whether the filter is better than guessing, and what the format costs."""
     easy, count = int((difficulty.by_question(labels)["label"] == "easy").sum()), labels["question_id"].nunique()
     right, answers, guess = int(labels["correct"].sum()), len(labels), chance(pool)
     low, high = wilson(right, answers, confidence)
     kind = "option" if guess else "number"
     sentences = (
         f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
-        f"It gives the right {kind} in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
+        f"It gives the right {kind} in that format in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
+    )
+    form = (
+        f" {labels['format_valid'].mean():.0%} of its answers are in the required format; if the format is ignored, "
+        f"{labels['correct_tolerant'].mean():.0%} are right."
     )
     if not guess:
-        return f"{sentences}."
+        return f"{sentences}.{form}"
     if low > guess:
         meaning = "it knows more than guessing would show"
     elif high < guess:
         meaning = "it does worse than guessing"
     else:
         meaning = "it is not shown to do better than guessing"
-    return f"{sentences}, where guessing gives {guess:.0%}, so {meaning}."
+    return f"{sentences}, where guessing gives {guess:.0%}, so {meaning}.{form}"
 
 
 def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int | None = None) -> pd.DataFrame:
