@@ -85,13 +85,10 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
 
 
 def _change(before: Runs, after: Runs, rng: np.random.Generator, settings: Analysis, paired: bool) -> dict[str, float]:
-    confidence, paired = settings.confidence, paired and len(before) == len(after)
-    e = intervals.estimate([before], [after], paired)
-    draws = intervals.hierarchical_bootstrap([([before], [after])], rng, settings.resamples, paired)[:, 0]
-    (low, high), (boot_low, boot_high) = intervals.interval(e, confidence), intervals.bootstrap_interval(draws, confidence)
-    return {"": e.difference, "_low": low, "_high": high, "_p": intervals.benchmark_p(before, after, paired),
-            "_p_equal": intervals.p_equivalence(e, settings.margin), "_boot_low": boot_low, "_boot_high": boot_high,
-            "_detectable": _detectable(before, after, 1 - confidence, settings.power, paired)}  # fmt: skip
+    paired = paired and len(before) == len(after)
+    found = intervals.change([before], [after], rng, settings, paired) | {"p": intervals.benchmark_p(before, after, paired)}
+    found["detectable"] = _detectable(before, after, 1 - settings.confidence, settings.power, paired)
+    return {"" if name == "change" else f"_{name}": value for name, value in found.items()}
 
 
 def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: bool) -> float:

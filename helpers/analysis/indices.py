@@ -123,16 +123,10 @@ def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, pai
             if not {first, second} <= set(sides[group]):
                 continue
             before, after = sides[group][first], sides[group][second]
-            e = intervals.estimate(before, after, paired)
-            low, high = intervals.interval(e, settings.confidence)
-            drawn = intervals.hierarchical_bootstrap([(before, after)], rng, settings.resamples, paired)[:, 0]
-            boot_low, boot_high = intervals.bootstrap_interval(drawn, settings.confidence)
             seeds = min(len(model[0]) for name, model in ((first, before), (second, after)) if name != UNTRAINED)
             rows.append({"first": first, "second": second, "group": group, "benchmarks": len(before),
                          "items": sum(part.shape[1] for part in before), "seeds": seeds, "draws": seeds if paired else 1,
-                         "change": e.difference, "low": low, "high": high, "p": intervals.p_value(e), "p_holm": np.nan,
-                         "p_equal": intervals.p_equivalence(e, settings.margin), "p_equal_holm": np.nan,
-                         "boot_low": boot_low, "boot_high": boot_high})  # fmt: skip
+                         **intervals.change(before, after, rng, settings, paired)})  # fmt: skip
     table = pd.DataFrame(rows, columns=PAIRS)
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
 
@@ -146,10 +140,8 @@ def both_ways(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def from_random(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `pairs` with the random arm, as arm − random whichever stands first; column arm instead of first and second."""
-    rows = both_ways(pairs)
-    return (
-        rows[(rows["first"] == "random") & (rows["second"] != UNTRAINED)].drop(columns="first").rename(columns={"second": "arm"})
-    )
+    rows = both_ways(pairs).rename(columns={"second": "arm"})
+    return rows[(rows["first"] == "random") & (rows["arm"] != UNTRAINED)].drop(columns="first")
 
 
 def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:

@@ -21,6 +21,8 @@ from scipy import optimize, special, stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.study.schema_eval import Analysis
+
 ALPHA = 0.05  # level of the tests behind claims and checks
 Runs = np.ndarray  # shape (runs, items)
 
@@ -207,6 +209,18 @@ def bootstrap_interval(draws: np.ndarray, confidence: float = 0.95) -> tuple[flo
     """Percentile interval of bootstrap draws, shape (resamples,)."""
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def change(
+    before: Sequence[Runs], after: Sequence[Runs], rng: np.random.Generator, settings: Analysis, paired: bool = False
+) -> dict[str, float]:
+    """after − before with all that is said of it: change, low, high, p, p_equal, boot_low, boot_high (bootstrap)."""
+    e = estimate(before, after, paired)
+    low, high = interval(e, settings.confidence)
+    draws = hierarchical_bootstrap([(before, after)], rng, settings.resamples, paired)[:, 0]
+    boot_low, boot_high = bootstrap_interval(draws, settings.confidence)
+    return {"change": e.difference, "low": low, "high": high, "p": p_value(e), "p_equal": p_equivalence(e, settings.margin),
+            "boot_low": boot_low, "boot_high": boot_high}  # fmt: skip
 
 
 def region(first: Estimate, second: Estimate, draws: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
