@@ -1,7 +1,6 @@
-"""Every benchmark × arm: accuracy, and the change from the untrained model and from the random arm.
+"""Every benchmark × arm: accuracy, and the change from the untrained model and from the random arm. Shares, not points.
 
-Intervals and tests are those of `helpers/analysis/intervals.py`, detectable differences those of `helpers/analysis/power.py`. Shares, not
-points. An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
+An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
 """
 
 from __future__ import annotations
@@ -51,10 +50,9 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
 
     Accuracy is the mean over runs, and its interval treats that mean as one sample of the items (it does not cover other seeds).
     `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: not significantly
-    different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): `_low`, `_high`, `_p` (McNemar's exact test with one run each, else
-    over items and seeds), `_p_equal` (two one-sided tests with `settings.margin`), `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with
-    this baseline, without suites that are also shown in parts and without strict answer filters), `_boot_low`, `_boot_high`
-    (bootstrap: seeds, then items), `_detectable` (the smallest true change found with power `settings.power`).
+    different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): the columns of `intervals.change`, with `_p`
+    from `intervals.benchmark_p`; `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with this baseline, without suites that are
+    also shown in parts and without strict answer filters); `_detectable` (the smallest true change found with power `settings.power`).
     """
     rng = np.random.default_rng(settings.seed)
     about = scores.groupby(["benchmark", "filter"], sort=False).agg(

@@ -93,7 +93,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: str) -> Figure:
     """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
-    regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`compare.regions`). about: what specialisation is measured on
+    regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`indices.regions`). about: what specialisation is measured on
     (`Eval.about`).
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.4))

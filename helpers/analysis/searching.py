@@ -70,8 +70,9 @@ def queries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
-    """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model. None if
-    no benchmark was answered both with and without search.
+    """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model.
+
+    None if no benchmark was answered both with and without search.
 
     scores: one row per answer; a benchmark that was answered with search has the suffix `_search`. Where `answerable` says whether the
     question itself finds a passage with the right option (no model is asked), such items have rows of their own: a control of the tool,
