@@ -21,7 +21,7 @@ class Recorded:
     answers: all scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
     raw: those of the compared models · scores: the same with suites joined · items: one score per item and model, for the indices ·
     paired: whether each seed has its own draw · labels: {filter: one row per answer} · logs: one row per arm, seed and step ·
-    following: held-out questions answered during training, one row per arm, seed and round ·
+    runs: {(arm, seed): folder of the training} · following: held-out questions answered during training, one row per arm, seed and round ·
     rollouts: one row per completion, with words, reflects and phase · questions: {arm: its training questions} · notes: what each result
     was made with · effects, trainings: the notes of scored models and of runs of training · pool: how 02_split read the pool.
     """
@@ -36,6 +36,7 @@ class Recorded:
         self.arms = [arm for arm in study.arms if arm in set(self.scores["arm"])]
         files = {name: study.path("filter", name, "labels.parquet") for name in study.filters}
         self.labels = {name: read_table(path, "01_filter") for name, path in files.items() if path.exists()}
+        self.runs = {(arm, seed): study.path("train", arm, seed) for arm in self.arms for seed in study.seeds}
         self.logs, self.following = self._read_runs("log.csv"), self._read_runs("following.csv")
         completions = self._read_runs("completions.parquet")
         self.rollouts = mechanism.reflections(completions) if len(completions) else completions
@@ -43,16 +44,16 @@ class Recorded:
         self.questions = {arm: rows.drop(columns="question", errors="ignore") for arm, rows in drawn}  # texts are not published
         self.split = read_note(study.draw_file(self.arms[0], study.seeds[0]))
         self.pool = self.split.get("pool", {})
-        runs = [(arm, seed) for arm in self.arms for seed in study.seeds]
-        self.trainings = {f"{arm}, seed {seed}": read_note(study.path("train", arm, seed) / "log.csv") for arm, seed in runs}
+        self.trainings = {f"{arm}, seed {seed}": read_note(folder / "log.csv") for (arm, seed), folder in self.runs.items()}
         paths = sorted(study.folder.glob("*/**/*.json"))
         self.notes = [read_note(path) for path in paths if path.stem in ("labels", "log", "scores")]
 
     def _read_runs(self, name: str) -> pd.DataFrame:
         """A file of every run of training, one after the other, with columns arm and seed; empty if no run has it."""
-        paths = {(arm, seed): self.study.path("train", arm, seed) / name for arm in self.arms for seed in self.study.seeds}
         parts = [
-            read_table(path, "03_grpo_train").assign(arm=arm, seed=seed) for (arm, seed), path in paths.items() if path.exists()
+            read_table(folder / name, "03_grpo_train").assign(arm=arm, seed=seed)
+            for (arm, seed), folder in self.runs.items()
+            if (folder / name).exists()
         ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 

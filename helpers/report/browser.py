@@ -121,9 +121,9 @@ TEMPLATES.filters["shown"] = shown
 TEMPLATE = TEMPLATES.get_template("browser.html.j2", globals={"inserted": INSERTED})
 
 
-def cards(rows: pd.DataFrame, columns: Sequence[str], texts: Sequence[str], **options: Any) -> Markup:
-    """Rows of strings as HTML, a card each: the short facts `columns`, then the long texts; all escaped. options: of the macro."""
-    return TEMPLATE.module.cards(rows.to_dict("records"), columns, texts, **options)
+def cards(rows: pd.DataFrame, columns: Sequence[str], texts: Sequence[str], between: str = " · ") -> Markup:
+    """Rows of strings as HTML, a card each: the short facts `columns`, then the long texts; all escaped."""
+    return TEMPLATE.module.cards(rows.to_dict("records"), columns, texts, between)
 
 
 def plain(value: Any) -> str:

@@ -167,5 +167,5 @@ def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool 
     """
     known = [name for name in facts if name in frame]
     rows = pd.DataFrame({name: frame[name].map(plain) for name in known} | {name: frame[name].astype(str) for name in bodies})
-    between = {"between": Markup("<br>")} if beside else {}
-    return _html('<div style="{}">{}</div>', GRID if beside else "", cards(rows, known, bodies, **between))
+    shown = cards(rows, known, bodies, Markup("<br>")) if beside else cards(rows, known, bodies)
+    return _html('<div style="{}">{}</div>', GRID if beside else "", shown)
