@@ -48,7 +48,9 @@ def _panels(
     rows = -(-len(names) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
     for axes, (column, name) in zip(grid.flat, names.items(), strict=False):
-        lines(axes, table.dropna(subset=column), column, arms, marked, markersize=5, legend=axes is grid.flat[0])
+        known = table.dropna(subset=column)
+        if len(known):
+            lines(axes, known, column, arms, marked, markersize=5, legend=axes is grid.flat[0])
         axes.set(xlabel="optimiser step", ylabel=name)
         if zero:
             axes.set_ylim(0, 1.02 if "share" in name else None)
