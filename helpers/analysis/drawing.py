@@ -7,7 +7,7 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,9 @@ def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     return dict(zip(arms, cycle(palette), strict=False)) | {"untrained": (0.35, 0.35, 0.35)}
 
 
-def markers(arms: Sequence[str]) -> list[str]:
+def markers(arms: Sequence[str]) -> dict[str, str]:
     """One marker per arm; after eight arms they repeat."""
-    return list(islice(cycle(MARKERS), len(arms)))
+    return dict(zip(arms, cycle(MARKERS), strict=False))
 
 
 def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: bool = False, **options: Any) -> None:
@@ -91,7 +91,7 @@ def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: 
 
 def side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
     """Each arm's change in points at its x with its interval; arms with the same x beside each other. rows: arm, x, change, low, high."""
-    palette, marker = colours(arms), dict(zip(arms, markers(arms), strict=True))
+    palette, marker = colours(arms), markers(arms)
     width = 0.045 * (rows["x"].max() - rows["x"].min())
     for row in rows.itertuples():
         beside = list(rows.loc[rows["x"] == row.x, "arm"])

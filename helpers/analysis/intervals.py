@@ -239,9 +239,3 @@ def region(first: Estimate, second: Estimate, draws: np.ndarray, confidence: flo
     share = max(e.seeds / (e.items + e.seeds) if e.error else 0.0 for e in (first, second))
     kept = 1 - share * 2 / (min(first.df, second.df) + 2) if share else 1.0
     return float(halves[0]), float(halves[1]), together * kept
-
-
-def inside(point: Sequence[float], centre: Sequence[float], shape: tuple[float, float, float]) -> bool:
-    """True if a point lies in the ellipse of `region` around `centre`."""
-    x, y = (point[0] - centre[0]) / shape[0], (point[1] - centre[1]) / shape[1]
-    return bool(x * x - 2 * shape[2] * x * y + y * y <= 1 - shape[2] ** 2)

@@ -97,7 +97,7 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
     (`Eval.about`).
     """
     figure, axes = plt.subplots(figsize=(6.4, 5.4))
-    palette, marker = colours(arms), dict(zip(arms, markers(arms), strict=True))
+    palette, marker = colours(arms), markers(arms)
     turn = np.linspace(0, 2 * np.pi, 200)
     for row in regions.itertuples():
         # an ellipse of correlation ρ: x = cos t, y = ρ cos t + √(1 − ρ²) sin t, stretched to its half-widths
@@ -126,7 +126,7 @@ def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     rows = list(dict.fromkeys(part["name"]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
     figure, axes = plt.subplots(figsize=(7.2, 0.9 + (0.13 * len(shown) + 0.2) * len(rows)))
-    palette, marker = colours(arms), dict(zip(arms, markers(arms), strict=True))
+    palette, marker = colours(arms), markers(arms)
     for place, arm in enumerate(shown):
         mine = part[part["arm"] == arm].set_index("name").reindex(rows)
         at = [row + 0.7 * ((place + 0.5) / len(shown) - 0.5) for row in range(len(rows))]
@@ -246,8 +246,9 @@ def power_curve(table: pd.DataFrame, marks: pd.DataFrame) -> Figure:
     for (seeds, line), dashes, colour in zip(table.groupby("seeds"), LINES, KINDS, strict=False):
         label = f"{seeds} seed{'s' if seeds > 1 else ''}"
         axes.plot(line["items"], 100 * line["detectable"], dashes, color=colour, label=label, linewidth=2)
-    for row, marker in zip(marks.itertuples(), markers(marks), strict=False):
-        axes.plot(row.items, 100 * abs(row.difference), marker, color="black", markersize=7, fillstyle="none", linestyle="",
+    marker = markers(marks["name"])
+    for row in marks.itertuples():
+        axes.plot(row.items, 100 * abs(row.difference), marker[row.name], color="black", markersize=7, fillstyle="none", linestyle="",
                   label=row.name)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="items (log scale)", ylabel="minimum detectable effect\n(points, log scale)")
     for axis in (axes.xaxis, axes.yaxis):

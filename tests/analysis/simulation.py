@@ -106,7 +106,13 @@ def plane(world: World, rng: np.random.Generator, resamples: int) -> tuple[bool,
     x, y = (intervals.estimate(*side) for side in sides)
     truth = shifts.mean(axis=0) + world.effect if world.seeds == 1 else [world.effect] * 2
     shape = intervals.region(x, y, draws)
-    return intervals.inside(truth, (x.centre, y.centre), shape), _covers(intervals.interval(x), float(truth[0]))
+    return inside(truth, (x.centre, y.centre), shape), _covers(intervals.interval(x), float(truth[0]))
+
+
+def inside(point, centre, shape) -> bool:
+    """True if a point lies in the ellipse of `intervals.region` around `centre`."""
+    x, y = (point[0] - centre[0]) / shape[0], (point[1] - centre[1]) / shape[1]
+    return bool(x * x - 2 * shape[2] * x * y + y * y <= 1 - shape[2] ** 2)
 
 
 def promised(world: World) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
+from simulation import inside
 
 from helpers.analysis import intervals
 
@@ -139,8 +140,8 @@ def test_region_of_one_run_is_the_chi_squared_ellipse():
     draws = np.random.default_rng(0).standard_normal((5000, 2))
     half_x, half_y, _ = intervals.region(e, e, draws)
     assert half_x == pytest.approx(0.01 * np.sqrt(scipy_stats.chi2.isf(0.05, 2)))
-    assert intervals.inside((0.9 * half_x, 0), (0, 0), (half_x, half_y, 0))
-    assert not intervals.inside((0.9 * half_x, 0.9 * half_y), (0, 0), (half_x, half_y, 0))
+    assert inside((0.9 * half_x, 0), (0, 0), (half_x, half_y, 0))
+    assert not inside((0.9 * half_x, 0.9 * half_y), (0, 0), (half_x, half_y, 0))
 
 
 def test_a_tilted_region_is_mahalanobis_distance():
@@ -148,9 +149,9 @@ def test_a_tilted_region_is_mahalanobis_distance():
     shape = np.array([[half_x**2, tilt * half_x * half_y], [tilt * half_x * half_y, half_y**2]])  # its edge: distance 1
     rng = np.random.default_rng(0)
     for point in rng.normal(0, 0.02, (200, 2)):
-        assert intervals.inside(point, (0, 0), (half_x, half_y, tilt)) == (point @ np.linalg.inv(shape) @ point <= 1)
-    assert intervals.inside((0.02, 0.012), (0, 0), (half_x, half_y, tilt))
-    assert not intervals.inside((0.02, -0.012), (0, 0), (half_x, half_y, tilt))
+        assert inside(point, (0, 0), (half_x, half_y, tilt)) == (point @ np.linalg.inv(shape) @ point <= 1)
+    assert inside((0.02, 0.012), (0, 0), (half_x, half_y, tilt))
+    assert not inside((0.02, -0.012), (0, 0), (half_x, half_y, tilt))
 
 
 def test_two_arms_of_several_seeds_are_welchs_test():
