@@ -112,11 +112,6 @@ def head_bytes(model: Shape, train: Train, at: Precision, sequences: int, prompt
     return tile + tokens * model.hidden * (4 + at.compute) + weight
 
 
-def mlp_backward_bytes(model: Shape, at: Precision) -> float:
-    """Gradients alive at once in the backward of one gated MLP, in bytes a token."""
-    return model.intermediate * max(3 * at.compute, at.trained + 2 * at.compute)
-
-
 def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, completion: int) -> float:
     """Activations of one forward and backward of `batch_size` sequences, at their highest."""
     tokens = train.batch_size * (prompt + completion)
@@ -126,7 +121,8 @@ def update_bytes(model: Shape, train: Train, at: Precision, prompt: int, complet
     if train.gradient_checkpointing:  # the input of each layer, and one layer recomputed
         kept = model.layers * tokens * model.hidden * at.compute + layer
     ends = tokens * model.hidden * (4 + at.compute)  # the last norm, and the embedding
-    moment = max(head_bytes(model, train, at, train.batch_size, prompt, completion), tokens * mlp_backward_bytes(model, at))
+    mlp = tokens * model.intermediate * max(3 * at.compute, at.trained + 2 * at.compute)  # gradients of one gated MLP
+    moment = max(head_bytes(model, train, at, train.batch_size, prompt, completion), mlp)
     unpacked = max(inputs * outputs for inputs, outputs in model.matrices().values()) * 2 if train.method == "qlora" else 0
     cached = model.linear() * 2 if train.method == "full" and at.gpu else 0  # autocast keeps the weights' bfloat16 copies
     return kept + ends + moment + unpacked + cached
@@ -163,8 +159,8 @@ def training_bytes(
 ) -> dict[str, float]:
     """Peak bytes of one GRPO run, by part; prompt and completion are the tokens of the longest in a batch.
 
-    The rollouts of a step are generated at once (`steps_per_generation` is the accumulation), so the peak is either there or in the
-    update. vllm: vLLM generates them, and keeps a copy of the weights and a cache for two steps throughout.
+    The rollouts of a step are generated at once (`steps_per_generation` is the accumulation), so the peak is there or in the update.
+    vllm: vLLM generates them, and keeps a copy of the weights and a cache for two steps throughout.
     """
     trained = trained_parameters(model, train)
     rollouts = generation_bytes(model, at, train.completions_per_step, prompt, completion, adapter=train.method != "full")
@@ -172,12 +168,12 @@ def training_bytes(
     return {
         "weights": weight_bytes(model, at) + reference + (0 if train.method == "full" else trained * at.trained),
         "optimiser": 3 * trained * at.trained,
-        "update": update_bytes(model, train, at, prompt, completion),
+        "activations and logits": update_bytes(model, train, at, prompt, completion),
         "rollouts": 0.0 if vllm else rollouts,
-        "vllm": vllm_bytes(model, at, 2 * train.completions_per_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
+        "vLLM": vllm_bytes(model, at, 2 * train.completions_per_step, prompt + completion, VLLM_ROLLOUTS) if vllm else 0.0,
     }
 
 
 def training_peak(parts: dict[str, float]) -> float:
     """Peak bytes of a training."""
-    return parts["weights"] + parts["optimiser"] + parts["vllm"] + max(parts["update"], parts["rollouts"])
+    return parts["weights"] + parts["optimiser"] + parts["vLLM"] + max(parts["activations and logits"], parts["rollouts"])

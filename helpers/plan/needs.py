@@ -6,7 +6,7 @@ The formulas are those of `helpers/plan/memory.py`, for the worst case: the long
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from helpers.models.shape import GIB, GPU_PART, READ_WORK, Shape, shape_of
@@ -18,22 +18,9 @@ from helpers.study.schema import Train
 from helpers.study.study import Study
 
 CARDS = (16, 24, 32, 40, 48, 80, 96, 141, 180)  # memory of the GPUs on the market, in GiB
-MEMORY_KEYS = {
-    "method",
-    "batch_size",
-    "gradient_accumulation",
-    "max_completion_tokens",
-    "lora",
-    "gradient_checkpointing",
-    "runs_per_gpu",
-}
-PARTS = {
-    "weights": "weights",
-    "optimiser": "optimiser",
-    "update": "activations and logits",
-    "rollouts": "rollouts",
-    "vllm": "vLLM",
-}
+MEMORY_KEYS = {"method", "batch_size", "gradient_accumulation", "max_completion_tokens", "lora", "gradient_checkpointing",
+               "runs_per_gpu"}  # fmt: skip
+Ways = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +30,7 @@ class Need:
     step: str
     total: float | None
     parts: str
-    ways: tuple[tuple[str, float], ...] = ()
+    ways: Ways = ()
 
 
 def needs(study: Study, on: Machine) -> list[Need]:
@@ -99,11 +86,11 @@ def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, mod
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)
 
-    def with_batch(batch: int) -> float:
-        return weights + memory.generation_bytes(model, at, batch, prompt, spec.max_new_tokens)
+    def answers(batch: int) -> float:
+        return memory.generation_bytes(model, at, batch, prompt, spec.max_new_tokens)
 
-    rest = with_batch(spec.batch_size) - weights
-    ways = _smaller(f"filters.{step.split()[-1]}.batch_size", spec.batch_size, with_batch)
+    rest, key = answers(spec.batch_size), f"filters.{step.split()[-1]}.batch_size"
+    ways = [(f"{key}: {half}", weights + answers(half)) for half in _halves(spec.batch_size)]
     if vllm:
         least = memory.vllm_bytes(model, at, 1, prompt + spec.max_new_tokens)
         parts = f"weights {gib(weights)} + vLLM {gib(least - weights)}, which uses the rest of the memory for its cache"
@@ -111,15 +98,13 @@ def _filter_need(step: str, spec: Filter, prompt: int, at: memory.Precision, mod
     return Need(step, weights + rest, f"weights {gib(weights)} + {spec.batch_size} answers at once {gib(rest)}", ways)
 
 
-def _without_vllm(ways: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+def _without_vllm(ways: Ways) -> Ways:
     """The same settings with transformers instead of vLLM, which is slower."""
-    return tuple((f"engine: transformers, {words}".rstrip(", "), total) for words, total in ways)
+    return [(f"engine: transformers, {words}".rstrip(", "), total) for words, total in ways]
 
 
-def _smaller(key: str, batch: int, total: Callable[[int], float]) -> tuple[tuple[str, float], ...]:
-    """The batch halved repeatedly, with the memory each needs."""
-    halves = [batch // 2**k for k in range(1, batch.bit_length())]
-    return tuple((f"{key}: {half}", total(half)) for half in halves)
+def _halves(batch: int) -> list[int]:
+    return [batch // 2**k for k in range(1, batch.bit_length())]
 
 
 def _training_need(step: str, model: Shape | None, train: Train, prompt: int, size: int, on: Machine, vllm: bool) -> Need:
@@ -131,13 +116,14 @@ def _training_need(step: str, model: Shape | None, train: Train, prompt: int, si
         return memory.training_bytes(model, changed, at, prompt, changed.max_completion_tokens, by and changed.method != "qlora")
 
     now = parts(train, vllm)
-    peak = ("update", "rollouts")[now["rollouts"] > now["update"]]
-    described = " + ".join(f"{PARTS[name]} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vllm") if now[name])
-    ways = [(words, memory.training_peak(parts(changed, vllm))) for words, changed in _changes(train, on)]
+    peak = max("activations and logits", "rollouts", key=now.__getitem__)
+    described = " + ".join(f"{name} {gib(now[name])}" for name in ("weights", "optimiser", peak, "vLLM") if now[name])
+    others = list(_changes(train, on))
+    ways = [(words, memory.training_peak(parts(changed, vllm))) for words, changed in others]
     if vllm:
-        others = [("", train), *_changes(train, on)]
-        ways = [*_without_vllm((words, memory.training_peak(parts(changed, False))) for words, changed in others), *ways]
-    return Need(step, memory.training_peak(now), described, tuple(ways))
+        without = [(words, memory.training_peak(parts(changed, False))) for words, changed in [("", train), *others]]
+        ways = [*_without_vllm(without), *ways]
+    return Need(step, memory.training_peak(now), described, ways)
 
 
 def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
@@ -162,31 +148,29 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     weights = memory.weight_bytes(model, at)
     weights += max((at.compute * memory.adapter_parameters(model, study.training(arm).lora) for arm in study.arms), default=0)
 
+    known = {task.label: work for task in study.eval.tasks if (work := workload(study, task))}
+
     def most(batch: int) -> tuple[float, str]:
-        known = [(task.label, workload(study, task)) for task in study.eval.tasks]
-        sizes = [(_scoring_bytes(model, at, work, min(batch, at_a_time(study, work))), name) for name, work in known if work]
+        sizes = [(_scoring_bytes(model, at, work, min(batch, at_a_time(study, work))), name) for name, work in known.items()]
         return max(sizes, default=(0.0, "tasks unknown"))
 
     largest = max(study.eval.batch_size, study.eval.written_at_once)
     rest, name = most(largest)
-    halves = [largest // 2**k for k in range(1, largest.bit_length())]
-    ways = tuple((_fewer_at_once(study, half), weights + most(half)[0]) for half in halves)
+    now = {"batch_size": study.eval.batch_size, "generation_batch_size": study.eval.generation_batch_size or 0}
+    ways = [
+        (", ".join(f"eval.{key}: {half}" for key, value in now.items() if value > half), weights + most(half)[0])
+        for half in _halves(largest)
+    ]
     if vllm:
-        longest = max((work.longest + work.writes for task in study.eval.tasks if (work := workload(study, task))), default=0)
+        longest = max((work.longest + work.writes for work in known.values()), default=0)
         own = memory.vllm_bytes(model, at, 1, longest)
         total, parts = own, f"weights {gib(weights)} + vLLM {gib(own - weights)}, which also scores: no room for a second copy"
         if own + weights + READ_WORK <= room:
             total = own + weights + READ_WORK
             parts = f"weights twice + vLLM {gib(own - weights)} + log-likelihoods {gib(READ_WORK)}"
         return Need(step, total, parts, _without_vllm([("", weights + rest), *ways]))
-    batch = next((at_a_time(study, workload(study, task)) for task in study.eval.tasks if task.label == name), largest)
+    batch = at_a_time(study, known[name]) if known else largest
     return Need(step, weights + rest, f"weights {gib(weights)} + {name} in batches of {batch} {gib(rest)}", ways)
-
-
-def _fewer_at_once(study: Study, most: int) -> str:
-    """The keys to lower so that no evaluation batch has more than `most` items."""
-    now = {"batch_size": study.eval.batch_size, "generation_batch_size": study.eval.generation_batch_size}
-    return ", ".join(f"eval.{key}: {most}" for key, value in now.items() if value and value > most)
 
 
 def at_a_time(study: Study, work: Workload) -> int:

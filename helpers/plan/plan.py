@@ -13,13 +13,13 @@ import textwrap
 
 from helpers.evaluation import task_files
 from helpers.plan.cost import WRITTEN, disk, hours
-from helpers.plan.detectable import Effect, effects
+from helpers.plan.detectable import effects
 from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study import overrides
 from helpers.study.files import StudyError
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.study import Study, open_study
 from helpers.training import check
 
 WIDTH = 110
@@ -50,19 +50,19 @@ def report(study: Study, on: Machine, rate: float | None = None) -> str:
     fits, memory_lines = _memory(study, on)
     space, free, disk_lines = _disk(study)
     whole, hour_lines = _hours(study, on, rate)
-    signed = [row["model"] for row in model_rows(study) if row["gated"]]
-    agreements = [f"To accept first, on the model's page on the hub: {', '.join(signed)}", ""] if signed else []
-    short = f" ({free:,.0f} GB are free)" if space is not None and space > free else ""
-    end = f"{study.name} on {on.name}: {fits}; about {_number(whole, '', 1)} hours, {_number(space, '', 0)} GB of disk{short}."
     blocks = [_jobs(study), _models(study), _data(study), memory_lines, disk_lines, hour_lines, _detectable(study)]
-    return "\n".join([*(line for block in blocks for line in [*block, ""]), *agreements, end])
+    if signed := [row["model"] for row in model_rows(study) if row["gated"]]:
+        blocks.append([f"To accept first, on the model's page on the hub: {', '.join(signed)}"])
+    short = f" ({free:,.0f} GB are free)" if space is not None and space > free else ""
+    end = f"{study.name} on {on.name}: {fits}; about {_number(whole)} hours, {_number(space, '', 0)} GB of disk{short}."
+    return "\n\n".join([*("\n".join(block) for block in blocks), end])
 
 
 def _jobs(study: Study) -> list[str]:
-    jobs = [len(study.filters), len(study.draws()), len(study.arms) * len(study.seeds), len(study.scored())]
-    kinds = ("filters", "splits", "trainings", "evaluations")
-    counted = ", ".join(f"{count} {kind}" for count, kind in zip(jobs, kinds, strict=True))
-    return [f"{study.name}: {study.title}", "", f"Jobs: {counted}, 1 analysis, 1 report: {sum(jobs) + 2} in all."]
+    jobs = {"filters": len(study.filters), "splits": len(study.draws()), "trainings": len(study.arms) * len(study.seeds),
+            "evaluations": len(study.scored())}  # fmt: skip
+    counted = ", ".join(f"{count} {kind}" for kind, count in jobs.items())
+    return [f"{study.name}: {study.title}", "", f"Jobs: {counted}, 1 analysis, 1 report: {sum(jobs.values()) + 2} in all."]
 
 
 def _models(study: Study) -> list[str]:
@@ -84,9 +84,11 @@ def _data(study: Study) -> list[str]:
 
 def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
     """(whether all steps fit, in a few words; a line for each)."""
-    steps = [(need, *fit(need, on)) for need in needs(study, on)]
-    rows = [("Memory", "needs", "")]
-    rows += [(need.step, gib(need.total) if need.total else "unknown", explanation) for need, _, explanation in steps]
+    rows, steps = [("Memory", "needs", "")], {True: {}, False: {}, None: {}}
+    for need in needs(study, on):
+        fits, explanation = fit(need, on)
+        rows.append((need.step, gib(need.total) if need.total else "unknown", explanation))
+        steps[fits][" ".join(need.step.split()[:2])] = None
     _, mean, longest = pool_facts(study)
     reserved = "the CUDA context" if on.gpu else "Python and the system"
     assumed = (
@@ -96,19 +98,16 @@ def _memory(study: Study, on: Machine) -> tuple[str, list[str]]:
     )
     unknown_tasks = [task.name for task in study.eval.tasks if workload(study, task) is None]
     left_out = _wrap(f"Not counted, because their sizes are unknown: {', '.join(unknown_tasks)}") if unknown_tasks else []
-    failing, unknown = (
-        ", ".join(dict.fromkeys(" ".join(need.step.split()[:2]) for need, fits, _ in steps if fits is state))
-        for state in (False, None)
-    )
-    fits = f"does not fit ({failing})" if failing else f"unclear ({unknown})" if unknown else "fits"
-    return fits, [*_table(rows, (1,)), *_wrap(assumed), *left_out]
+    named = {state: ", ".join(names) for state, names in steps.items()}
+    whole = f"does not fit ({named[False]})" if named[False] else f"unclear ({named[None]})" if named[None] else "fits"
+    return whole, [*_table(rows, (1,)), *_wrap(assumed), *left_out]
 
 
 def _disk(study: Study) -> tuple[float | None, float, list[str]]:
     """(gigabytes in all, gigabytes that are free, lines)."""
     space = disk(study)
     whole = None if None in space.values() else sum(space.values())
-    free = shutil.disk_usage(next(folder for folder in (study.folder, *study.folder.parents, REPOSITORY) if folder.exists())).free
+    free = shutil.disk_usage(next(folder for folder in (study.folder, *study.folder.parents) if folder.exists())).free
     parts = ", ".join(f"{name} {_number(size, ' GB')}" for name, size in space.items())
     return whole, free / 1e9, _wrap(f"Disk: {parts}; {_number(whole, ' GB')} in all, {free / 1e9:,.0f} GB are free here.", "")
 
@@ -148,35 +147,24 @@ def _detectable(study: Study) -> list[str]:
         return _wrap("Smallest detectable effects: none, because one seed allows no test over seeds.", "")
     found = effects(study)
     rows = [("Smallest detectable effect (points)", "items", "arm − untrained", "arm − random", "corrected", "deviations of")]
-    rows += [
-        (
-            effect.task,
-            _number(effect.items, "", 0),
-            *(f"{100 * value:.1f}" if effect.source else "–" for value in (effect.untrained, effect.arms, effect.corrected)),
-            effect.source or "no published study",
-        )
-        for effect in found
-    ]
+    for effect in found:
+        smallest = (effect.untrained, effect.arms, effect.corrected)
+        points = [f"{100 * value:.1f}" if effect.source else "–" for value in smallest]
+        rows.append((effect.task, _number(effect.items, "", 0), *points, effect.source or "no published study"))
     explained = (
         f"With {len(study.seeds)} seeds, found with probability {study.analysis.power:g} at a confidence of "
         f"{study.analysis.confidence:g}; corrected: for all arms that are compared with random."
     )
     if fixed := ", ".join(dict.fromkeys(effect.source for effect in found if effect.draws == 1)):
         explained += f" All seeds of {fixed} trained on one draw, so the true values are larger than these."
-    return [*_table(rows, (1, 2, 3, 4)), *_wrap(explained), *_warning(study, found)]
-
-
-def _warning(study: Study, found: list[Effect]) -> list[str]:
-    wanted = study.analysis.effect
-    if wanted is None:
-        return []
-    missed = [effect.task for effect in found if effect.side == "specialisation" and effect.arms > wanted]
-    if not missed:
-        return []
-    return _wrap(
-        f"Warning: the study is about a difference of {100 * wanted:g} points between arms (analysis.effect), which is smaller than "
-        f"it can detect on {', '.join(missed)}; more seeds or a steadier training would help, more items hardly do."
-    )
+    lines, wanted = [*_table(rows, (1, 2, 3, 4)), *_wrap(explained)], study.analysis.effect
+    missed = [effect.task for effect in found if wanted and effect.side == "specialisation" and effect.arms > wanted]
+    if missed:
+        lines += _wrap(
+            f"Warning: the study is about a difference of {100 * wanted:g} points between arms (analysis.effect), which is smaller "
+            f"than it can detect on {', '.join(missed)}; more seeds or a steadier training would help, more items hardly do."
+        )
+    return lines
 
 
 def main() -> None:
@@ -188,21 +176,14 @@ def main() -> None:
     parser.add_argument("--rate", help="tokens per second of generation, all sequences of a batch together")
     given = parser.parse_args()
     try:
-        rate = _rate(given.rate)
+        if given.rate and (not re.fullmatch(r"\d+(\.\d+)?", given.rate) or not float(given.rate)):
+            raise StudyError(f"RATE={given.rate}: should be tokens per second, such as RATE=2000")
         study = open_study(given.study, given.changes)
         task_files.check(study)
         check.check(study, here=False)
-        print(report(study, machine(given.gpu), rate))
+        print(report(study, machine(given.gpu), float(given.rate) if given.rate else None))
     except StudyError as error:
         sys.exit(f"error: {error}")
-
-
-def _rate(named: str | None) -> float | None:
-    if not named:
-        return None
-    if not re.fullmatch(r"\d+(\.\d+)?", named) or not float(named):
-        raise StudyError(f"RATE={named}: should be tokens per second, such as RATE=2000")
-    return float(named)
 
 
 if __name__ == "__main__":

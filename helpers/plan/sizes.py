@@ -66,7 +66,11 @@ def data_rows(study: Study) -> list[dict[str, Any]]:
     there = bool(mirror) and (Path(mirror) / source).is_dir()
     rows = [{"data": source, "use": "pool", "questions": count, "megabytes": 0 if local or there else facts.get("megabytes"),
              "where": "here" if local else "here (mirror)" if there else f"hub at {(study.pool.revision or '?')[:12]}"}]  # fmt: skip
-    for name, tasks in _by_data(study).items():
+    by_data: dict[str, list[Task]] = {}
+    for task in study.eval.tasks:
+        if not task.name.startswith("starter_") and task.name != HELD_OUT:
+            by_data.setdefault(_task(task.name).get("data", f"of {task.name}"), []).append(task)
+    for name, tasks in by_data.items():
         facts = _task(tasks[0].name)
         there = bool(mirror) and any((Path(mirror) / id).is_dir() for id in (name, facts.get("mirror", name)))
         items = [item_count(study, task) for task in tasks]
@@ -75,14 +79,6 @@ def data_rows(study: Study) -> list[dict[str, Any]]:
                      "questions": None if None in items else max(items), "megabytes": 0 if there else facts.get("megabytes"),
                      "where": "here (mirror)" if there else home if facts else "unknown"})  # fmt: skip
     return rows
-
-
-def _by_data(study: Study) -> dict[str, list[Task]]:
-    found: dict[str, list[Task]] = {}
-    for task in study.eval.tasks:
-        if not task.name.startswith("starter_") and task.name != HELD_OUT:
-            found.setdefault(_task(task.name).get("data", f"of {task.name}"), []).append(task)
-    return found
 
 
 def pool_facts(study: Study) -> tuple[int | None, int, int]:
