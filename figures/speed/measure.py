@@ -24,7 +24,8 @@ from helpers.models import engines, generate, loading
 from helpers.questions import pools, prompts
 from helpers.selection import draws
 from helpers.study.files import write_result, write_table
-from helpers.study.study import REPOSITORY, open_study
+from helpers.study.places import REPOSITORY
+from helpers.study.study import open_study
 from helpers.training import launch
 
 DEFAULTS = (("QUESTIONS", 768), ("NAIVE", 12), ("STEPS", 30), ("SIDE", 1), ("BATCH", 64))

@@ -9,8 +9,9 @@ import pandas as pd
 
 from helpers.study.files import StudyError, read_table, sha256
 from helpers.study.inputs import SPEED_ONLY
+from helpers.study.places import REPOSITORY
 from helpers.study.schema import HELD_OUT
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.study import Study, open_study
 
 NO_CONTROL = (
     "This study has no positive control ({why}): where it finds no difference, it cannot say whether this way of training "

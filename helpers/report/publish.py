@@ -19,8 +19,8 @@ from helpers.report import executed, readme, unfinished
 from helpers.search.episodes import without_passages
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
-from helpers.study.places import FIGURES
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.places import FIGURES, REPOSITORY
+from helpers.study.study import Study, open_study
 
 DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and notes on the inputs of each result.
 
-Every result is a table with a note beside it, a small JSON file (`labels.parquet` → `labels.json`) with a fingerprint of the inputs and
-the provenance. A result whose fingerprint differs from that of the study's present inputs is made again. `result` is all of this in one call.
+A result is a table with a note beside it (`labels.parquet` → `labels.json`): a fingerprint of its inputs, and its provenance. It is made
+again if the fingerprint is not that of the study's present inputs. `result` is all of this in one call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -37,12 +37,9 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises StudyError in one line when the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    partial = Path(name)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{path.suffix}")
     try:
         yield partial
-        partial.chmod(0o666 & ~_umask())  # a temporary file is for its owner only
         os.replace(partial, path)
     except OSError as error:
         if error.errno == 28:  # ENOSPC
@@ -50,13 +47,6 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -166,8 +156,11 @@ def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool
         path.with_suffix(".json").unlink(missing_ok=True)
         for name in (*beside, other.name):
             source, target = other.parent / name, path.parent / name
-            shutil.rmtree(target, ignore_errors=True) if source.is_dir() else None
-            shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+            if source.is_dir():
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target)
+            else:
+                shutil.copyfile(source, target)
         with atomic(path.with_suffix(".json")) as partial:
             shutil.copyfile(other.with_suffix(".json"), partial)
         return True
@@ -203,10 +196,10 @@ def result(
 ) -> pd.DataFrame:
     """The table `folder`/`name`, which is made only if neither this study nor one beside it has made it from the same inputs.
 
-    make: computes the table. It is called with the fingerprint, under which it may keep finished parts, so that a killed run resumes;
-    files of `beside` are written by it as well. inputs: the parameters of the step (`Study.inputs`). made_from: whatever else decides
-    the result, such as prompts and weights. beside: names of files and folders next to the table that belong to it. facts: for the
-    note, besides versions, machine and time. Another study's result is looked for at the same depth under the same first folder.
+    make: computes the table and writes the files of `beside`. It gets the fingerprint, under which it may keep finished parts, so that a
+    killed run resumes. inputs: the parameters of the step (`Study.inputs`). made_from: whatever else decides the result, such as prompts
+    and weights. beside: names of files and folders next to the table that belong to it. facts: for the note (`provenance`). Another
+    study's result is looked for at the same depth under the same first folder.
     """
     path = folder / name
     first, *middle, last = path.relative_to(folder).parts

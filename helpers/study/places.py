@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 def parameter_file(study: str) -> Path:
     """The parameter file of a study given by name or by path. Raises StudyError if there is none."""
     path = Path(study)
-    if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
-            raise StudyError(
-                f"{study}: {'a folder' if path.is_dir() else 'no such file'}; name a study of parameters/ or a YAML file that exists"
-            )
-    else:
+    if path.suffix not in {".yaml", ".yml"}:
         if not re.match(NAME, study):
             raise StudyError(
                 f"STUDY={study!r}: a study's name has letters, digits, '.', '_' and '-' only (no slash); "
@@ -37,10 +33,31 @@ def parameter_file(study: str) -> Path:
             )
         path = PARAMETERS / f"{study}.yaml"
         if not path.is_file():
-            raise StudyError(f"{path}: no such file{nearest(study, sorted(p.stem for p in PARAMETERS.glob('*.yaml')))}")
+            raise StudyError(f"{path}: no such file{nearest(study, study_names())}")
+    elif not path.is_file():
+        what = "a folder" if path.is_dir() else "no such file"
+        raise StudyError(f"{study}: {what}; name a study of parameters/ or a YAML file that exists")
     if not re.match(NAME, path.stem):
         raise StudyError(f"{path}: a study's file name has letters, digits, '.', '_' and '-' only")
     return path
+
+
+def study_names() -> list[str]:
+    """Names of the studies in parameters/."""
+    return sorted(path.stem for path in PARAMETERS.glob("*.yaml"))
+
+
+def runs() -> Path:
+    """The folder of all runs: `runs/`, or the one that STUDY_RUNS names."""
+    return REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs")
+
+
+def beside(file: Path, named: str, key: str = "") -> Path:
+    """A file that the parameters in `file` name: in its folder, else in `parameters/`. Raises StudyError, with `key`, if there is none."""
+    for folder in (file.parent, PARAMETERS):
+        if (folder / named).is_file():
+            return folder / named
+    raise StudyError(f"{file}: {key}{named}: no such file (looked in {file.parent} and parameters/)")
 
 
 def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
@@ -50,8 +67,7 @@ def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
     the hub's, whatever folders there are. Raises StudyError if the file does not exist or has another format, and if a config,
     split or revision is given for a file.
     """
-    source = pool.source
-    places = [folder / source for folder in ([study_file.parent] if study_file else []) + [Path()]]
+    source, places = pool.source, _places(pool.source, study_file)
     path = next((place for place in places if place.is_file()), None)
     folder = next((place for place in places if place.is_dir()), None)
     if source.startswith("starter:"):
@@ -75,13 +91,17 @@ def pool_file(pool: Pool, study_file: Path | None = None) -> Path | None:
     return path
 
 
+def _places(source: str, study_file: Path | None) -> list[Path]:
+    return [folder / source for folder in ([study_file.parent] if study_file else []) + [Path()]]
+
+
 def corpus_path(source: str, study_file: Path | None = None) -> Path | None:
     """The file or folder of a corpus of passages; None if it is a data set of the hub. A relative path counts as for `pool_file`.
 
     Raises StudyError if a file is missing.
     """
-    folders = ([study_file.parent] if study_file else []) + [Path()]
-    path = STARTER_CORPUS if source == "starter" else next((f / source for f in folders if (f / source).exists()), None)
+    found = (place for place in _places(source, study_file) if place.exists())
+    path = STARTER_CORPUS if source == "starter" else next(found, None)
     if path is None and Path(source).suffix in {".jsonl", ".parquet"}:
         raise StudyError(f"corpus: {source}: no such file")
     return path

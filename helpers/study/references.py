@@ -14,16 +14,25 @@ if TYPE_CHECKING:
 
 def check(study: Study) -> None:
     """Raise StudyError, in one line, if something that the parameters name does not exist."""
-    runs = study.folder.parent
-    if runs.exists() and not runs.is_dir():
+    runs, control = places.runs(), study.analysis.control
+    if runs.is_file():
         raise StudyError(f"{study.file}: STUDY_RUNS: {runs} is a file; it should be the folder of all runs")
-    _pool(study)
-    _corpus(study)
-    _tasks(study)
-    _control(study)
+    _check_pool(study)
+    if study.search:  # which commit of a data set was read is recorded with the index
+        try:
+            if path := places.corpus_path(study.search.corpus.source, study.file):
+                places.corpus_files(path)
+        except StudyError as error:
+            raise StudyError(f"{study.file}: search.{error}") from None
+    _check_tasks(study)
+    if control and control != study.name:
+        file = f"{control}.yaml"
+        found = (study.file.with_name(file), places.PARAMETERS / file, runs / control, places.FIGURES / control)
+        if not any(place.exists() for place in found):
+            raise StudyError(f"{study.file}: analysis.control: {control!r} is no study{nearest(control, places.study_names())}")
 
 
-def _pool(study: Study) -> None:
+def _check_pool(study: Study) -> None:
     """The pool is a file that exists, or a data set of the hub at one commit."""
     try:
         path = places.pool_file(study.pool, study.file)
@@ -42,19 +51,7 @@ def _pool(study: Study) -> None:
         )
 
 
-def _corpus(study: Study) -> None:
-    """The corpus of the search tool, if it is a file or a folder, is there. (Which commit of a data set was read is recorded with the index.)"""
-    if study.search is None:
-        return
-    try:
-        path = places.corpus_path(study.search.corpus.source, study.file)
-        if path:
-            places.corpus_files(path)
-    except StudyError as error:
-        raise StudyError(f"{study.file}: search.{error}") from None
-
-
-def _tasks(study: Study) -> None:
+def _check_tasks(study: Study) -> None:
     """Samples exist, and so do tasks of the starter set; the names of all others are checked in evaluation/."""
     own = sorted(path.stem for path in places.TASKS.glob("starter_*.yaml"))
     for task in study.eval.tasks:
@@ -64,17 +61,3 @@ def _tasks(study: Study) -> None:
             study.beside(task.sample)
     if study.split.exclude_from_held_out:
         study.beside(study.split.exclude_from_held_out)
-
-
-def _control(study: Study) -> None:
-    """The positive control is this study, or one that has parameters, a run or published tables."""
-    name = study.analysis.control
-    found = (
-        study.file.with_name(f"{name}.yaml"),
-        places.PARAMETERS / f"{name}.yaml",
-        study.folder.parent / str(name),
-        places.FIGURES / str(name),
-    )
-    if name not in (None, study.name) and not any(place.exists() for place in found):
-        known = sorted(path.stem for path in places.PARAMETERS.glob("*.yaml"))
-        raise StudyError(f"{study.file}: analysis.control: {name!r} is no study{nearest(name, known)}")

@@ -6,7 +6,6 @@ line that names the file, the key, the value and what would be right.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from helpers.study import files, inputs, overrides, references, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
-from helpers.study.places import REPOSITORY, parameter_file
+from helpers.study.places import beside, parameter_file, runs
 from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Text, Train
 from helpers.study.schema_eval import Analysis, Eval
 
@@ -96,11 +95,10 @@ class Study(Strict):
                 train = self.training(name)
             except ValidationError as error:
                 raise ValueError(f"arms.{name}.train: {one_line(error, Train)}") from None
-            if arm.wanted < train.questions_per_step:
-                raise ValueError(
-                    f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({train.questions_per_step})"
-                )
-            if not train.max_steps and train.epochs * (per_epoch := arm.wanted // train.questions_per_step) < 1:
+            a_step, per_epoch = train.questions_per_step, arm.wanted // train.questions_per_step
+            if not per_epoch:
+                raise ValueError(f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({a_step})")
+            if not train.max_steps and train.epochs * per_epoch < 1:
                 raise ValueError(
                     f"arms.{name}: {train.epochs:g} epochs of {per_epoch} steps are less than one step; raise train.epochs"
                 )
@@ -108,14 +106,14 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _held_out_fits(self) -> Study:
-        scored = HELD_OUT in [task.name for task in self.eval.tasks]
+        scored, trainings = HELD_OUT in [task.name for task in self.eval.tasks], [self.training(arm) for arm in self.arms]
         if scored != bool(self.split.held_out):
             raise ValueError(f"split.held_out and the task {HELD_OUT!r} of eval.tasks belong together; give both or none")
-        if not scored and any(self.training(arm).follow for arm in self.arms):
+        if not scored and any(train.follow for train in trainings):
             raise ValueError("train.follow: no question is held out to be followed; set split.held_out")
         if self.split.held_out_from and (not scored or self.split.held_out_from == self.pool.split):
             raise ValueError("split.held_out_from is another split than the pool's, and needs split.held_out")
-        if not scored and any(self.training(arm).keep_checkpoints for arm in self.arms):
+        if not scored and any(train.keep_checkpoints for train in trainings):
             raise ValueError(
                 f"train.keep_checkpoints: checkpoints are scored on the task {HELD_OUT!r}; add it and split.held_out"
             )
@@ -160,7 +158,7 @@ class Study(Strict):
     @property
     def folder(self) -> Path:
         """The folder of everything that this study makes: `runs/<name>`, or `<name>` in the folder that STUDY_RUNS names."""
-        return REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / self.name
+        return runs() / self.name
 
     def path(self, *parts: str | int) -> Path:
         """A path in the study's folder; an integer k stands for `seed<k>`."""
@@ -190,11 +188,8 @@ class Study(Strict):
         return spec.label or (self.filters[spec.filter].label if spec.filter else "strict")
 
     def beside(self, named: str) -> Path:
-        """A file that the parameters name: beside the study's own file, else in `parameters/`. Raises StudyError if there is none."""
-        for folder in (self._file.parent, REPOSITORY / "parameters"):
-            if (folder / named).is_file():
-                return folder / named
-        raise StudyError(f"{self._file}: {named}: no such file (looked in {self._file.parent} and parameters/)")
+        """A file that the parameters name (`places.beside`)."""
+        return beside(self._file, named)
 
     def of(self, kind: Literal["filters", "arms"], name: str) -> Any:
         """The filter or arm called `name`. Raises StudyError with the nearest name if there is none."""
@@ -217,9 +212,8 @@ class Study(Strict):
     def checkpoints(self, arm: str) -> list[int]:
         """The steps before the last at which an arm's adapter is kept, to be scored on the held-out part of the pool."""
         train = self.training(arm)
-        return (
-            list(range(train.save_steps, train.steps(self.arms[arm].wanted), train.save_steps)) if train.keep_checkpoints else []
-        )
+        steps = train.steps(self.arms[arm].wanted) if train.keep_checkpoints else 0
+        return list(range(train.save_steps, steps, train.save_steps))
 
     def check_step(self, arm: str, step: int) -> int:
         """`step`, if it is 0 (the end of the training) or a kept checkpoint. Raises StudyError otherwise."""
@@ -228,7 +222,7 @@ class Study(Strict):
         return step
 
     def models(self) -> list[tuple[str, ...]]:
-        """The models that are compared: `('untrained',)` and `(arm, 'seed0')` for each arm and seed."""
+        """The models that are compared: `('untrained',)`, and `(arm, 'seed0')` for each arm and seed."""
         return [(UNTRAINED,)] + [(arm, f"seed{seed}") for arm in self.arms for seed in self.seeds]
 
     def scored(self) -> list[tuple[str, ...]]:
@@ -241,10 +235,9 @@ class Study(Strict):
         return files.result(self.folder, name, **how)
 
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
-        """The parameters that one job of `step` depends on, and no others.
+        """The parameters that one job of `step` depends on, without those that change its speed only.
 
-        Snakemake compares them to decide what runs again, and results are fingerprinted with them. What
-        changes speed but no result (batch sizes of inference, how often a checkpoint is saved) is left out.
+        Snakemake compares them to decide what runs again, and results are fingerprinted with them.
         """
         return inputs.of(self, step, arm, filter, seed)
 

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from helpers.study.errors import StudyError, nearest
-from helpers.study.places import REPOSITORY
+from helpers.study.places import PARAMETERS, beside
 
 SHARED, RECIPES = "shared", "recipes"
 WHOLE = ("filters", "arms", "groups", "reward_weights", "pool")  # replaced as a whole, not key by key
@@ -27,20 +27,14 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     named = values.pop(SHARED)
     if not isinstance(named, str):
         raise StudyError(f"{path}: {SHARED}: {named!r} is not right: it should be the path of one YAML file")
-    base = next((place for place in (path.parent / named, REPOSITORY / "parameters" / named) if place.is_file()), None)
-    if base is None:
-        raise StudyError(f"{path}: {SHARED}: {named}: no such file (looked in {path.parent} and parameters/)")
+    base = beside(path, named, f"{SHARED}: ")
     if base.resolve() in above or base.resolve() == path.resolve():
         raise StudyError(f"{path}: {SHARED}: {named} shares this file in turn; remove one of the two")
     return lay_over(read(base, (*above, path.resolve())), values)
 
 
 def _with_recipes(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The values of one file with the recipes that its trainings name below their own keys (`train: {recipe: steady, …}`).
-
-    A recipe is `recipes/<name>.yaml` beside the file or in `parameters/`. It is laid over what `shared` files say, and under what this
-    file says.
-    """
+    """The values of one file, with the recipes that trainings name (`train: {recipe: steady, …}`) laid below their own keys."""
     arms = values.get("arms")
     holders = [values, *(arms.values() if isinstance(arms, dict) else [])]
     for holder in holders:
@@ -51,8 +45,8 @@ def _with_recipes(values: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def recipe(name: str, path: Path) -> dict[str, Any]:
-    """The values of a recipe that the file `path` names. Raises StudyError if no recipe has that name."""
-    folders = (path.parent / RECIPES, REPOSITORY / "parameters" / RECIPES)
+    """The values of a recipe that the file `path` names: `recipes/<name>.yaml` beside it or in `parameters/`. Raises StudyError if there is none."""
+    folders = (path.parent / RECIPES, PARAMETERS / RECIPES)
     for file in (folder / f"{name}.yaml" for folder in folders):
         if file.is_file():
             return load(file)

@@ -19,7 +19,8 @@ from helpers.models import device
 from helpers.search.tool import open_tool
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_table, write_table
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.places import REPOSITORY
+from helpers.study.study import Study, open_study
 from helpers.training import live
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from nbclient.exceptions import DeadKernelError  # noqa: E402
 from papermill.exceptions import PapermillExecutionError  # noqa: E402
 
 from helpers.study.files import StudyError  # noqa: E402
+from helpers.study.places import REPOSITORY  # noqa: E402
 from helpers.study.progress import HEADLESS  # noqa: E402
-from helpers.study.study import REPOSITORY  # noqa: E402
 from helpers.workflow import gpus  # noqa: E402
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from helpers.report import build, publish, readme
 from helpers.study import overrides
 from helpers.study.files import StudyError
-from helpers.study.study import REPOSITORY, Study, open_study
+from helpers.study.places import REPOSITORY
+from helpers.study.study import Study, open_study
 from helpers.workflow import execute
 
 

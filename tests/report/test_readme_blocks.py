@@ -6,7 +6,7 @@ import pytest
 from helpers.analysis import checks
 from helpers.report import readme
 from helpers.study.files import StudyError, write_json
-from helpers.study.study import REPOSITORY
+from helpers.study.places import REPOSITORY
 
 
 def published(folder, low=-0.001):
