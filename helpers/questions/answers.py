@@ -51,9 +51,9 @@ def soft_format(completion: str, search: bool = False) -> bool:
 def strict_format(completion: str, search: bool = False) -> bool:
     """True if the completion is a thinking block and an answer block and nothing else, each tag once.
 
-    White space around the blocks is free: asking for fixed line breaks made this reward zero for
-    whole runs of others (open-r1#235). search: the model has a search tool, so search blocks may stand before the answer; a broken one, or
-    an `<information>` block that the model wrote itself, breaks the format.
+    White space around the blocks is free: fixed line breaks made this reward zero for whole runs (open-r1#235). search: the model has a
+    search tool, so search blocks may stand before the answer; a broken one, or an `<information>` block that the model wrote itself,
+    breaks the format.
     """
     completion = _without_searches(completion, search)
     return bool(_STRICT.fullmatch(completion)) and all(completion.count(tag) == 1 for tag in TAGS)
@@ -68,14 +68,8 @@ def _without_searches(completion: str, search: bool) -> str:
     return "" if _SEARCH_TAG.search(rest) else rest
 
 
-def answer_text(completion: str) -> str | None:
-    """The text in the last complete answer block, stripped; None if there is none."""
-    found = _ANSWER.findall(completion)
-    return found[-1].strip() if found else None
-
-
 def read_answer(completion: str, options: list[str], search: bool = False) -> Reading:
-    """Read a whole completion (prefill included). search: the model had a search tool (`strict_format`).
+    """Read a whole completion (prefill included) in its last complete answer block. search: as for `strict_format`.
 
     The letter counts bare or in parentheses; an answer that begins with the text of an option chooses
     that option (`exact` is False then; of several, the longest).
@@ -84,9 +78,10 @@ def read_answer(completion: str, options: list[str], search: bool = False) -> Re
     (accepted: commas between thousands, a $ before, a % or full stop after), or, with `exact` False, as
     the only number among other words. Two numbers, such as a fraction or an equation, are unread.
     """
-    valid, text = strict_format(completion, search), answer_text(completion)
-    if text is None:
+    valid, blocks = strict_format(completion, search), _ANSWER.findall(completion)
+    if not blocks:
         return Reading(valid, None, False)
+    text = blocks[-1].strip()
     if not len(options):
         return Reading(valid, *_read_number(text))
     if letter := _LETTER.fullmatch(text):
@@ -120,17 +115,11 @@ def read_tolerant(completion: str, options: Sequence[str]) -> str | None:
     strict = read_answer(completion, list(options))
     if strict.format_valid and strict.predicted is not None:
         return strict.predicted
-    texts, sure = _final_texts(completion)
-    found = {_meaning(text, options, sure) for text in texts} - {None}
-    return found.pop() if len(found) == 1 else None
-
-
-def _final_texts(completion: str) -> tuple[list[str], bool]:
-    """Where a completion gives its answer, and whether tags say so."""
-    if blocks := re.findall(r"<answer>(.*?)</answer>", completion, re.DOTALL | re.IGNORECASE):
-        return blocks, True
+    blocks = re.findall(r"<answer>(.*?)</answer>", completion, re.DOTALL | re.IGNORECASE)
     parts = re.split(r"<answer>|</think>", completion, flags=re.IGNORECASE)
-    return [parts[-1]], len(parts) > 1
+    sure = bool(blocks) or len(parts) > 1
+    found = {_meaning(text, options, sure) for text in blocks or parts[-1:]} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _meaning(text: str, options: Sequence[str], sure: bool) -> str | None:

@@ -28,24 +28,17 @@ def read(
     kind = "folder" if own else "offline mirror"
     where = f"{key}: {source} (config {config}, split {split})"
     try:
-        builder = datasets.load_dataset_builder(
-            str(folder) if local else source,
-            config,
-            revision=None if local else revision,
-            cache_dir=cache_of(folder) if local else None,
-        )
+        place, options = (str(folder), {"cache_dir": cache_of(folder)}) if local else (source, {"revision": revision})
+        builder = datasets.load_dataset_builder(place, config, **options)
         if hasattr(builder.config, "keep_default_na"):
             builder.config.keep_default_na = False  # an option of a CSV file may be "None" or "NA"
         builder.download_and_prepare()
         dataset = builder.as_dataset(split=split)
     except Exception as error:
-        reason = _reason(error)
-        if local:
-            raise StudyError(
-                f"{where}: cannot be read from the {'' if own else 'folder of the '}{kind} {folder}: {reason}"
-            ) from None
         tried = f"OFFLINE_MIRROR={mirror} and the hub" if mirror else "the hub (OFFLINE_MIRROR is not set)"
-        raise StudyError(f"{where}: neither a starter set nor a file, and cannot be read from {tried}: {reason}") from None
+        elsewhere = f"neither a starter set nor a file, and cannot be read from {tried}"
+        here = f"cannot be read from the {'' if own else 'folder of the '}{kind} {folder}"
+        raise StudyError(f"{where}: {here if local else elsewhere}: {_reason(error)}") from None
     parts = builder.config.data_files or {}
     files = [str(file) for file in parts.get(split) or [file for part in parts.values() for file in part]]
     facts: dict[str, Any] = {"source": source, "config": config, "split": split}

@@ -11,7 +11,7 @@ import functools
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -45,19 +45,12 @@ TRAINING_QUESTIONS = {
 }
 
 
-class _Loaded(NamedTuple):
-    """A pool as it was read, and where from."""
-
-    table: pd.DataFrame
-    facts: dict[str, Any]
-
-
 def study_pool(study: Study) -> pd.DataFrame:
     """The pool of a study as `load_pool` returns it. Raises StudyError if it cannot be read or has too few questions for an arm."""
     try:
         pool = load_pool(study.pool, study.file)
+        away = 0 if study.split.held_out_from else study.split.held_out
         for name, arm in study.arms.items():
-            away = 0 if study.split.held_out_from else study.split.held_out
             if arm.wanted + away > len(pool):
                 held = f" and {away} held out" if away else ""
                 raise StudyError(
@@ -77,7 +70,7 @@ def load_pool(pool: Pool, study_file: Path | None = None) -> pd.DataFrame:
     broken question among fewer than 100. Later copies of a question, questions whose answer is a formula, and a few broken questions
     (at most REFUSED_SHARE of all) are left out; `pool_facts` counts them.
     """
-    return _loaded(pool, study_file).table.copy()
+    return _loaded(pool, study_file)[0].copy()
 
 
 def pool_facts(pool: Pool, study_file: Path | None = None) -> dict[str, Any]:
@@ -87,7 +80,7 @@ def pool_facts(pool: Pool, study_file: Path | None = None) -> dict[str, Any]:
     sha256 has the hash of each file by its name (in a folder: its path there). form: what was recognised. formulas: questions without
     options that are left out because their answer is no number, if there are any.
     """
-    return dict(_loaded(pool, study_file).facts)
+    return dict(_loaded(pool, study_file)[1])
 
 
 def recognised(facts: dict[str, Any]) -> str:
@@ -96,9 +89,8 @@ def recognised(facts: dict[str, Any]) -> str:
     left_out = [f"{facts[key]} {reason}" for key, reason in reasons.items() if facts.get(key)]
     name = facts["source"] if facts["from"] in ("hub", "offline mirror") else Path(facts["source"]).name
     first = f" ({facts['first_refusal'].split(': ', 1)[-1]})" if "first_refusal" in facts else ""
-    return f"{name}: {facts['rows']} questions, {facts['form']}" + (
-        f"; left out: {', '.join(left_out)}{first}" if left_out else ""
-    )
+    without = f"; left out: {', '.join(left_out)}{first}" if left_out else ""
+    return f"{name}: {facts['rows']} questions, {facts['form']}{without}"
 
 
 def pool_remarks(facts: dict[str, Any]) -> list[str]:
@@ -125,10 +117,7 @@ def pool_remarks(facts: dict[str, Any]) -> list[str]:
 
 
 def recorded_remarks(folder: Path) -> list[str]:
-    """The `pool_remarks` of the pool that a study was run with, as the splits in its folder recorded it.
-
-    The pool that this machine has may be another copy of the data set.
-    """
+    """The `pool_remarks` of the pool that a study was run with, by the notes of its splits: this machine may have another copy."""
     notes = [read_note(path) for path in sorted(folder.glob("split/**/train.json"))]
     return list(dict.fromkeys(line for note in notes if "pool" in note for line in pool_remarks(note["pool"])))
 
@@ -139,36 +128,28 @@ def load_starter(name: str) -> pd.DataFrame:
     return pd.DataFrame([{"question_id": question_id(row["question"])} | row for row in rows])
 
 
-def _loaded(pool: Pool, study_file: Path | None) -> _Loaded:
-    """A pool and its facts; a process reads each pool once."""
-    path, key = pool_file(pool, study_file), pool.model_dump_json()
-    if path is not None and path.is_file():
-        return _from_file(key, path, sha256(path))
-    mirror = os.environ.get("OFFLINE_MIRROR", "")
-    folder = path or Path(mirror) / pool.source
-    return _from_data_set(
-        key, folder if path else None, cache_of(folder) if (path or mirror) and folder.is_dir() else None, mirror
-    )
+def _loaded(pool: Pool, study_file: Path | None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A pool and its facts; a process reads each pool once, and again if its files change."""
+    path, mirror = pool_file(pool, study_file), os.environ.get("OFFLINE_MIRROR", "")
+    folder = path or (Path(mirror) / pool.source if mirror else None)
+    is_file = path is not None and path.is_file()
+    content = sha256(path) if is_file else cache_of(folder) if folder and folder.is_dir() else ""
+    return _read(pool.model_dump_json(), path, mirror, content)
 
 
 @functools.lru_cache(maxsize=8)
-def _from_file(key: str, path: Path, content: str) -> _Loaded:
-    """A pool from a file; `content` is its hash, so that a changed file is read again. key: the pool as JSON."""
+def _read(key: str, path: Path | None, mirror: str, content: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A pool from a file or folder of one's own, else from the mirror or the hub. key: the pool as JSON. content: changes with the files."""
     pool = Pool.model_validate_json(key)
-    facts = {"source": pool.source, "config": None, "split": "train"}
-    facts |= {"from": "starter set" if pool.source.startswith("starter:") else "file", "sha256": {path.name: content}}
+    if path is None or path.is_dir():
+        dataset, facts = hub.read(pool.source, pool.config, pool.split, pool.revision, mirror, "pool", path)
+        return _checked(dataset.to_list(), pool, pool.source, facts)
+    kind = "starter set" if pool.source.startswith("starter:") else "file"
+    facts = {"source": pool.source, "config": None, "split": "train", "from": kind, "sha256": {path.name: content}}
     return _checked(files.read(path), pool, str(path), facts)
 
 
-@functools.lru_cache(maxsize=8)
-def _from_data_set(key: str, own: Path | None, content: str, mirror: str) -> _Loaded:
-    """A pool from a folder of one's own, from the mirror or from the hub. key: the pool as JSON. content: changes with the folder."""
-    pool = Pool.model_validate_json(key)
-    dataset, facts = hub.read(pool.source, pool.config, pool.split, pool.revision, mirror, "pool", own)
-    return _checked(dataset.to_list(), pool, pool.source, facts)
-
-
-def _checked(rows: list[dict[str, Any]], pool: Pool, where: str, facts: dict[str, Any]) -> _Loaded:
+def _checked(rows: list[dict[str, Any]], pool: Pool, where: str, facts: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows as questions, each checked, and `facts` with their counts."""
     if not rows:
         raise StudyError(f"{where}: the pool is empty; it needs questions with question, options and answer")
@@ -197,7 +178,7 @@ def _checked(rows: list[dict[str, Any]], pool: Pool, where: str, facts: dict[str
         raise StudyError(f"{where}: some questions have options, others ask for a number; make them two pools")
     facts = facts | {"form": form.words, "rows": len(questions), "duplicates": duplicates, "refused": len(refusals)}
     facts |= ({"formulas": formulas} if formulas else {}) | ({"first_refusal": refusals[0]} if refusals else {})
-    return _Loaded(pd.DataFrame(_identified(list(questions.values()))).drop(columns="place"), facts)
+    return pd.DataFrame(_identified(list(questions.values()))).drop(columns="place"), facts
 
 
 def _right(question: dict[str, Any]) -> str:

@@ -47,29 +47,18 @@ def _rows(arm: str, frame: pd.DataFrame, rollouts: int) -> list[dict[str, object
     rows = [{"arm": arm, "draw": str(draw)} | _row(part, rollouts) for draw, part in parts.items()]
     if len(rows) == 1:
         return rows
-    means = pd.DataFrame(rows).mean(numeric_only=True).to_dict()
-    pooled = {key: value for key, value in _row(frame, rollouts).items() if isinstance(value, str)}
-    return [
-        {"arm": arm, "draw": "all"} | {key: pooled.get(key, means.get(key)) for key in rows[0] if key not in ("arm", "draw")},
-        *rows,
-    ]
+    means = pd.DataFrame(rows).mean(numeric_only=True)
+    pooled = {key: value if isinstance(value, str) else means[key] for key, value in _row(frame, rollouts).items()}
+    return [{"arm": arm, "draw": "all"} | pooled, *rows]
 
 
 def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
-    """One draw: questions, hard, easy, unlabelled; quartiles of the pass rate (shrunk where several samples are known); zero_variance,
-    the expected share of groups of `rollouts` whose answers are all right or all wrong; characters of a question (mean); number of
-    topics, the most frequent topic and right answer with their shares.
-    """
+    """One draw. Pass rates (quartiles) are shrunk where several samples are known; zero_variance: the expected share of groups of
+    `rollouts` whose answers are all right or all wrong; characters: of a question, on average; topic and answer: the most frequent."""
     rate = part["pass_rate_shrunk"].fillna(part["pass_rate"]).astype(float)
-    length = (
-        part["characters"]
-        if "characters" in part
-        else part["question"].str.len()
-        if "question" in part
-        else pd.Series(dtype=float)
-    )
+    length = part.get("characters", part["question"].str.len() if "question" in part else pd.Series(dtype=float))
     same = zero_variance(part["posterior_a"].to_numpy(float), part["posterior_b"].to_numpy(float), rollouts)
-    topics = part["topic"].replace("", np.nan).dropna() if "topic" in part else pd.Series(dtype=object)
+    topics = part["topic"].replace("", np.nan).dropna()
     topic, topic_share = _most_frequent(topics)
     letter, letter_share = _most_frequent(part["answer"])
     return {

@@ -28,9 +28,9 @@ KINDS = (  # of answers; plots.answer_kinds draws them in this order
 def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str, search: bool = False) -> pd.DataFrame:
     """Read and judge a filter's completions, by both readings.
 
-    pool: one row per question. completions: question_id, sample, response, finish_reason, n_tokens. search: the filter had a search tool. Returns one row per answer: the
-    same columns, then format_valid, predicted, correct and label (strict, as in the paper: `easy` is right in the right format), and
-    predicted_tolerant, correct_tolerant and label_tolerant (`easy` is right, however it is written).
+    pool: one row per question. completions: question_id, sample, response, finish_reason, n_tokens. search: the filter had a search tool.
+    Returns one row per answer: the same columns, then format_valid, predicted, correct and label (strict, as in the paper: `easy` is
+    right in the right format), and predicted_tolerant, correct_tolerant and label_tolerant (`easy` is right, however it is written).
     """
     questions = pool.set_index("question_id").loc[completions["question_id"]]
     texts = [prefill + response for response in completions["response"]]
@@ -92,14 +92,14 @@ def rates(labels: pd.DataFrame) -> dict[str, Any]:
 def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Where difficulty lies: easy rate and number of questions by each value of each key (topic, length, …); none is "not stated"."""
     joined = by_question(labels).merge(pool, on="question_id")
-    joined["length"] = pd.qcut(
-        joined["question"].str.len().rank(method="first"), 4, labels=["shortest quarter", "second", "third", "longest"]
-    )
-    known = [key for key in keys if key in joined and joined[key].astype(str).str.len().gt(0).any()]
-    parts = [
-        joined.groupby(joined[key] if key == "length" else joined[key].replace("", np.nan).fillna("not stated"), observed=True)["pass_rate"].agg(easy_rate="mean", questions="size").reset_index(names="value")
-        .assign(by=key) for key in known
-    ]  # fmt: skip
+    quarters = ["shortest quarter", "second", "third", "longest"]
+    joined["length"] = pd.qcut(joined["question"].str.len().rank(method="first"), 4, labels=quarters)
+    parts = []
+    for key in keys:
+        if key in joined and joined[key].astype(str).str.len().gt(0).any():
+            values = joined[key] if key == "length" else joined[key].replace("", np.nan).fillna("not stated")
+            rates = joined.groupby(values, observed=True)["pass_rate"].agg(easy_rate="mean", questions="size")
+            parts.append(rates.reset_index(names="value").assign(by=key))
     return pd.concat(parts)[["by", "value", "questions", "easy_rate"]].reset_index(drop=True)
 
 
@@ -116,8 +116,9 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
     both = by_question(first).merge(by_question(second), on="question_id", suffixes=("_1", "_2"))
     easy_1, easy_2 = both["label_1"] == "easy", both["label_2"] == "easy"
     table = pd.crosstab(easy_1, easy_2).reindex(index=[True, False], columns=[True, False], fill_value=0).to_numpy()
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where there is nothing to divide by
         kappa = float(cohens_kappa(table).kappa)
+        jaccard = [float((x & y).sum() / (x | y).sum()) for x, y in ((easy_1, easy_2), (~easy_1, ~easy_2))]
     wrong = _first_wrong(first).merge(_first_wrong(second), on="question_id")
     same = wrong["predicted_x"] == wrong["predicted_y"]
     return {
@@ -127,16 +128,12 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
         "only_first_easy": int((easy_1 & ~easy_2).sum()),
         "only_second_easy": int((~easy_1 & easy_2).sum()),
         "kappa": kappa,
-        "jaccard_easy": _share((easy_1 & easy_2).sum(), (easy_1 | easy_2).sum()),
-        "jaccard_hard": _share((~easy_1 & ~easy_2).sum(), (~easy_1 | ~easy_2).sum()),
+        "jaccard_easy": jaccard[0],
+        "jaccard_hard": jaccard[1],
         "both_wrong": len(wrong),
-        "same_wrong": float(same.mean()) if len(wrong) else float("nan"),
+        "same_wrong": float(same.mean()),
         "same_wrong_letters": _by_letters(wrong["predicted_x"], wrong["predicted_y"]),
     }
-
-
-def _share(part: int, whole: int) -> float:
-    return float(part / whole) if whole else float("nan")
 
 
 def _by_letters(first: pd.Series, second: pd.Series) -> float:

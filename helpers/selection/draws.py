@@ -93,29 +93,21 @@ def _ranked(shuffled: pd.DataFrame, arm: Arm) -> pd.DataFrame:
 
 
 def _by_label(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tuple[pd.DataFrame, list[str]]:
-    """The first `hard` and `easy` questions of a draw."""
-    wanted = {"hard": arm.hard, "easy": arm.easy}
-    found = shuffled["label"].value_counts().reindex(list(wanted), fill_value=0).to_dict()
-    taken, remarks = _counts(wanted, found, name, shortage)
-    rank = shuffled.groupby("label").cumcount()
-    return shuffled[rank < shuffled["label"].map(taken)].reset_index(drop=True), remarks
-
-
-def _counts(wanted: dict[str, int], found: dict[str, int], name: str, shortage: str) -> tuple[dict[str, int], list[str]]:
-    """How many of each label to take when a label may have too few."""
-    taken = {label: min(count, found[label]) for label, count in wanted.items()}
+    """The first `hard` and `easy` questions of a draw. Of one label there may be too few, never of both."""
+    taken, remarks = {"hard": arm.hard, "easy": arm.easy}, []
     for label, other in (("easy", "hard"), ("hard", "easy")):
-        missing = wanted[label] - found[label]
-        if missing <= 0:
+        wanted, found = taken[label], int((shuffled["label"] == label).sum())
+        if wanted <= found:
             continue
         if shortage == "stop":
             raise StudyError(
-                f"arms.{name}.{label}: {wanted[label]} wanted, the filter found {found[label]} in the pool; "
-                f"lower it to {found[label]} or less, or set split.shortage: fill"
+                f"arms.{name}.{label}: {wanted} wanted, the filter found {found} in the pool; "
+                f"lower it to {found} or less, or set split.shortage: fill"
             )
-        taken[other] += missing
-        return taken, [f"{missing} of {wanted[label]} {label} questions are missing in the pool; {other} ones take their place"]
-    return taken, []
+        taken = {label: found, other: taken[other] + wanted - found}
+        remarks = [f"{wanted - found} of {wanted} {label} questions are missing in the pool; {other} ones take their place"]
+    rank = shuffled.groupby("label").cumcount()
+    return shuffled[rank < shuffled["label"].map(taken)].reset_index(drop=True), remarks
 
 
 def filter_labels(study: Study, arm: str) -> pd.DataFrame | None:
@@ -145,13 +137,12 @@ def make(study: Study, arm: str, seed: int, clean: pd.DataFrame, **facts: Any) -
 
 def read(study: Study, arms: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The questions of each arm. Where every seed has a draw of its own, those drawn so far are concatenated; column `draw` has the seed."""
-    if study.split.draws == "fixed":
-        return {arm: read_table(study.draw_file(arm, 0), f"02_split (arm {arm})") for arm in arms}
-    drawn = {arm: [seed for seed in study.seeds if study.draw_file(arm, seed).exists()] or study.seeds[:1] for arm in arms}
-    return {
-        arm: pd.concat(
-            [read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})").assign(draw=seed) for seed in seeds],
-            ignore_index=True,
-        )
-        for arm, seeds in drawn.items()
-    }
+    found = {}
+    for arm in arms:
+        if study.split.draws == "fixed":
+            found[arm] = read_table(study.draw_file(arm, 0), f"02_split (arm {arm})")
+            continue
+        seeds = [seed for seed in study.seeds if study.draw_file(arm, seed).exists()] or study.seeds[:1]
+        parts = [read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})").assign(draw=seed) for seed in seeds]
+        found[arm] = pd.concat(parts, ignore_index=True)
+    return found

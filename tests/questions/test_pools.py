@@ -194,7 +194,7 @@ class Builder:
 
 def test_a_hub_data_set_is_read_at_its_revision_once(monkeypatch, tmp_path):
     calls = []
-    load = lambda source, config, revision, cache_dir: calls.append((source, config, revision)) or Builder("a" * 40)  # noqa: E731
+    load = lambda source, config, revision: calls.append((source, config, revision)) or Builder("a" * 40)  # noqa: E731
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
     monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path))
     pool = Pool(source="some/id", config="main", revision="a" * 40)
