@@ -31,6 +31,7 @@ from helpers.training import launch
 from helpers.workflow import gpus, processes
 from helpers.workflow.check import check
 
+DEMONSTRATION = "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take."
 TRIGGERS = ("mtime", "params", "input")  # not "code": a changed comment in the Snakefile should not train again
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 # Messages of Slurm in the log of Snakemake's executor for it.
@@ -76,7 +77,7 @@ def _run(study: Study, jobs: int, profile: str) -> None:
     where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
     if profile:  # the cluster's own logs keep what jobs print
         print(f"{study.folder / 'snakemake.log'} shows the progress of the jobs", flush=True)
-    _watch(study, command(study, *where, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS), elsewhere=bool(profile))
+    _watch(study, command(study, *where, "--rerun-incomplete", "--rerun-triggers", *TRIGGERS), bool(profile))
 
 
 def _here(study: Study, jobs: int) -> list[str]:
@@ -106,37 +107,37 @@ def call(study: Study, module: str, *arguments: str) -> None:
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=processes.mark(study.folder))
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no output"]
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        raise StudyError((errors or lines)[-1])
+        raise StudyError((_errors(done.stderr) or done.stderr.strip().splitlines() or ["no output"])[-1])
+
+
+def _errors(text: str) -> list[str]:
+    """The lines of an output that report a mistake."""
+    return [line.removeprefix("error: ").strip() for line in text.splitlines() if line.startswith("error: ")]
 
 
 def room(study: Study) -> int:
     """Notebooks to run at a time: as many as share the GPUs, else one per core and per 4 GB of memory."""
     found = len(gpus.visible())
     if found:
-        sharing = [study.training(arm).runs_per_gpu for arm in study.arms] + [
-            spec.runs_per_gpu for spec in study.filters.values()
-        ]
-        return found * max(*sharing, study.eval.runs_per_gpu)
+        users = [study.eval, *study.filters.values(), *map(study.training, study.arms)]
+        return found * max(user.runs_per_gpu for user in users)
     return max(1, min(cores(), round(psutil.virtual_memory().total / 4e9)))
 
 
-def _watch(study: Study, call: list[str], elsewhere: bool = False) -> None:
+def _watch(study: Study, command: list[str], elsewhere: bool) -> None:
     """Run Snakemake: show the output of notebooks with the progress, and write Snakemake's own to the log.
 
     elsewhere: the jobs run on a cluster, where only Snakemake can cancel them.
     """
-    log_path, begun, failed = study.folder / "snakemake.log", time.monotonic(), []
+    log_path, begun, failed, environment = study.folder / "snakemake.log", time.time(), [], processes.mark(study.folder)
     with log_path.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            call, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, env=processes.mark(study.folder))  # fmt: skip
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, env=environment)
         try:
             for line in process.stdout:
-                if line.startswith("error: "):
-                    failed.append(line.removeprefix("error: ").strip())
-                    continue
-                print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
+                if errors := _errors(line):
+                    failed += errors
+                else:
+                    print(f"{_progress(log_path, begun)} {line.rstrip()}", flush=True)
             process.wait()
         except KeyboardInterrupt:
             if elsewhere:
@@ -145,28 +146,26 @@ def _watch(study: Study, call: list[str], elsewhere: bool = False) -> None:
                     process.wait(timeout=processes.PATIENCE)
             raise
     if process.returncode:
-        failed += _cluster_errors(study, time.time() - time.monotonic() + begun)
+        logs = (study.folder / ".snakemake" / "slurm_logs").rglob("*.log")  # what jobs on a cluster print
+        failed += [line for path in logs if path.stat().st_mtime >= begun for line in _errors(_text(path))]
         raise StudyError(failed[0] if failed else f"Snakemake stopped: {_reason(log_path)} (see {log_path})")
 
 
-def _cluster_errors(study: Study, since: float) -> list[str]:
-    """Error lines in the logs of a cluster's jobs that changed since then (seconds of the system's clock)."""
-    logs = [path for path in (study.folder / ".snakemake" / "slurm_logs").rglob("*.log") if path.stat().st_mtime >= since]
-    lines = [line for path in logs for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _progress(log_path: Path, begun: float) -> str:
     """'[ 4/15  3:20]': finished and all jobs, from Snakemake's log, and the time since the start."""
-    found = STEPS.findall(log_path.read_text(encoding="utf-8", errors="replace"))
+    found = STEPS.findall(_text(log_path))
     done, total = found[-1] if found else ("0", "?")
-    minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+    minutes, seconds = divmod(int(time.time() - begun), 60)
     return f"[{done:>2}/{total} {minutes:2}:{seconds:02}]"
 
 
 def _reason(log_path: Path) -> str:
     """The last error line of a log; for a job that Slurm refused or ended (out of time), Slurm's message."""
-    lines = [line.strip() for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in _text(log_path).splitlines() if line.strip()]
     if refusals := [found[0] for line in lines if (found := SLURM.search(line))]:
         return refusals[-1]
     errors = [line for line in lines if "rror" in line or "xception" in line]
@@ -177,22 +176,13 @@ def summary(study: Study) -> str:
     """The comparison table for a terminal: accuracy in percent, benchmarks × models, and where the report is."""
     table = pd.read_csv(study.path("tables", "comparison.csv"))
     table["benchmark"] = table["benchmark"] + table["filter"].map(lambda name: "" if name == "none" else f" ({name})")
-    wide = (100 * table.pivot_table(index=["group", "benchmark"], columns="arm", values="accuracy", sort=False)).round(1)
-    wide.insert(0, "items", table.groupby(["group", "benchmark"])["items"].first())
-    wide.insert(1, "chance", (100 * table.groupby(["group", "benchmark"])["chance"].first()).round(1))
-    note = (
-        "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take.\n"
-    )
-    remarks = "".join(f"{line}\n" for line in recorded_remarks(study.folder))
-    return (
-        f"\n{study.title}: accuracy in percent\n\n{wide.reset_index().to_string(index=False)}\n\n"
-        f"{note if study.demonstration else ''}{remarks}Report: {study.path('report', 'index.html')}"
-    )
-
-
-def clean(study: Study) -> None:
-    """Remove the results of a study's runs, and nothing else."""
-    shutil.rmtree(study.folder, ignore_errors=True)
+    rows = ["group", "benchmark"]
+    wide = (100 * table.pivot_table(index=rows, columns="arm", values="accuracy", sort=False)).round(1)
+    wide.insert(0, "items", table.groupby(rows)["items"].first())
+    wide.insert(1, "chance", (100 * table.groupby(rows)["chance"].first()).round(1))
+    notes = ([DEMONSTRATION] if study.demonstration else []) + recorded_remarks(study.folder)
+    shown = [f"\n{study.title}: accuracy in percent\n", f"{wide.reset_index().to_string(index=False)}\n", *notes]
+    return "\n".join([*shown, f"Report: {study.path('report', 'index.html')}"])
 
 
 def main() -> None:
@@ -207,7 +197,7 @@ def main() -> None:
     try:
         study = open_study(arguments.study, arguments.changes)
         if arguments.clean:
-            return clean(study)
+            return shutil.rmtree(study.folder, ignore_errors=True)
         run(study, overrides.count("JOBS", arguments.jobs, 0) or room(study), arguments.profile)
         print(summary(study))
     except StudyError as error:

@@ -7,8 +7,6 @@ answers.parquet (every answer) and a card README.md. A killed run continues from
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -23,8 +21,8 @@ from helpers.questions import pools, prompts
 from helpers.selection import difficulty
 from helpers.study import overrides
 from helpers.study.errors import StudyError
-from helpers.study.files import atomic, write_table
-from helpers.study.places import REPOSITORY
+from helpers.study.files import atomic, write_json, write_table
+from helpers.study.places import runs
 from helpers.study.study import Study, open_study
 from helpers.workflow import execute, gpus, graph
 
@@ -59,9 +57,8 @@ def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = ""
         "train": {"batch_size": 2, "gradient_accumulation": 1, "rollouts": 2},
         "eval": {"tasks": [{"name": "starter_general"}]},
     }
-    path = REPOSITORY / (os.environ.get("STUDY_RUNS") or "runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)}.yaml"
-    with atomic(path) as partial:
-        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False), encoding="utf-8")  # JSON is YAML, too
+    path = runs() / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', words)}.yaml"
+    write_json(values, path)  # JSON is YAML, too
     return open_study(str(path), changes)
 
 
