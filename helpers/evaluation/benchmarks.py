@@ -18,13 +18,12 @@ from filelock import FileLock
 
 from helpers.evaluation import task_files
 from helpers.evaluation.documents import question_text
-from helpers.evaluation.mirror import in_mirror, mirror
+from helpers.evaluation.mirror import in_mirror, mirror, tried
 from helpers.evaluation.samples import read_sample
 from helpers.questions import pools
-from helpers.questions.pools import load_starter
 from helpers.search import tool
 from helpers.selection.held_out import read as read_held_out
-from helpers.study.errors import StudyError, nearest
+from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
 from helpers.study.progress import progress
@@ -41,6 +40,7 @@ STAND_INS = {
     "pubmedqa": ("bigbio/pubmed_qa/**/*.parquet", "pubmedqa_mirror", "qiaojin/PubMedQA"),
     "medmcqa": ("openlifescienceai/medmcqa/**/*train*", "medmcqa_mirror", "openlifescienceai/medmcqa"),
 }
+QUESTIONS = ["task", "benchmark", "question"]  # columns of `questions`
 SCRIPTS = ("pubmedqa",)  # on the hub a loading script, which `datasets` no longer runs (lm-evaluation-harness#3645)
 
 
@@ -61,17 +61,14 @@ def manager(study: Study, rendered: bool = True) -> Any:
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     names = [task.name for task in study.eval.tasks]
-    about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None}
     held = held_out(study).to_dict("records") if HELD_OUT in names and rendered else []
-    about |= {"held_out": held}
+    about = {"prompt": study.prompt.model_dump(), "model": study.model.id if rendered else None, "held_out": held}
     found = TaskManager(include_path=[*_folders(names), TASKS], include_defaults=False, metadata=about)
     if not all(_known(stand_in(name), found.task_index) for name in names):
         found = TaskManager(include_path=TASKS, metadata=about)
     for name in names:
         if stand_in(name) not in found.task_index:
-            raise StudyError(
-                f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, found.task_index)}"
-            )
+            raise task_files.unknown(study, name, found.task_index)
     return found
 
 
@@ -107,12 +104,10 @@ def members(manager: Any, name: str) -> dict[str, Any]:
     except StudyError:
         raise
     except Exception as error:
-        data = entry.cfg.get("dataset_path", "its data set") if entry.cfg else "its data set"
-        folder = mirror()
-        tried = f"OFFLINE_MIRROR={folder}" if folder else "the hub (OFFLINE_MIRROR is not set)"
+        data = (entry.cfg or {}).get("dataset_path", "its data set")
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         reason = " ".join(f"{error}{cause}".split())[:300] or type(error).__name__
-        raise StudyError(f"eval.tasks: {name}: {data} is not available from {tried}: {reason}") from error
+        raise StudyError(f"eval.tasks: {name}: {data} is not available from {tried()} or the hub: {reason}") from error
 
 
 def questions(study: Study) -> pd.DataFrame:
@@ -137,7 +132,7 @@ def questions(study: Study) -> pd.DataFrame:
                 for benchmark, task in members(found, name).items():
                     facts[benchmark] = data_facts(task)
                     rows += [(name, benchmark, question_text(doc)) for doc in task.eval_docs]
-            write_result(pd.DataFrame(rows, columns=["task", "benchmark", "question"]), path, mark, data=facts)
+            write_result(pd.DataFrame(rows, columns=QUESTIONS), path, mark, data=facts)
     return pd.read_parquet(path)
 
 
@@ -146,10 +141,8 @@ def _starter_questions(names: list[str]) -> pd.DataFrame:
     rows = []
     for name in names:
         kept = task_files.read(name)["dataset_kwargs"]["name"]
-        rows += [(name, kept, text) for text in load_starter(kept)["question"]]
-    return pd.DataFrame(rows, columns=["task", "benchmark", "question"]).drop_duplicates(
-        ["benchmark", "question"], ignore_index=True
-    )
+        rows += [(name, kept, text) for text in pools.load_starter(kept)["question"]]
+    return pd.DataFrame(rows, columns=QUESTIONS).drop_duplicates(["benchmark", "question"], ignore_index=True)
 
 
 def data_facts(task: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ copied from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -50,12 +52,12 @@ def score(
     finished tasks. only: names of the tasks to score, if not all. ends: tokens that end a text for the engine; with other ends, what a
     model writes is scored again.
 
-    Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted, target,
-    correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant, of the tolerant reading
-    (`answers.read_tolerant`), which scores from before 27 November 2026 do not have. A task with search is called `<name>_search`, and so are its
-    benchmarks; its `response` is what the model wrote, `searches` has what was inserted
-    (`search.episodes.Episode`, as JSON), right_found and wrong_found say which options occur in it (`search.measure.found_by`), and answerable
-    whether the right one occurs in what the question itself finds.
+    Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted,
+    target, correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant
+    (`answers.read_tolerant`), which scores from before 27 November 2026 do not have. A task with search is called `<name>_search`, and so
+    are its benchmarks; its `response` is what the model wrote, `searches` what was inserted (`search.episodes.Episode`, as JSON),
+    right_found and wrong_found say which options occur in it (`search.measure.found_by`), and answerable whether the right one occurs in
+    what the question itself finds.
     """
     parts: list[pd.DataFrame] = []
     work = _Work(model, tokenizer, study, weights, folder)
@@ -74,31 +76,33 @@ def score(
     return pd.concat(parts, ignore_index=True)
 
 
+@dataclass
 class _Work:
-    """Objects that all tasks share, built once: the harness around the model, and the task manager."""
+    """What all tasks of a model share. The task manager and the harness around the model are built when the first task needs them."""
 
-    def __init__(self, model: Callable[[], Any], tokenizer: Any, study: Study, weights: str, folder: Path) -> None:
-        self.model, self.tokenizer, self.study, self.weights, self.folder = model, tokenizer, study, weights, folder
-        self.manager: Any = None
-        self.harness: Any = None
+    model: Callable[[], Engine]
+    tokenizer: Any
+    study: Study
+    weights: str
+    folder: Path
+
+    @cached_property
+    def manager(self) -> Any:
+        return manager(self.study)
+
+    @cached_property
+    def harness(self) -> Any:
+        from helpers.models.harness_model import HarnessModel
+
+        return HarnessModel(self.model(), self.tokenizer, self.study.eval.batch_size, self.study.eval.written_at_once)
 
     def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""
-        self.manager = self.manager or manager(self.study)
         found = members(self.manager, task.name)
-        selected = {name: Selection.of(one, places) for name, (one, places) in self._chosen(task, chosen, found).items()}
-        if task.search:
-            selected = {name: one.searching(self.study, self.tokenizer) for name, one in selected.items()}
-        turns = max(one.options for one in selected.values()) if chosen["rotate"] else 1
-        parts = []
-        for by in range(turns):
+        selected, parts = self._selected(task, chosen, found), []
+        for by in range(max(one.options for one in selected.values()) if chosen["rotate"] else 1):
             path, mark = self.folder / task.label / f"rotation{by}.parquet", fingerprint(self.weights, chosen, by)
             if not is_current(path, mark):
-                if self.harness is None:
-                    from helpers.models.harness_model import HarnessModel
-
-                    how = self.study.eval
-                    self.harness = HarnessModel(self.model(), self.tokenizer, how.batch_size, how.written_at_once)
                 self.harness.tool = tool.open_tool(self.study) if task.search else None
                 turned = [one.turned(by) for one in selected.values() if by == 0 or one.options > by]
                 write_result(_rows(self.harness, self.manager, turned, chosen).assign(rotation=by), path, mark)
@@ -109,15 +113,15 @@ class _Work:
         }
         return pd.concat(parts, ignore_index=True), facts
 
-    def _chosen(self, task: Task, chosen: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, list[int]]]:
-        """The benchmarks of a task with the positions of the documents to score."""
-        if not task.sample:
-            return {name: (one, _places(one, chosen["limit"], None)) for name, one in found.items()}
-        path = self.study.beside(task.sample)
-        sample = read_sample(path)
-        if unknown := sorted(set(sample) - set(found)):
+    def _selected(self, task: Task, chosen: dict[str, Any], found: dict[str, Any]) -> dict[str, Selection]:
+        """The documents to score of each benchmark of a task."""
+        path = self.study.beside(task.sample) if task.sample else None
+        drawn = read_sample(path) if path else dict.fromkeys(found)
+        if unknown := sorted(set(drawn) - set(found)):
             raise StudyError(f"{path}: {unknown[0]!r} is no benchmark of {task.name}; it has {', '.join(found)}")
-        return {name: (found[name], _places(found[name], None, drawn)) for name, drawn in sample.items()}
+        places = {name: _places(found[name], chosen["limit"], sample) for name, sample in drawn.items()}
+        selected = {name: Selection.of(found[name], at) for name, at in places.items()}
+        return {name: one.searching(self.study, self.tokenizer) for name, one in selected.items()} if task.search else selected
 
 
 class Selection(NamedTuple):
@@ -138,11 +142,10 @@ class Selection(NamedTuple):
 
     def searching(self, study: Study, tokenizer: Any) -> Selection:
         """The same with prompts that explain the study's search tool."""
-        written = [
-            doc | {"prompt": prompts.render(doc["question"], list(doc["options"]), study.prompt, tokenizer, study.search)}
-            for doc in self.documents
+        texts = [
+            prompts.render(doc["question"], list(doc["options"]), study.prompt, tokenizer, study.search) for doc in self.documents
         ]
-        return self._replace(documents=written)
+        return self._replace(documents=[doc | {"prompt": text} for doc, text in zip(self.documents, texts, strict=True)])
 
     def turned(self, by: int) -> Selection:
         """The same with the options of each document rotated; documents that have no such rotation are left out."""
@@ -177,17 +180,13 @@ def _rows(harness: Any, manager: Any, selected: list[Selection], chosen: dict[st
     for one in selected:
         words = _setting(one.task, chosen)
         for sample in samples[one.task.task_name]:
-            rows.append(_row(one.task, sample, one.places, SEARCH in chosen) | {"setting": words})
+            row, doc = _row(one.task, sample, one.places, SEARCH in chosen) | {"setting": words}, sample["doc"]
             if SEARCH in chosen:
-                rows[-1] |= _searched(harness, sample["doc"], rows[-1]["target"])
+                searches, options = harness.searches[doc["prompt"]], list(doc.get("options") or [])
+                row |= {"searches": searches, "answerable": answerable(harness.tool, doc["question"], options, row["target"])}
+                row |= found_by(searches, options, row["target"])
+            rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _searched(harness: Any, doc: dict[str, Any], target: str) -> dict[str, Any]:
-    """Further columns of an answer with search: its searches, the options found by them, and whether the question finds the right one."""
-    searches, options = harness.searches[doc["prompt"]], list(doc.get("options") or [])
-    found = found_by(searches, options, target)
-    return {"searches": searches, "answerable": answerable(harness.tool, doc["question"], options, target)} | found
 
 
 def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -200,7 +199,7 @@ def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: di
         setattr(one.task, source, lambda documents=one.documents: documents)
     writes = any(_writes(one.task) for one in selected)
     tokens = {"gen_kwargs": {"max_gen_toks": chosen["max_new_tokens"]}} if chosen["max_new_tokens"] and writes else {}
-    # At each call the harness would collect the versions of the system's programs, which takes a second, and the commit of the working folder.
+    # At each call the harness would collect versions of the system's programs, which takes a second, and the working folder's commit.
     apart = patch.multiple(evaluator, add_env_info=lambda results: None, get_git_commit_hash=lambda: None)
     quiet = patch.object(task, "tqdm", lambda items, **_: items)  # a bar for putting prompts together, which takes no time
     with in_mirror(), apart, quiet:

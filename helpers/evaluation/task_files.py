@@ -112,4 +112,8 @@ def check(study: Study) -> None:
     names = known(wanted)
     for name in wanted:
         if name not in names:
-            raise StudyError(f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, names)}")
+            raise unknown(study, name, names)
+
+
+def unknown(study: Study, name: str, names: Iterable[str]) -> StudyError:
+    return StudyError(f"{study.file}: eval.tasks: lm-evaluation-harness has no task {name!r}{nearest(name, names)}")

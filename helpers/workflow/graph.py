@@ -31,7 +31,9 @@ from helpers.training import launch
 from helpers.workflow import gpus, processes
 from helpers.workflow.check import check
 
-DEMONSTRATION = "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take."
+DEMONSTRATION = (
+    "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take."
+)
 TRIGGERS = ("mtime", "params", "input")  # not "code": a changed comment in the Snakefile should not train again
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 # Messages of Slurm in the log of Snakemake's executor for it.
