@@ -58,12 +58,8 @@ def source(name: str) -> str | None:
 
 def _contents(name: str) -> dict[str, Any]:
     """A task file with its members' in place of their names, and the project's functions by their source."""
-    keys = {key: _code(value) if _is_ours(value) else value for key, value in read(name).items()}
+    keys = {key: _code(value) if str(value).startswith("helpers.") else value for key, value in read(name).items()}
     return keys | ({"task": [_contents(member) for member in keys["task"]]} if isinstance(keys.get("task"), list) else {})
-
-
-def _is_ours(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("helpers.")
 
 
 def _code(path: str) -> list[str]:

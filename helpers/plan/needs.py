@@ -151,8 +151,14 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
     known = {task.label: work for task in study.eval.tasks if (work := workload(study, task))}
 
     def most(batch: int) -> tuple[float, str]:
-        sizes = [(_scoring_bytes(model, at, work, min(batch, at_a_time(study, work))), name) for name, work in known.items()]
-        return max(sizes, default=(0.0, "tasks unknown"))
+        sizes = [(0.0, "tasks unknown")]
+        for name, work in known.items():
+            items = min(batch, at_a_time(study, work), work.passes)
+            if work.writes:
+                sizes.append((memory.generation_bytes(model, at, items, work.longest, work.writes), name))
+            else:
+                sizes.append((memory.likelihood_bytes(model, at, items, work.longest), name))
+        return max(sizes)
 
     largest = max(study.eval.batch_size, study.eval.written_at_once)
     rest, name = most(largest)
@@ -176,13 +182,6 @@ def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precisio
 def at_a_time(study: Study, work: Workload) -> int:
     """Items in one batch of a task."""
     return study.eval.written_at_once if work.writes else study.eval.batch_size
-
-
-def _scoring_bytes(model: Shape, at: memory.Precision, work: Workload, batch: int) -> float:
-    batch = min(batch, work.passes)
-    if work.writes:
-        return memory.generation_bytes(model, at, batch, work.longest, work.writes)
-    return memory.likelihood_bytes(model, at, batch, work.longest)
 
 
 def fit(need: Need, on: Machine) -> tuple[bool | None, str]:

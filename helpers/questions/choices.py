@@ -1,7 +1,7 @@
 """Ways to write the options of a question, and ways to name the right one.
 
-OPTIONS is the table of the first: what the columns look like, which of a table's columns they are, and how one row is read. PLACES is
-the table of the second: each function finds the place of the right option, or None if the value names no option.
+OPTIONS has the first: what the columns look like, and how one row is read; `ways` finds them among a table's columns. PLACES has the
+second: each function finds the place of the right option, or None if the value names no option.
 """
 
 from __future__ import annotations
@@ -33,18 +33,12 @@ class Options(NamedTuple):
 
     looks: str
     """For people: what the columns are."""
-    columns: Callable[[set[str]], list[tuple[str, ...]]]
-    """The columns of a table, in lower case, that are options in this way: one tuple for each reading."""
     read: Callable[[Row, tuple[str, ...], str], list[Choice]]
     """The options of a row, [] if it has none; the last argument begins the error line."""
     words: str
     """For the line that says what was recognised; {} are the columns."""
     answers: str | None = None
     """How answers are read (a key of PLACES), if the form implies it."""
-
-
-def _one_column(columns: set[str]) -> list[tuple[str, ...]]:
-    return [(name,) for name in ("options", "choices") if name in columns]
 
 
 def _of_one_column(row: Row, columns: tuple[str, ...], where: str) -> list[Choice]:
@@ -79,24 +73,10 @@ def _parsed(text: str) -> Any:
     return text
 
 
-def _column_each(columns: set[str]) -> list[tuple[str, ...]]:
-    groups: dict[str, list[str]] = {}
-    for match in filter(None, map(_LETTERED.fullmatch, sorted(columns))):
-        groups.setdefault(match.group(1), []).append(match.group())
-    return [tuple(names) for names in groups.values() if names[0].endswith("a") and len(names) > 1]
-
-
 def _of_column_each(row: Row, columns: tuple[str, ...], where: str) -> list[Choice]:
     pairs = [(name[-1].upper(), row[name]) for name in columns if name in row]
     first, last = (name.upper() if len(name) == 1 else name for name in (columns[0], columns[-1]))
     return _checked(pairs, f"columns {first}–{last}", where)
-
-
-def _right_and_wrong(columns: set[str]) -> list[tuple[str, ...]]:
-    wrong = sorted(filter(_WRONG.fullmatch, columns))
-    lists = [[name] for name in ("distractors", "incorrect_answers") if name in columns]
-    right = next((name for name in ("correct_answer", "answer") if name in columns), None)
-    return [(right, *names) for names in ([wrong] if wrong else lists) if right]
 
 
 def _of_right_and_wrong(row: Row, columns: tuple[str, ...], where: str) -> list[Choice]:
@@ -107,21 +87,29 @@ def _of_right_and_wrong(row: Row, columns: tuple[str, ...], where: str) -> list[
     return _checked(list(zip(LETTERS, texts, strict=False)), "the options", where)
 
 
-def _decision(columns: set[str]) -> list[tuple[str, ...]]:
-    return [("final_decision",)] if "final_decision" in columns and not columns & {"options", "choices"} else []
+LISTED = Options("options or choices: a list, {A: text, …}, [{key, value}, …] or {text, label}", _of_one_column, "from column {}")
+APART = Options("a column for each option: A to E, opa to opd, option_a …", _of_column_each, "from columns {}")
+MIXED = Options("correct_answer and distractor1, distractor2 … or incorrect_answers", _of_right_and_wrong,
+                "from {} in an order seeded by the question", "text")  # fmt: skip
+DECISION = Options("final_decision: yes, no or maybe", lambda *_: [Choice("A", "yes"), Choice("B", "no"), Choice("C", "maybe")],
+                   "yes, no and maybe", "text")  # fmt: skip
+OPTIONS = (LISTED, APART, MIXED, DECISION)
 
 
-def _of_decision(row: Row, columns: tuple[str, ...], where: str) -> list[Choice]:
-    return [Choice("A", "yes"), Choice("B", "no"), Choice("C", "maybe")]
-
-
-OPTIONS = (
-    Options("options or choices: a list, {A: text, …}, [{key, value}, …] or {text, label}", _one_column, _of_one_column, "from column {}"),
-    Options("a column for each option: A to E, opa to opd, option_a …", _column_each, _of_column_each, "from columns {}"),
-    Options("correct_answer and distractor1, distractor2 … or incorrect_answers", _right_and_wrong, _of_right_and_wrong,
-            "from {} in an order seeded by the question", "text"),
-    Options("final_decision: yes, no or maybe", _decision, _of_decision, "yes, no and maybe", "text"),
-)  # fmt: skip
+def ways(columns: set[str]) -> list[tuple[Options, tuple[str, ...]]]:
+    """Every reading of a table's columns, in lower case, as options: the way they are written, and the columns that hold them."""
+    found = [(LISTED, (name,)) for name in ("options", "choices") if name in columns]
+    groups: dict[str, list[str]] = {}
+    for match in filter(None, map(_LETTERED.fullmatch, sorted(columns))):
+        groups.setdefault(match.group(1), []).append(match.group())
+    found += [(APART, tuple(names)) for names in groups.values() if names[0].endswith("a") and len(names) > 1]
+    right = next((name for name in ("correct_answer", "answer") if name in columns), None)
+    apart = tuple(sorted(filter(_WRONG.fullmatch, columns)))
+    wrong = [apart] if apart else [(name,) for name in ("distractors", "incorrect_answers") if name in columns]
+    found += [(MIXED, (right, *names)) for names in wrong if right]
+    if "final_decision" in columns and not columns & {"options", "choices"}:
+        found.append((DECISION, ("final_decision",)))
+    return found
 
 
 def _checked(pairs: list[tuple[Any, Any]], name: str, where: str) -> list[Choice]:

@@ -95,7 +95,7 @@ def recognise(rows: list[Row], pool: Pool, where: str) -> Form:
         raise _refusal(rows, where, f"{questions[0]!r} should be a text")
     passage = ", questions after their context" if "context" in columns else ""
     searched = {"options"} if "options" in pool.columns else columns
-    found = [(kind, part) for kind in choices.OPTIONS for part in kind.columns(searched)]
+    found = choices.ways(searched)
     words = [kind.words.format(_range(part, names)) for kind, part in found]
     if len(found) > 1:
         raise _refusal(rows, where, f"the options could be those {' or those '.join(words)}")

@@ -132,10 +132,6 @@ def render(question: str, options: list[str], prompt: Prompt, tokenizer: Any, se
     except Exception:  # a template that refuses the system role, as Gemma's did: the instruction opens the first turn
         messages[1]["content"] = f"{instruction}\n\n{messages[1]['content']}"
         text = tokenizer.apply_chat_template(messages[1:], tokenize=False, add_generation_prompt=True)
-    return text.removeprefix(_added(tokenizer)) + prompt.prefill
-
-
-def _added(tokenizer: Any) -> str:
-    """The token with which a tokenizer begins every text; nothing if it has one but leaves it to the template, as SmolLM2's does."""
+    # The tokenizer may begin every text with this token itself; SmolLM2's has one, but leaves it to the template.
     begins = tokenizer.bos_token and tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
-    return tokenizer.bos_token if begins else ""
+    return text.removeprefix(tokenizer.bos_token if begins else "") + prompt.prefill

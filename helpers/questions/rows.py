@@ -17,11 +17,18 @@ Row = dict[str, Any]
 
 def read(path: Path) -> list[Row]:
     """The rows of a file, by its suffix. Raises StudyError with the line that is broken."""
-    suffix = path.suffix.lower()
-    _check_data(path)
+    suffix, content = path.suffix.lower(), path.read_bytes()
+    begin = content[:200].lstrip().lower()  # of what a download often leaves in place of the data
+    if begin.startswith(b"version https://git-lfs"):
+        raise StudyError(f"{path}: is a pointer of Git LFS, not the data; fetch the file with `git lfs pull`")
+    if begin.startswith((b"<!doctype html", b"<html")):
+        raise StudyError(f"{path}: is a web page, not data; download the file itself")
     if suffix == ".parquet":
-        return _parquet(path)
-    text = _text(path)
+        return _parquet(content, path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     if suffix in (".csv", ".tsv"):
         return list(_csv(text, path))
     if suffix == ".json" and (rows := _json(text, path)) is not None:
@@ -29,21 +36,11 @@ def read(path: Path) -> list[Row]:
     return list(_jsonl(text, path))
 
 
-def _check_data(path: Path) -> None:
-    """Raises StudyError for what a download often leaves in place of a file of data."""
-    with path.open("rb") as file:
-        begin = file.read(200).lstrip().lower()
-    if begin.startswith(b"version https://git-lfs"):
-        raise StudyError(f"{path}: is a pointer of Git LFS, not the data; fetch the file with `git lfs pull`")
-    if begin.startswith((b"<!doctype html", b"<html")):
-        raise StudyError(f"{path}: is a web page, not data; download the file itself")
-
-
-def _parquet(path: Path) -> list[Row]:
+def _parquet(content: bytes, path: Path) -> list[Row]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
+        table = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content)).read()
         rows = table.to_pylist()
     except Exception as error:
         raise StudyError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
@@ -54,13 +51,6 @@ def _parquet(path: Path) -> list[Row]:
 def _check_names(names: Sequence[str], where: str) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise StudyError(f"{where} names the column {twice[0]!r} twice; rename one")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
 
 
 def _csv(text: str, path: Path) -> Iterator[Row]:

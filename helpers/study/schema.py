@@ -6,9 +6,10 @@ Names and defaults follow the paper (arXiv 2504.13950) where it states them; the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from math import ceil
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from helpers.study.places import NAME
 
@@ -26,6 +27,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Modules = Annotated[str, Field(min_length=1)]  # names or a regular expression of modules, as PEFT reads them
 Sharing = Annotated[int, Field(ge=1, le=12)]  # how many jobs of a kind share one GPU
+BY_NAME = BeforeValidator(
+    lambda value: {"source": value} if isinstance(value, str) else value
+)  # a mapping that may be its source alone
 
 
 def in_reasoning_mode(task: str) -> bool:
@@ -51,9 +55,9 @@ class Model(Strict):
 
 
 class Pool(Strict):
-    """The questions to choose from, see `helpers/questions/pools.py`.
+    """The questions to choose from (`helpers/questions/pools.py`).
 
-    `revision`: the commit of a data set of the hub. `columns`: names of columns where they are not those of a known form
+    `revision`: the commit of a data set of the hub. `columns`: names of columns that are not those of a known form
     (`parameters/README.md`). `answers`: how these name an option, where the rows alone do not tell.
     """
 
@@ -74,7 +78,7 @@ class Pool(Strict):
 
 
 class Prompt(Strict):
-    """The prompt of a question; see `helpers/questions/prompts.py`."""
+    """The prompt of a question (`helpers/questions/prompts.py`)."""
 
     style: Literal["chat", "plain"] = "chat"
     worked_examples: Annotated[int, Field(ge=0, le=2)] = 0
@@ -82,10 +86,7 @@ class Prompt(Strict):
 
 
 class Corpus(Strict):
-    """Passages to search, see `helpers/search/corpus.py`. `config`, `split` and `revision` (the commit): of a data set of the hub.
-
-    `without`: passages whose title begins with one of these are left out.
-    """
+    """Passages to search (`helpers/search/corpus.py`); those whose title begins with one of `without` are left out."""
 
     source: Text
     config: str | None = None
@@ -101,19 +102,14 @@ class Search(Strict):
     The values are those of Search-R1 (arXiv 2503.09516). `corpus`: `starter`, a file or a folder, or a data set of the hub.
     """
 
-    corpus: Corpus
+    corpus: Annotated[Corpus, BY_NAME]
     passages: Annotated[int, Field(ge=1, le=50)] = 3
     searches: Annotated[int, Field(ge=1, le=20)] = 2
     tokens: Annotated[int, Field(ge=NOTICE, le=10_000)] = 500
 
-    @field_validator("corpus", mode="before")
-    @classmethod
-    def _named(cls, corpus: Any) -> Any:
-        return {"source": corpus} if isinstance(corpus, str) else corpus
-
     @property
     def inserted(self) -> int:
-        """The most tokens that an answer has beside those that the model writes: passages, and a notice that no searches are left."""
+        """The most tokens that are inserted into an answer: passages, and a notice that no searches are left."""
         return self.searches * self.tokens + NOTICE
 
 
@@ -199,5 +195,4 @@ class Train(Strict):
 
     def steps(self, questions: int) -> int:
         """Optimiser steps of a run over this number of questions; questions of an epoch that do not fill a step are left out."""
-        full = -(-self.epochs * (questions // self.questions_per_step) // 1)
-        return self.max_steps or int(full)
+        return self.max_steps or ceil(self.epochs * (questions // self.questions_per_step))

@@ -1,7 +1,7 @@
 """A study: its parameters checked before anything is loaded, its paths, and the inputs of each of its jobs.
 
-A study is one YAML file (`helpers/study/yamls.py`), whose keys are in `helpers/study/schema.py`. A mistake in it is reported in one
-line that names the file, the key, the value and what would be right.
+A study is one YAML file (`yamls.py`), whose keys are in `schema.py`. A mistake in it is one line that names the file, the key, the value
+and what would be right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from helpers.study import files, inputs, overrides, references, yamls
 from helpers.study.choices import SAMPLES, TEMPERATURE, Arm, Filter, Split
 from helpers.study.errors import StudyError, nearest, one_line
 from helpers.study.places import beside, parameter_file, runs
-from helpers.study.schema import HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Text, Train
+from helpers.study.schema import BY_NAME, HELD_OUT, Model, Name, Pool, Prompt, Search, Seed, Strict, Text, Train
 from helpers.study.schema_eval import Analysis, Eval
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Study(Strict):
     demonstration: bool = False
     model: Model
     engine: Literal["auto", "transformers", "vllm"] = "auto"
-    pool: Pool
+    pool: Annotated[Pool, BY_NAME]
     prompt: Prompt = Prompt()
     search: Search | None = None
     filters: dict[Name, Filter] = {}
@@ -56,11 +56,6 @@ class Study(Strict):
             if isinstance(found, dict) and "samples" not in found and arm.keys() & {"pass_rate", "no_zero_variance"}:
                 filters = filters | {arm["filter"]: {"temperature": TEMPERATURE} | found | {"samples": SAMPLES}}
         return values | {"filters": filters} if filters else values
-
-    @field_validator("pool", mode="before")
-    @classmethod
-    def _named(cls, pool: Any) -> Any:
-        return {"source": pool} if isinstance(pool, str) else pool
 
     @field_validator("seeds")
     @classmethod
