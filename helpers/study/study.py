@@ -242,7 +242,7 @@ def open_study(study: str, changes: str = "") -> Study:
 
     changes: keys to set, as in `train.beta=0.01 seeds=[0,1]` (`overrides.parse`).
     Raises StudyError, in one line, for every mistake that the parameters alone show. What only the pool's questions, the models
-    or this machine can show is checked by `python -m helpers.workflow.check`.
+    or this machine can show is checked by `helpers/workflow/check.py`.
     """
     path, given = overrides.read(parameter_file(study))
     given |= overrides.parse(changes)

@@ -1,26 +1,21 @@
-"""Check a study before anything is downloaded or loaded: `python -m helpers.workflow.check STUDY`, the first step of `make study`."""
+"""Check a study before anything is downloaded or loaded: the first step of `make study`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sized
 
 from helpers.evaluation import task_files
 from helpers.questions import pools
-from helpers.study import overrides
-from helpers.study.errors import StudyError
 from helpers.study.places import pool_file
-from helpers.study.study import Study, open_study
+from helpers.study.study import Study
 from helpers.training import check as training
 
 
 def check(study: Study, here: bool = True) -> str:
     """A line that describes the study, and one that says what was recognised in a pool that is a file or folder.
 
-    Raises StudyError for every mistake that can be found without a model and without the hub.
-
-    here: the study is to run on this machine, so its GPU and its packages matter.
+    here: the study is to run on this machine, so its GPU and its packages matter. Raises StudyError for every mistake that can be found
+    without a model and without the hub.
     """
     task_files.check(study)
     training.check(study, here)
@@ -37,19 +32,3 @@ def check(study: Study, here: bool = True) -> str:
 
 def _count(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
-
-
-def main() -> None:
-    """Check the study that the command line names; print what it found, or an error and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study", nargs="?", default="quickstart")
-    overrides.option(parser)
-    given = parser.parse_args()
-    try:
-        print(check(open_study(given.study, given.changes)))
-    except StudyError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

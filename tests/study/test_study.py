@@ -308,7 +308,7 @@ def test_runs_that_are_a_file(parameters, tmp_path, monkeypatch):
 
 
 def test_one_line_and_exit_code_1_on_the_command_line(parameters):
-    done = run("python", "-m", "helpers.workflow.check", parameters(at("train.rollouts", 0)))
+    done = run("python", "-m", "helpers.workflow.graph", parameters(at("train.rollouts", 0)))
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
@@ -317,7 +317,7 @@ def test_one_line_and_exit_code_1_on_the_command_line(parameters):
 
 def test_an_unknown_task_is_reported_within_five_seconds_and_before_a_library_is_loaded(parameters):
     path, before = parameters(at("eval.tasks", [{"name": "mmlu_anatmy"}])), os.times()
-    done = run("python", "-X", "importtime", "-m", "helpers.workflow.check", path)
+    done = run("python", "-X", "importtime", "-m", "helpers.workflow.graph", path)
     after = os.times()  # seconds of its own: other tests may run beside it
     assert after.children_user + after.children_system - before.children_user - before.children_system < 5
     assert "has no task 'mmlu_anatmy'" in done.stderr
