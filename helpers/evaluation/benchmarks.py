@@ -1,9 +1,5 @@
-"""Benchmarks: the tasks of lm-evaluation-harness that a study names, and their data.
-
-A study names the harness's own tasks or those of the project (YAML files in `helpers/evaluation/tasks/`, their
-functions in the modules of this folder). A task may be a group (`mmlu`); its members are called benchmarks
-here. This file knows where their data come from and what decides a score; `helpers/evaluation/scoring.py` scores.
-"""
+"""Benchmarks: the tasks of lm-evaluation-harness, or of the project (`tasks/`), that a study names, where their data come from, and what
+decides a score. A task may be a group (`mmlu`); its members are called benchmarks here."""
 
 from __future__ import annotations
 
@@ -111,10 +107,8 @@ def members(manager: Any, name: str) -> dict[str, Any]:
 
 
 def questions(study: Study) -> pd.DataFrame:
-    """All benchmark questions of a study, for the contamination check: columns task, benchmark, question.
-
-    Read from the benchmarks' data once, then kept. Raises StudyError for an unknown task, missing data or a broken sample.
-    """
+    """All benchmark questions of a study, for the contamination check: columns as QUESTIONS; read from the benchmarks' data once. Raises
+    StudyError for an unknown task, missing data or a broken sample."""
     path = study.path("benchmarks", "questions.parquet")
     names = list(dict.fromkeys(task.name for task in study.eval.tasks if task.name != HELD_OUT))
     for task in study.eval.tasks:
@@ -146,10 +140,8 @@ def _starter_questions(names: list[str]) -> pd.DataFrame:
 
 
 def data_facts(task: Any) -> dict[str, Any]:
-    """The source of a task: version, data set, items, a hash of these, and the commit if the hub's cache has it.
-
-    The hash is of the items as they were read, so it is the same for the same questions from the hub and from a mirror.
-    """
+    """The source of a task: version, data set, items, a hash of these as they were read (equal from the hub and from a mirror), and the
+    commit if the hub's cache has it."""
     split_name = task.config.test_split or task.config.validation_split
     files = " ".join(entry["filename"] for entry in task.dataset[split_name].cache_files)
     commit = re.search(r"/([0-9a-f]{40})/", files)

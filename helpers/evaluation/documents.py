@@ -1,7 +1,6 @@
-"""One question of a benchmark, a document, in the columns that its data set has.
+"""One question of a benchmark, a document: its question, its options, the right one, and the same with its options rotated.
 
-Their layouts differ. What the study needs of a document (its question, its options, the right one, the same with its options rotated)
-is read off the columns here and nowhere else. The task files name the functions that print a document (`doc_to_text`).
+Data sets have different columns, which are read here and nowhere else. Task files name the functions that print a document (`doc_to_text`).
 """
 
 from __future__ import annotations

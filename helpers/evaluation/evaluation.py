@@ -77,10 +77,8 @@ class Evaluation:
         return engines.load(engines.Weights(s.model.id, s.model.dtype, self.trained, method, read=True), s.engine)
 
     def scores(self) -> pd.DataFrame:
-        """The model's scores, one row per item, answer filter and rotation (`scoring.score`); tasks that are scored already are read.
-
-        Before that, the model is compared with the base (`effect.training_effect`): raises StudyError if its weights are not used.
-        """
+        """The model's scores (`scoring.score`); tasks that are scored already are read. A trained model is compared with the base first
+        (`effect.training_effect`): raises StudyError if its weights are not used."""
         s, engine = self.study, self.engine
         effect = engine.effect(self.tokenizer) if self.trained else {}
         files = [sha256(path) for path in sorted(self.trained.glob("*.safetensors"))] if self.trained else [UNTRAINED]

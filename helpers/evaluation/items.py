@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def by_likelihood(model: Evaluation, scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """One item that is scored by log-likelihood, from the smallest of these tasks; None if there is none.
 
-    Returns (one row: benchmark, item_id, prompt; one row per option: option, continuation, log-likelihood, characters, right, chosen).
+    Returns (one row: benchmark, item_id, prompt; one row per option: option, continuation, log-likelihood, per character, right, chosen).
     """
     from helpers.models.harness_model import HarnessModel
 

@@ -43,10 +43,7 @@ def in_mirror() -> Iterator[None]:
 
 
 def load(dataset: str, config: str | None, split: str) -> Dataset:
-    """One split of a data set: from OFFLINE_MIRROR if that has it, else from the hub.
-
-    Raises StudyError in one line if it is not available.
-    """
+    """One split of a data set: from OFFLINE_MIRROR if that has it, else from the hub. Raises StudyError if it has neither."""
     import datasets  # takes a second, which a study on the starter questions need not wait for
 
     folder = mirrored(dataset)

@@ -1,7 +1,4 @@
-"""A fixed sample of a benchmark that is too large to be scored whole: which of its documents are scored.
-
-`parameters/samples/draw.py` draws one.
-"""
+"""A fixed sample of a benchmark that is too large to be scored whole (drawn by `parameters/samples/draw.py`)."""
 
 from __future__ import annotations
 
@@ -15,10 +12,8 @@ SAMPLE = ("benchmark", "doc_id", "question_id")
 
 
 def read_sample(path: Path) -> dict[str, pd.DataFrame]:
-    """The items of a sample file (CSV: benchmark, doc_id, question_id): for each benchmark doc_id and question_id, by doc_id.
-
-    Raises StudyError in one line for a file that is missing, lacks a column, is empty, or names an item twice.
-    """
+    """doc_id and question_id of the items in a sample file, by benchmark and doc_id. Raises StudyError for a file that is missing, lacks a
+    column, is empty, or names an item twice."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:

@@ -1,8 +1,5 @@
-"""Scores: a model and the benchmarks of a study in, one row per item out.
-
-Scores are stored task by task and rotation by rotation. A score that another study under the same `runs/` has made from the same inputs is
-copied from there.
-"""
+"""Scores: a model and the benchmarks of a study in, one row per item out. They are stored task by task and rotation by rotation, or copied
+from another study under the same `runs/` that has made them from the same inputs."""
 
 from __future__ import annotations
 
@@ -157,10 +154,8 @@ class Selection(NamedTuple):
 
 
 def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[int]:
-    """Positions of the documents to score; of a sample, those whose questions have not changed since it was drawn.
-
-    Data sets are corrected over time. Raises StudyError if more than a tenth of the sample is another question now.
-    """
+    """Positions of the documents to score; of a sample, those whose questions have not changed since it was drawn (data sets are corrected
+    over time). Raises StudyError if more than a tenth of the sample is another question now."""
     held = task.eval_docs
     if sample is None:
         return list(range(min(limit or len(held), len(held))))

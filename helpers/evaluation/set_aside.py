@@ -1,7 +1,6 @@
 """Questions that no arm may draw: those that a benchmark also contains, and those held out.
 
-Both are decided once per study, before any draw, and written to split/overlaps.parquet and split/held_out.parquet: by the job
-`python -m helpers.evaluation.set_aside STUDY` of the graph, or by 02_split if it runs alone.
+Both are written once per study, before any draw: by `python -m helpers.evaluation.set_aside STUDY`, or by 02_split if it runs alone.
 """
 
 from __future__ import annotations

@@ -44,10 +44,7 @@ CONTEXT = 1.0 * GIB  # of CUDA, for each process on a GPU
 
 @dataclass(frozen=True)
 class Machine:
-    """Memory in bytes, bandwidth in bytes/s, and sustained arithmetic in operations/s.
-
-    arithmetic: of training; forward: of a forward pass alone (prompts, generation, log-likelihoods).
-    """
+    """Memory in bytes, bandwidth in bytes/s, and sustained arithmetic in operations/s: of training, and of a forward pass alone."""
 
     name: str
     memory: float
@@ -90,10 +87,8 @@ def machine(named: str | None) -> Machine:
 
 
 def gpu(name: str, size: float) -> Machine:
-    """A card of `NAMED`; any other card counts as an A100 if it has 40 GB or more, else as an RTX 4090.
-
-    Training is assumed to reach 40 % of an A100's or RTX 4090's bfloat16 peak. An H100 was measured at the same rate (12 % of its peak).
-    """
+    """A card of `NAMED`; any other counts as an A100 if it has 40 GB or more, else as an RTX 4090. Training is assumed to reach 40 % of an
+    A100's or RTX 4090's bfloat16 peak; an H100 was measured at the same rate (12 % of its peak)."""
     known = next((card for card in NAMED if re.search(rf"\b{card}\b", name)), "A100" if size >= 40 * GIB else None)
     if known is None:
         return Machine(name, size, True, 0.9e12, 60e12, 60e12)

@@ -1,7 +1,5 @@
-"""The memory that each step of a study needs on a machine, whether it fits, and what would help.
-
-The formulas are those of `helpers/plan/memory.py`, for the worst case: the longest question, every completion at its limit.
-"""
+"""The memory that each step of a study needs on a machine, whether it fits, and what would help; by `memory.py`, for the worst case: the
+longest question, every completion at its limit."""
 
 from __future__ import annotations
 
@@ -139,10 +137,8 @@ def _changes(train: Train, on: Machine) -> Iterator[tuple[str, Train]]:
 
 
 def _eval_need(step: str, study: Study, model: Shape | None, at: memory.Precision, vllm: bool, room: float) -> Need:
-    """Memory of the largest benchmark, since one process scores them all; a fully trained model needs as much as the base.
-
-    vllm: vLLM generates; where `room` (bytes) is enough for both, transformers scores log-likelihoods beside it.
-    """
+    """Memory of the largest benchmark; a fully trained model needs as much as the base. vllm: vLLM generates; where `room` (bytes) is
+    enough for both, transformers scores log-likelihoods beside it."""
     if model is None:
         return Need(step, None, "size unknown")
     weights = memory.weight_bytes(model, at)

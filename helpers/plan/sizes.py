@@ -1,7 +1,5 @@
-"""Sizes of models, data sets and benchmarks, known before a download: from `sizes.yaml` and from files on disk.
-
-Nothing here uses the network or loads a model. What is not known is None, and printed as "unknown".
-"""
+"""Sizes of models, data sets and benchmarks, known before a download: from `sizes.yaml` and from files on disk, without network. What is
+not known is None, and printed as "unknown"."""
 
 from __future__ import annotations
 

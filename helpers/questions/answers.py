@@ -33,10 +33,7 @@ _CORRECT = re.compile(r"is (?:the )?(?:correct|right|best)(?: answer| option| ch
 
 
 class Reading(NamedTuple):
-    """A completion as read: whether its format is valid, and its letter or number (None: unread).
-
-    exact: the answer block holds that letter or number and nothing else.
-    """
+    """A completion as read; predicted: its letter or number (None: unread); exact: the answer block holds that and nothing else."""
 
     format_valid: bool
     predicted: str | None

@@ -46,9 +46,9 @@ class Form(NamedTuple):
     answers: dict[str, str] = {}
 
     def question(self, row: Row, where: str) -> Row:
-        """A row as question_id, id, question, options, answer, topic, …; null, NaN and "" are missing.
+        """A row as question_id, id, question, options, answer, topic, …; null, NaN and "" are missing. where: begins the error line.
 
-        where: begins the error line. Raises StudyError if the row is broken, FormulaError if its answer is a formula.
+        Raises StudyError if the row is broken, FormulaError if its answer is a formula.
         """
         row = _plain(row, self.mapped)
         text = row.get(self.question_column)
@@ -81,10 +81,7 @@ class Form(NamedTuple):
 
 
 def recognise(rows: list[Row], pool: Pool, where: str) -> Form:
-    """The form of a table, by the columns and answers of all its rows. Raises StudyError, in one line, if none fits or several do.
-
-    where: begins the error line.
-    """
+    """The form of a table, by its columns and all its answers. Raises StudyError (where: begins its line) if none or several fit."""
     names, plain = _names(rows, pool, where), [_plain(row, pool.columns) for row in rows]
     columns = set().union(*plain)
     questions = [name for name in QUESTION if name in columns]
@@ -135,10 +132,7 @@ def _options(kind: Options, columns: tuple[str, ...], row: Row) -> list[Choice]:
 
 
 def _ways(pairs: list[tuple[Any, list[Choice]]], ways: list[str]) -> list[str]:
-    """The ways to read a column of answers that fit most rows and differ in one of them; none if no answer is understood.
-
-    pairs: each answer with its options.
-    """
+    """The ways to read a column of answers that fit most rows and differ in one; none if no answer is understood."""
     places = {way: [choices.PLACES[way](value, options) for value, options in pairs] for way in ways}
     fits = {way: sum(place is not None for place in found) for way, found in places.items()}
     best = [way for way in ways if fits[way] == max(fits.values())]

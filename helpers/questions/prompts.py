@@ -86,11 +86,8 @@ def is_plain(prompt: Prompt, tokenizer: Any) -> bool:
 
 
 def end_tokens(prompt: Prompt, tokenizer: Any) -> list[int]:
-    """Tokens with which the model itself ends a completion, besides its end-of-text token.
-
-    In a transcript it does so by beginning the user's next turn. Filter, rollouts and reasoning mode
-    all end there; the text of that turn is no part of the completion (`own_words`).
-    """
+    """Tokens with which the model itself ends a completion, besides its end-of-text token: in a transcript those of the user's next turn,
+    whose text is no part of the completion (`own_words`)."""
     if not is_plain(prompt, tokenizer):
         return []
     tokens = tokenizer("\n" + NEXT_TURN, add_special_tokens=False)["input_ids"]

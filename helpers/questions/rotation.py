@@ -21,10 +21,7 @@ def rotated(options: list[str], answer: str, by: int) -> tuple[list[str], str]:
 
 
 def rotate_questions(questions: pd.DataFrame) -> pd.DataFrame:
-    """Each question ROTATIONS times in turn, its options moved by 0, 1, … places; column `rotation` says by how many.
-
-    Raises StudyError as `check`.
-    """
+    """Each question in all ROTATIONS of its options; column `rotation` says by how many places. Raises StudyError as `check`."""
     check(questions)
     rows = []
     for row in questions.to_dict("records"):

@@ -78,9 +78,7 @@ def _csv(text: str, path: Path) -> Iterator[Row]:
 
 def _json(text: str, path: Path) -> list[Row] | None:
     """The rows of one JSON value: a list, a list under one name, objects by their id, or columns as `DataFrame.to_json` writes them.
-
-    None if the file has one object, or one on each line.
-    """
+    None if the file has one object, or one on each line."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

@@ -88,10 +88,8 @@ def _count(rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> int | float
 
 
 def common(arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two).
-
-    Arms are compared draw by draw; with several draws the numbers are means.
-    """
+    """One row a pair of arms: first, second, both (questions that both have), larger (questions of the larger of the two), draw by draw;
+    with several draws the means."""
     ids = {name: {draw: set(part["question_id"]) for draw, part in by_draw(frame).items()} for name, frame in arms.items()}
     rows = []
     for a, b in combinations(ids, 2):

@@ -1,7 +1,6 @@
 """Easy and hard: what a filter model's answers say of the questions, and how far filters agree.
 
-Paper, section 3: a question is `easy` if the filter answers it right in the right format, `hard`
-otherwise. Every answer is kept, so that another rule needs no new generation.
+Paper, section 3: a question is `easy` if the filter answers it right in the right format, `hard` otherwise. Every answer is kept.
 """
 
 from __future__ import annotations
@@ -50,10 +49,8 @@ def label(pool: pd.DataFrame, completions: pd.DataFrame, prefill: str, search: b
 
 
 def disagreements(labels: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """On how many answers the two readings disagree; one row per filter whose labels have both.
-
-    labels: one row per answer, by filter. Columns filter, answers, easy_strict, easy_tolerant, differ (answers whose labels differ).
-    """
+    """One row per filter whose labels have both readings: filter, answers, easy_strict, easy_tolerant, differ (answers whose labels
+    differ). labels: one row per answer, by filter."""
     rows = []
     for name, frame in labels.items():
         if "label_tolerant" in frame:

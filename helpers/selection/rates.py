@@ -1,9 +1,8 @@
 """Pass rates from a few samples: shrunk towards the pool by a beta prior, and what they predict for a group of rollouts.
 
 A question with 1 of 16 right answers rarely has a pass rate of 1/16: in a pool of hard questions it is more likely a harder question
-with one lucky answer. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts.
-
-SciPy is imported where it is used: it takes a second, and most commands that read labels need none of it.
+with one lucky answer. The usual correction is empirical Bayes: the beta prior of the pool plus the question's own counts. SciPy takes a
+second to import, so it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ def fit_prior(right: np.ndarray, samples: np.ndarray) -> tuple[float, float]:
 
 def shrink(right: pd.Series, samples: pd.Series) -> pd.DataFrame:
     """The posterior of each question's pass rate: columns pass_rate_shrunk (its mean), posterior_a and posterior_b; index as given.
-
-    NaN where questions were answered once: one answer each does not say how pass rates differ.
-    """
+    NaN where questions were answered once: one answer each does not say how pass rates differ."""
     a, b = fit_prior(right.to_numpy(), samples.to_numpy()) if (samples > 1).any() else (np.nan, np.nan)
     above, below = right + a, samples - right + b
     return pd.DataFrame({"pass_rate_shrunk": above / (above + below), "posterior_a": above, "posterior_b": below})

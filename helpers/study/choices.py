@@ -14,10 +14,7 @@ Label = Literal["strict", "tolerant"]
 
 
 class Filter(Strict):
-    """A model that labels the pool.
-
-    `label`: `strict` as in the paper (right answer in the right format), or `tolerant` (right answer, however it is written).
-    """
+    """A model that labels the pool. `label`: `strict` (easy is right in the right format, as in the paper) or `tolerant` (right)."""
 
     model: Text
     samples: Count = 1

@@ -32,10 +32,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "pape
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it becomes `path` only if the block ends without an error.
-
-    Raises StudyError in one line when the disk is full.
-    """
+    """Yield a temporary path beside `path`, which it becomes if the block ends without an error. StudyError: the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{path.suffix}")
     try:
@@ -61,8 +58,8 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
     """Read the table of an earlier step. made_by: the name of that step, for the errors.
 
-    inputs: the parameters that the table must have been made with (`Study.inputs`); None accepts any.
-    Raises StudyError if the file is missing or cannot be read, or if it was made with other parameters.
+    inputs: the parameters that the table must have been made with (`Study.inputs`); None accepts any. Raises StudyError if the file is
+    missing, cannot be read or was made with other parameters.
     """
     if not path.exists():
         raise StudyError(f"{path}: not there yet; run {made_by} first")
@@ -175,10 +172,7 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def write_result(frame: pd.DataFrame, path: Path, mark: str, inputs: Any = None, **facts: Any) -> None:
-    """Write a result and its note: the fingerprint `mark`, that of the `inputs` (for `read_table`), and the provenance with `facts`.
-
-    The note is written last: a result without a note does not count.
-    """
+    """Write a result, then its note: the fingerprint `mark`, that of the `inputs`, and the provenance with `facts`."""
     path.with_suffix(".json").unlink(missing_ok=True)
     write_table(frame, path)
     write_json({"fingerprint": mark, "inputs": fingerprint(inputs)} | provenance(**facts), path.with_suffix(".json"))

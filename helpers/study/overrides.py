@@ -120,10 +120,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def read(path: Path) -> tuple[Path, dict[str, Any]]:
-    """(the study's file, what is set) of a file that `write` wrote; for any other file, itself and nothing.
-
-    Raises StudyError if the study's file has gone.
-    """
+    """(study, what is set) of a file that `write` wrote; of any other file, itself and nothing. Raises StudyError if the study has gone."""
     values = yamls.load(path)
     if values.keys() != {"study", "set"} or not isinstance(values["set"], dict):
         return path, {}

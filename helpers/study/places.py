@@ -96,10 +96,7 @@ def _places(source: str, study_file: Path | None) -> list[Path]:
 
 
 def corpus_path(source: str, study_file: Path | None = None) -> Path | None:
-    """The file or folder of a corpus of passages; None if it is a data set of the hub. A relative path counts as for `pool_file`.
-
-    Raises StudyError if a file is missing.
-    """
+    """The file or folder of a corpus, found as by `pool_file`; None if it is a data set of the hub. StudyError: a file is missing."""
     found = (place for place in _places(source, study_file) if place.exists())
     path = STARTER_CORPUS if source == "starter" else next(found, None)
     if path is None and Path(source).suffix in {".jsonl", ".parquet"}:

@@ -230,10 +230,7 @@ class Study(Strict):
         return files.result(self.folder, name, **how)
 
     def inputs(self, step: str, arm: str = "", filter: str = "", seed: int | None = None) -> dict[str, Any]:
-        """The parameters that one job of `step` depends on, without those that change its speed only.
-
-        Snakemake compares them to decide what runs again, and results are fingerprinted with them.
-        """
+        """The parameters that one job of `step` depends on: results are fingerprinted with them, and Snakemake compares them."""
         return inputs.of(self, step, arm, filter, seed)
 
 

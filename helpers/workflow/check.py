@@ -12,10 +12,9 @@ from helpers.training import check as training
 
 
 def check(study: Study, here: bool = True) -> str:
-    """A line that describes the study, and one that says what was recognised in a pool that is a file or folder.
+    """Lines that describe the study and a pool that is a file or folder. Raises StudyError for mistakes that show without model and hub.
 
-    here: the study is to run on this machine, so its GPU and its packages matter. Raises StudyError for every mistake that can be found
-    without a model and without the hub.
+    here: the study is to run on this machine, so its GPU and its packages matter.
     """
     task_files.check(study)
     training.check(study, here)

@@ -39,10 +39,9 @@ class OwnKernel(AsyncKernelManager):
 
 
 def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: float = 0.0) -> None:
-    """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`.
+    """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`. Raises StudyError; keeps `<output>.failed.ipynb` then.
 
     lent: the part of a GPU that the job has, which is noted in the result beside Papermill's own times.
-    Raises StudyError in one line; the unfinished notebook is kept as `<output>.failed.ipynb`.
     """
     output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)

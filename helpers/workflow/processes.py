@@ -56,10 +56,8 @@ def stop(folder: Path) -> None:
 
 @contextlib.contextmanager
 def stopped_at_the_end(folder: Path) -> Iterator[None]:
-    """Stop the study's processes when the block ends for any reason, also by SIGTERM, SIGHUP or SIGINT (KeyboardInterrupt).
-
-    A signal that the caller ignores (SIGHUP under nohup) stays ignored.
-    """
+    """Stop the study's processes when the block ends for any reason, also by SIGTERM, SIGHUP or SIGINT (KeyboardInterrupt), unless the
+    caller ignores the signal (SIGHUP under nohup)."""
     before = {number: signal.getsignal(number) for number in (*STOPPING, signal.SIGINT)}
     for number in STOPPING:
         if before[number] is not signal.SIG_IGN:

@@ -22,10 +22,8 @@ from helpers.workflow import execute
 
 
 def rebuild(study: Study, source: Path) -> Path:
-    """Run the analysis on the published files in `source` and render its report; returns the report's path.
-
-    Sets STUDY_RUNS, so that `study` lies below runs/published/ from now on. Raises StudyError if `source` has no data.
-    """
+    """Run the analysis on the published files in `source` and render its report; returns the report's path. Sets STUDY_RUNS, so that
+    `study` lies below runs/published/ from now on. Raises StudyError if `source` has no data."""
     if not (source / "data").is_dir():
         raise StudyError(f"{source}: has no folder data/; publish the study there first (make publish STUDY={study.name})")
     os.environ["STUDY_RUNS"] = str(study.folder.parent / "published")
