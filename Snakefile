@@ -31,7 +31,8 @@ DRAW = Path(S.draw_pattern).parts[1:-1]  # {arm}, and seed{seed} unless all seed
 SCORING = gpus.parts(S.eval.runs_per_gpu)
 
 def gpu(wildcards):
-    return launch.processes(S, wildcards.arm)
+    _, processes, _ = launch.accelerate(S, wildcards.arm)
+    return processes
 
 def gpu_parts(wildcards):
     return gpu(wildcards) * gpus.parts(S.training(wildcards.arm).runs_per_gpu)

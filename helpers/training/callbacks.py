@@ -14,10 +14,8 @@ class Progress(TrainerCallback):
     """One bar with the time left, of the first process: in JupyterLab a bar, in a log a line now and then."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        first = state.is_world_process_zero
-        self.bar = progress(
-            total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step", disable=not first
-        )
+        hidden = not state.is_world_process_zero
+        self.bar = progress(total=state.max_steps, initial=state.global_step, desc="optimiser steps", unit="step", disable=hidden)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if logs and "reward" in logs:

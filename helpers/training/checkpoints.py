@@ -7,18 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from helpers.study.files import fingerprint, write_json
+from helpers.study.files import write_json
 from helpers.training.log import COMPLETIONS
 
 CHECKPOINT = "checkpoint-"
-
-
-def training_mark(inputs: dict[str, Any], questions: pd.DataFrame, weights: str, *index: str) -> str:
-    """Fingerprint of what decides a run: parameters, questions in their order, where the weights are from, and the index that it searches."""
-    asked = questions[["question", "answer"]].to_numpy().tolist(), [list(options) for options in questions["options"]]
-    return fingerprint(inputs, *asked, weights, *index)
 
 
 def prepare(folder: Path, mark: str) -> None:
@@ -36,7 +28,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 
     transformers writes trainer_state.json last, so a checkpoint with a readable one is complete.
     """
-    for path in reversed(_all(folder)):
+    found = folder.glob(f"{CHECKPOINT}*")
+    for path in sorted(found, key=lambda path: int(path.name.removeprefix(CHECKPOINT)), reverse=True):
         try:
             json.loads((path / "trainer_state.json").read_text())
             return path
@@ -45,19 +38,12 @@ def last_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{CHECKPOINT}*"), key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
-
-
 def keep_checkpoints(run: Path, steps: list[int]) -> None:
-    """Copy the adapters of the given steps out of a run's checkpoints, to `run`/step<k>: they are results of their own.
-
-    For steps after an early stop, the last checkpoint is copied.
-    """
+    """Copy the adapters of the given steps out of a run's checkpoints, to `run`/step<k>; after an early stop, the last one."""
     for step in steps:
         source, target = run / "checkpoints" / f"{CHECKPOINT}{step}", run / f"step{step}"
-        if not source.exists() and (run / "checkpoints" / "stopped.json").exists():
-            source = _all(run / "checkpoints")[-1]
+        if not source.exists():
+            source = last_checkpoint(run / "checkpoints")
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -31,10 +31,8 @@ def of_step(answers: Sequence[str | None], accuracy: torch.Tensor, rollouts: int
     """
     given = Counter(answer for answer in answers if answer is not None)
     groups = accuracy.view(-1, rollouts)
-    return {
-        "top_answer_share": max(given.values(), default=0) / len(answers),
-        "accuracy_zero_variance": float((groups == groups[:, :1]).all(1).float().mean()),
-    }
+    flat = (groups == groups[:, :1]).all(1).float().mean()
+    return {"top_answer_share": max(given.values(), default=0) / len(answers), "accuracy_zero_variance": float(flat)}
 
 
 def hopeless(history: Sequence[dict[str, Any]]) -> str:
@@ -52,11 +50,9 @@ class StopOnCollapse(TrainerCallback):
     """Ends a hopeless run after the step that shows it, with a checkpoint; why and when goes to `stopped.json` in the run's folder."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        history = [row for row in [*state.log_history] if "top_answer_share" in row]
-        why = hopeless(history)
+        why = hopeless([row for row in state.log_history if "top_answer_share" in row])
         if why and state.global_step < state.max_steps:
             control.should_training_stop = control.should_save = True
             if state.is_world_process_zero:
-                write_json(
-                    {"stopped_at": state.global_step, "planned": state.max_steps, "why": why}, Path(args.output_dir) / STOPPED
-                )
+                found = {"stopped_at": state.global_step, "planned": state.max_steps, "why": why}
+                write_json(found, Path(args.output_dir) / STOPPED)

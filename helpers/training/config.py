@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from helpers.study.errors import StudyError
 from helpers.training import live, rewards
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -28,13 +27,8 @@ def processes() -> int:
 def share(train: Train, processes: int) -> tuple[int, int]:
     """(batch size, gradient accumulation) of each process, so that the completions of a step stay the same in total.
 
-    Accumulation is divided first, since a smaller batch is slower. Raises StudyError if the step cannot be divided evenly.
+    Accumulation is divided first, since a smaller batch is slower. `launch.accelerate` refuses a step that cannot be divided.
     """
-    if train.completions_per_step % processes:
-        raise StudyError(
-            f"train.accelerate: {processes} processes cannot share a step of {train.completions_per_step} completions "
-            "(batch_size × gradient_accumulation); change num_processes of the accelerate file, or the batch"
-        )
     fewer = math.gcd(train.gradient_accumulation, processes)
     return train.batch_size * fewer // processes, train.gradient_accumulation // fewer
 

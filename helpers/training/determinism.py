@@ -31,17 +31,14 @@ def deterministic(wanted: bool = True, strict: bool = False) -> Iterator[None]:
 
 def order_gradients(trainer: Any) -> bool:
     """Make a trainer's backward passes strictly deterministic if all operations of the loss on shared prompts can be; returns whether they are."""
-    model, device, usual = (
-        trainer.accelerator.unwrap_model(trainer.model),
-        trainer.accelerator.device,
-        trainer.accelerator.backward,
-    )
+    model, usual = trainer.accelerator.unwrap_model(trainer.model), trainer.accelerator.backward
+    device = trainer.accelerator.device
     packed = packing.pack([packing.Piece([5, 6, 7], [[8, 9], [10]], [0, 1])], 2, 0, device, trainer.multiple)
     ones = torch.ones(2, 2, device=device)
     step = {"mask": ones, "weights": ones, "advantages": ones[0], "ref_per_token_logps": -ones, "sampling_per_token_logps": -ones}
     try:
         with noise(0), deterministic(strict=True), trainer.accelerator.autocast():
-            loss.of_pack(model, packed, step, trainer.beta, loss.Sums(device)).backward()
+            loss.of_pack(model, packed, step, trainer.beta)[0].backward()
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise

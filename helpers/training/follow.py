@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,32 +19,21 @@ from helpers.models.engines import Sampling
 from helpers.models.transformers_engine import Transformers
 from helpers.questions import prompts
 from helpers.questions.answers import read_answer
-from helpers.study.errors import StudyError
 from helpers.study.files import write_table
 from helpers.training import live, searching
 from helpers.training.sampling import noise
 
 if TYPE_CHECKING:
     from helpers.search.episodes import Tool
-    from helpers.study.schema import Follow, Prompt
-    from helpers.study.study import Study
+    from helpers.study.schema import Follow, Prompt, Train
 
 SHARE = 0.1  # of a run's completions that following may add: an answer costs no more than a completion's sampling
 FOLDER = "following"
 ITEMS = ["step", "question_id", "completion", "predicted", "answer", "correct", "valid", "seconds"]
 
 
-def held_out_questions(study: Study, count: int) -> pd.DataFrame:
-    """The first `count` held-out questions of a study (fewer if it holds out fewer): question_id, question, options, answer."""
-    from helpers.selection import held_out
-
-    if not study.split.held_out:
-        raise StudyError(f"train.follow: no question is held out; set split.held_out, for instance to {count}")
-    return held_out.read(study).head(count)
-
-
 def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]]:
-    """(questions per round, steps after which they are answered): before the first step, after the last, and between as far as SHARE allows.
+    """(questions per round, steps after which they are asked): before the first step, after the last, and between as far as SHARE allows.
 
     >>> from helpers.study.schema import Follow
     >>> rounds(Follow(questions=200, every=20), 100, 192)
@@ -57,32 +47,30 @@ def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]
     return questions, sorted({*range(0, steps, every), steps})
 
 
+@dataclass(eq=False)
 class Following(TrainerCallback):
     """Asks held-out questions after some steps; a round's answers go to `following/step_<k>.parquet` in the run's folder.
 
-    questions: as `held_out_questions` gives them. tool: what the model may search with, as in its rollouts. A resumed run does not ask again what it has on disk.
+    questions: held-out ones, at least as many as are asked. tool: what the model may search with, as in its rollouts. A resumed run
+    does not ask again what it has on disk.
     """
 
-    def __init__(
-        self,
-        trainer: Any,
-        questions: pd.DataFrame,
-        follow: Follow,
-        prompt: Prompt,
-        tokenizer: PreTrainedTokenizerBase,
-        tool: Tool | None = None,
-    ) -> None:
-        self.trainer, self.questions, self.follow, self.tool = trainer, questions, follow, tool
-        self.tokenizer, self.prefill = tokenizer, prompt.prefill
-        self.prompts = [
-            tokenizer(prompts.render(row.question, list(row.options), prompt, tokenizer, tool and tool.settings))["input_ids"]
-            for row in questions.itertuples()
-        ]
+    trainer: Any
+    questions: pd.DataFrame
+    train: Train
+    prompt: Prompt
+    tokenizer: PreTrainedTokenizerBase
+    tool: Tool | None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        completions = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        count, self.at = rounds(self.follow, state.max_steps, completions)
-        self.questions, self.prompts = self.questions.head(count), self.prompts[:count]
+        count, self.at = rounds(self.train.follow, state.max_steps, self.train.completions_per_step)
+        self.questions = self.questions.head(count)
+        settings = self.tool and self.tool.settings
+        texts = (
+            prompts.render(row.question, list(row.options), self.prompt, self.tokenizer, settings)
+            for row in self.questions.itertuples()
+        )
+        self.encoded = [self.tokenizer(text)["input_ids"] for text in texts]
         self.on_step_end(args, state, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -97,10 +85,10 @@ class Following(TrainerCallback):
     def ask(self, step: int) -> pd.DataFrame:
         """One row per question, with the columns ITEMS; each process asks its part of them."""
         accelerator, begun = self.trainer.accelerator, time.perf_counter()
-        mine = range(accelerator.process_index, len(self.prompts), accelerator.num_processes)
+        mine = range(accelerator.process_index, len(self.encoded), accelerator.num_processes)
         if self.trainer.use_vllm and self.trainer.vllm_mode == "server":  # the first process alone sends requests
-            mine = range(len(self.prompts) if accelerator.is_main_process else 0)
-        asked = [self.prompts[place] for place in mine]
+            mine = range(len(self.encoded) if accelerator.is_main_process else 0)
+        asked = [self.encoded[place] for place in mine]
         if self.tool:
             written = [one.text for one in searching.play(self.trainer, self.tool, asked, 0.0, 0)]
         else:
@@ -110,10 +98,10 @@ class Following(TrainerCallback):
             texts = dict(gather_object(list(texts.items())))
         items = []
         for place, row in enumerate(self.questions.itertuples()):
-            text = self.prefill + prompts.own_words(texts[place])
-            reading = read_answer(text, list(row.options), self.tool is not None)
-            right = reading.predicted == row.answer
-            items.append((step, row.question_id, text, reading.predicted, row.answer, right, reading.format_valid))
+            text = self.prompt.prefill + prompts.own_words(texts[place])
+            given = read_answer(text, list(row.options), self.tool is not None)
+            right = given.predicted == row.answer
+            items.append((step, row.question_id, text, given.predicted, row.answer, right, given.format_valid))
         return pd.DataFrame(items, columns=ITEMS[:-1]).assign(seconds=time.perf_counter() - begun)
 
 
@@ -130,9 +118,10 @@ def answers(trainer: Any, encoded: Sequence[list[int]]) -> list[list[int]]:
     written: dict[int, list[int]] = {}
     model.eval()
     with noise(0):
-        for some in (order[at : at + rows] for at in range(0, len(order), rows)):
-            batch = [encoded[place] for place in some]
-            written |= zip(some, Transformers(model=model).write(batch, greedy, [0], trainer._tokenizer), strict=True)
+        for start in range(0, len(order), rows):
+            places = order[start : start + rows]
+            batch = [encoded[place] for place in places]
+            written |= zip(places, Transformers(model=model).write(batch, greedy, [0], trainer._tokenizer), strict=True)
     model.train()
     return [written[place] for place in range(len(encoded))]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +30,6 @@ from helpers.study.schema import ROTATIONS
 from helpers.training import checkpoints, collapse, follow, live, rewards, sampling, searching
 from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
-from helpers.training.checkpoints import keep_checkpoints, last_checkpoint, save_weights, training_mark
 from helpers.training.config import config, processes, share
 from helpers.training.determinism import deterministic, order_gradients
 from helpers.training.log import completion_table, log_table
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from helpers.search.episodes import Tool
     from helpers.study.schema import Prompt, Search, Train
 
-__all__ = [
-    "completion_table", "config", "keep_checkpoints", "last_checkpoint", "log_table", "make_trainer", "notes", "rewards", "run", "save_weights",
-    "share", "to_dataset", "training_mark"]  # fmt: skip
 NOTES = "notes.json"
 
 
@@ -76,7 +73,7 @@ def why_not_shared(train: Train, model: Any, longest: int) -> str:
     """Why the prompts of this run are not shared, in a few words; "" if they are. longest: tokens of prompt and completion together."""
     if not train.shared_prompts:
         return "train.shared_prompts is false"
-    if Trainer.deepspeed():
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() in ("1", "true"):
         return "DeepSpeed takes an optimiser step after every backward"
     return packing.why_not(model, longest)
 
@@ -126,7 +123,7 @@ def make_trainer(
     if train.stop_on_collapse:
         trainer.add_callback(collapse.StopOnCollapse())
     if train.follow and held_out is not None:
-        trainer.add_callback(follow.Following(trainer, held_out, train.follow, prompt, tokenizer, tool))
+        trainer.add_callback(follow.Following(trainer, held_out, train, prompt, tokenizer, tool))
     trainer.remove_callback(PrinterCallback)  # one bar is enough; the log is a table
     return trainer
 
@@ -146,41 +143,32 @@ def run(trainer: Trainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             if trainer.notes["shared_prompts"] != "on":
                 sys.stderr.write(f"shared prompts are {trainer.notes['shared_prompts']}\n")
         trainer.accelerator.wait_for_everyone()
-        checkpoint = last_checkpoint(folder)
+        checkpoint = checkpoints.last_checkpoint(folder)
         if checkpoint and first:
             sys.stderr.write(f"continuing from {checkpoint.name}\n")
-        if checkpoint and _finished(trainer, checkpoint):
-            trainer._load_from_checkpoint(str(checkpoint))
-            trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        else:
-            _train(trainer, checkpoint)
+        _train(trainer, checkpoint)
         trainer.accelerator.wait_for_everyone()
     return log_table(trainer.state.log_history), completion_table(folder, trainer.state.global_step)
 
 
-def _finished(trainer: Trainer, checkpoint: Path) -> bool:
-    """Whether a run ended with this checkpoint. (With part of an epoch left, transformers would train another step; seen in 5.23.)"""
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    return not sharded and state["global_step"] in (state["max_steps"], stopped(checkpoint.parent).get("stopped_at"))
-
-
 def _train(trainer: Trainer, checkpoint: Path | None) -> None:
+    """Train from a checkpoint, or load it if the run ended with it: with part of an epoch left, transformers 5.23 would train another step."""
     if checkpoint:
-        trainer.epochs_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        if not sharded and state.global_step in (state.max_steps, notes(checkpoint.parent).get("stopped_at")):
+            trainer._load_from_checkpoint(str(checkpoint))
+            trainer.state = state
+            return
+        trainer.epochs_done = int(state.epoch)
     if trainer.budget and trainer.accelerator.device.type == "cuda" and not order_gradients(trainer):
         sys.stderr.write("gradients are not added up in one order: runs of one seed may differ\n")
     with deterministic():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-def stopped(folder: Path) -> dict[str, Any]:
-    """When and why a run was stopped for collapse (stopped_at, planned, why), from its folder of checkpoints; {} if it was not."""
-    file = folder / collapse.STOPPED
-    return json.loads(file.read_text()) if file.is_file() else {}
-
-
 def notes(folder: Path) -> dict[str, Any]:
-    """What a result says about how its run was computed: whether prompts were shared, and whether it was stopped early."""
-    file = folder / NOTES
-    return (json.loads(file.read_text()) if file.is_file() else {}) | stopped(folder)
+    """What a run notes in its folder of checkpoints: whether prompts were shared, and, if it collapsed, when and why it was stopped
+    (stopped_at, planned, why)."""
+    files = [folder / name for name in (NOTES, collapse.STOPPED)]
+    return {key: value for file in files if file.is_file() for key, value in json.loads(file.read_text()).items()}

@@ -22,48 +22,36 @@ from helpers.study.files import fingerprint, read_table, write_table
 from helpers.study.places import REPOSITORY
 from helpers.study.study import Study, open_study
 from helpers.training import live
+from helpers.training.log import completion_table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from helpers.study.schema import Train
 
 LOG = "log.csv"
 FOLLOWING = "following.csv"  # accuracy on held-out questions, round by round
 FOLLOWING_ITEMS = "following.parquet"  # each answer to them
 
 
-def accelerate_file(study: Study, train: Train) -> Path | None:
-    """The accelerate file that a training names, beside the study or in `parameters/`; None: one process."""
-    return study.beside(train.accelerate.removeprefix("parameters/")) if train.accelerate else None
+def accelerate(study: Study, arm: str) -> tuple[Path | None, int, bool]:
+    """(the accelerate file that an arm names, beside the study or in `parameters/`; how many processes train the arm; whether each holds a
+    part of the weights (FSDP, DeepSpeed) instead of all of them); (None, 1, False) if it names none.
 
-
-def processes(study: Study, arm: str) -> int:
-    """How many processes train an arm. Raises StudyError if its accelerate file is missing or does not say."""
-    path = accelerate_file(study, study.training(arm))
-    if path is None:
-        return 1
-    count = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("num_processes")
+    Raises StudyError if the file is missing, does not say how many processes, or says a number that cannot share a step evenly.
+    """
+    train = study.training(arm)
+    if not train.accelerate:
+        return None, 1, False
+    path = study.beside(train.accelerate.removeprefix("parameters/"))
+    settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    count = settings.get("num_processes")
     if not isinstance(count, int) or count < 1:
         raise StudyError(f"{path}: num_processes is {count!r}; should be a whole number, one process a GPU")
-    return count
-
-
-def is_sharded(study: Study, train: Train) -> bool:
-    """Whether a training's processes each hold a part of the weights (FSDP, DeepSpeed) instead of all of them."""
-    path = accelerate_file(study, train)
-    return path is not None and (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("distributed_type") != "MULTI_GPU"
-
-
-def check(study: Study) -> None:
-    """Raise StudyError, in one line, if the processes of an arm cannot share its batch."""
-    for arm in study.arms:
-        train, count = study.training(arm), processes(study, arm)
-        if train.completions_per_step % count:
-            raise StudyError(
-                f"{study.file}: {train.accelerate} has num_processes {count}, which must divide batch_size × "
-                f"gradient_accumulation of arm {arm} ({train.completions_per_step})"
-            )
+    if train.completions_per_step % count:
+        raise StudyError(
+            f"{study.file}: {train.accelerate} has num_processes {count}, which must divide batch_size × "
+            f"gradient_accumulation of arm {arm} ({train.completions_per_step})"
+        )
+    return path, count, settings.get("distributed_type") != "MULTI_GPU"
 
 
 def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,13 +60,10 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
     mark: the fingerprint of the inputs. A run does not continue from checkpoints of other inputs, or of another way to share the
     weights among processes. Returns (log, one row per step; completions, one row per rollout).
     """
-    from helpers.training import grpo
-
     live.check(study.training(arm), f"{study.file}: train")
-    path = accelerate_file(study, study.training(arm))
+    path, _, _ = accelerate(study, arm)
     if path is None:
         return work(study, arm, seed, mark)
-    check(study)
     enough_gpus(study, arm)
     mark = f"{mark}-{fingerprint(yaml.safe_load(path.read_text(encoding='utf-8')))}"
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path), "--main_process_port", "0"]
@@ -86,13 +71,13 @@ def train(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, p
     _stream([*launcher, "--module", "helpers.training.launch", *arguments])
     folder = study.path("train", arm, seed, "checkpoints")
     log = read_table(folder / LOG, "03_grpo_train")
-    return log, grpo.completion_table(folder, int(log["step"].max()))
+    return log, completion_table(folder, int(log["step"].max()))
 
 
 def enough_gpus(study: Study, arm: str) -> None:
     """Raise StudyError, in one line, if this job sees fewer GPUs than the arm has processes; a CPU does for DDP."""
-    path, count, seen = accelerate_file(study, study.training(arm)), processes(study, arm), len(device.visible())
-    if path is not None and count > seen and (seen or is_sharded(study, study.training(arm))):
+    (path, count, sharded), seen = accelerate(study, arm), len(device.visible())
+    if path is not None and count > seen and (seen or sharded):
         raise StudyError(f"{path}: {count} processes need as many GPUs, this job sees {seen}")
 
 
@@ -128,7 +113,8 @@ def _why(printed: str) -> str:
 def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The training itself, in this process: alone, or as one of several."""
     from helpers.models import engines, loading
-    from helpers.training import follow, grpo
+    from helpers.selection import held_out
+    from helpers.training import checkpoints, follow, grpo
 
     settings, folder = study.training(arm), study.path("train", arm, seed)
     questions = read_table(study.draw_file(arm, seed), f"02_split (arm {arm}, seed {seed})")
@@ -136,19 +122,19 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     tool = open_tool(study) if study.arms[arm].search else None
     data = grpo.to_dataset(questions, study.prompt, tokenizer, settings.rotate_options, tool and tool.settings)
     engine = engines.choose(study.engine, settings.method)
-    held_out = follow.held_out_questions(study, settings.follow.questions) if settings.follow else None
+    asked = held_out.read(study) if settings.follow else None
     dtype = "float32" if settings.method == "full" else study.model.dtype
     model = loading.load_model(study.model.id, dtype, method=settings.method)
-    checkpoints = folder / "checkpoints"
-    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, checkpoints, engine, held_out, tool)
+    run = folder / "checkpoints"
+    trainer = grpo.make_trainer(model, tokenizer, data, settings, study.prompt, seed, run, engine, asked, tool)
     log, rollouts = grpo.run(trainer, mark)
-    grpo.save_weights(trainer, folder / "adapter")
+    checkpoints.save_weights(trainer, folder / "adapter")
     if trainer.accelerator.is_main_process:
         if settings.follow:
-            items = follow.table(folder / "checkpoints", int(log["step"].max()))
+            items = follow.table(run, int(log["step"].max()))
             write_table(items, folder / FOLLOWING_ITEMS)
             write_table(follow.curve(items), folder / FOLLOWING)
-        write_table(log, folder / "checkpoints" / LOG)
+        write_table(log, run / LOG)
     return log, rollouts
 
 

@@ -24,13 +24,10 @@ from helpers.training.log import COMPLETIONS
 if TYPE_CHECKING:
     from helpers.study.schema import Train
 
-WANDB = (
-    "WANDB_API_KEY",
-    "WANDB_MODE",
-    "WANDB_IDENTITY_TOKEN_FILE",
-    "NETRC",
-)  # one of them, or a file of its login, says where logs go
+# One of these, or a file of its login, says where wandb's logs go.
+WANDB = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "NETRC")
 SHOWN = 16  # rollouts of a step in TensorBoard, which keeps the texts of ten steps
+MARKDOWN = str.maketrans({"|": "&#124;", "\n": "<br>", "`": "&#96;", "*": "&#42;", "_": "&#95;", "[": "&#91;"})
 
 
 def check(train: Train, key: str) -> None:
@@ -39,8 +36,8 @@ def check(train: Train, key: str) -> None:
         return
     if not importlib.util.find_spec(train.report_to):
         raise StudyError(f"{key}.report_to: {train.report_to} is not installed; pip install {train.report_to}, or set it to none")
-    homes = [Path.home() / name for name in (".netrc", "_netrc", ".config/wandb")]
-    if train.report_to == "wandb" and not ({*WANDB} & {*os.environ} or any(path.exists() for path in homes)):
+    known = {*WANDB} & {*os.environ} or any((Path.home() / name).exists() for name in (".netrc", "_netrc", ".config/wandb"))
+    if train.report_to == "wandb" and not known:
         raise StudyError(f"{key}.report_to: wandb has no key; run wandb login first, or set WANDB_MODE=offline")
 
 
@@ -99,9 +96,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
-    special = {"|": "&#124;", "\n": "<br>", "`": "&#96;", "*": "&#42;", "_": "&#95;", "[": "&#91;"}
-    return "".join(special.get(letter, letter) for letter in html.escape(text))
+    return html.escape(f"{value:.3g}" if isinstance(value, float) else str(value)).translate(MARKDOWN)
 
 
 def _reporting(trainer: Any) -> list[Any]:

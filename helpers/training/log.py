@@ -10,34 +10,15 @@ import pandas as pd
 from helpers.study.errors import StudyError
 from helpers.training import rewards
 
-LOG_COLUMNS = {
-    "step": "step",
-    "epoch": "epoch",
-    "reward": "reward",
-    "rewards/accuracy/mean": "reward_accuracy",
-    "rewards/format/mean": "reward_format",
-    "rewards/xml_count/mean": "reward_xml_count",
-    "rewards/random/mean": "reward_random",
-    "reward_std": "reward_std",
-    "frac_reward_zero_std": "frac_reward_zero_std",
-    "accuracy_zero_variance": "accuracy_zero_variance",
-    "top_answer_share": "top_answer_share",
+COLUMNS = (
+    "step", "epoch", "reward", "reward_accuracy", "reward_format", "reward_xml_count", "reward_random", "reward_std", "frac_reward_zero_std",
+    "accuracy_zero_variance", "top_answer_share", "completion_length", "clipped_share", "searching_share", "searches", "inserted_length",
+    "entropy", "kl", "sampling_distance", "learning_rate", "grad_norm", "skipped", "loss", "seconds", "seconds_generation", "seconds_sync",
+    "seconds_log_probabilities")  # fmt: skip
+RENAMED = {f"rewards/{name}/mean": f"reward_{name}" for name in (*rewards.ALL, rewards.RANDOM)} | {
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "clipped_share",
-    "searching_share": "searching_share",
-    "searches": "searches",
-    "inserted_length": "inserted_length",
-    "entropy": "entropy",
-    "kl": "kl",
-    "sampling_distance": "sampling_distance",
-    "learning_rate": "learning_rate",
-    "grad_norm": "grad_norm",
-    "skipped": "skipped",
-    "loss": "loss",
     "step_time": "seconds",
-    "seconds_generation": "seconds_generation",
-    "seconds_sync": "seconds_sync",
-    "seconds_log_probabilities": "seconds_log_probabilities",
 }
 COMPLETIONS = "completions"
 
@@ -45,13 +26,13 @@ COMPLETIONS = "completions"
 def log_table(history: list[dict[str, Any]]) -> pd.DataFrame:
     """TRL's log as a table, one row per optimiser step, under the study's column names.
 
-    top_answer_share: of the completions, how many give the step's most frequent answer. accuracy_zero_variance: of the groups, how many
-    have equal accuracy. sampling_distance: mean distance of vLLM's log-probabilities from those of the training. seconds_generation
-    includes seconds_sync; of rollouts that search, completion_length counts what the model wrote, inserted_length the passages' tokens, and searches
-    is the mean number; what is left of `seconds` beside it and seconds_log_probabilities (rewards, reference model) is the update.
+    top_answer_share, accuracy_zero_variance: see `collapse.of_step`. sampling_distance: mean distance of vLLM's log-probabilities from
+    those of the training. Of rollouts that search, completion_length counts what the model wrote, inserted_length the passages' tokens,
+    and searches is the mean number. seconds_generation includes seconds_sync; what is left of `seconds` beside it and
+    seconds_log_probabilities (rewards, reference model) is the update.
     """
     rows = [row for row in history if "reward" in row]
-    table = pd.DataFrame(rows).reindex(columns=list(LOG_COLUMNS)).rename(columns=LOG_COLUMNS)
+    table = pd.DataFrame(rows).rename(columns=RENAMED).reindex(columns=list(COLUMNS))
     return table.drop_duplicates("step", keep="last").dropna(axis="columns", how="all").reset_index(drop=True)
 
 

@@ -12,14 +12,13 @@ with TRL's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from trl.trainer import utils
 
-from helpers.models.packing import Pack
+from helpers.models.packing import IGNORED, Pack
 
 RATIO_LIMIT = 3.0  # completions that the training model finds this many times likelier than vLLM did are left out (TRL's default)
 
@@ -37,7 +36,7 @@ def token_weights(mask: torch.Tensor, loss: str, items: float, longest: int) -> 
     return mask / max(divisor, 1.0)
 
 
-def log_probabilities(model: Any, packed: Pack, entropy: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def log_probabilities(model: Any, packed: Pack) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of the packed completions' tokens, and the entropies of their distributions; shape (tokens,), as `packed.places`.
 
     TRL's fused output layer computes them in tiles, so logits of shape (tokens, vocabulary) never exist. Where it has no Triton
@@ -51,8 +50,8 @@ def log_probabilities(model: Any, packed: Pack, entropy: bool) -> tuple[torch.Te
             shift_labels=packed.targets,
             fused_lm_head=True,
         )
-    predicted = packed.targets != -100
-    return output.log_probs[predicted], output.entropy[predicted] if entropy else None
+    predicted = packed.targets != IGNORED
+    return output.log_probs[predicted], output.entropy[predicted]
 
 
 def correction(difference: torch.Tensor, rows: torch.Tensor, completions: int) -> torch.Tensor:
@@ -66,29 +65,14 @@ def correction(difference: torch.Tensor, rows: torch.Tensor, completions: int) -
     return ratio.masked_fill(ratio > RATIO_LIMIT, 0.0)
 
 
-@dataclass
-class Sums:
-    """What a step logs, summed over its micro-batches: entropies, KL and distances from vLLM's log-probabilities, and their tokens."""
-
-    device: Any
-    values: torch.Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.values = torch.zeros(4, dtype=torch.float64, device=self.device)
-
-    def add(self, entropy: torch.Tensor, kl: torch.Tensor, distance: torch.Tensor, mask: torch.Tensor) -> None:
-        """Add a micro-batch; all of shape (tokens,)."""
-        parts = [(part.detach() * mask).sum() for part in (entropy, kl, torch.nan_to_num(distance))]
-        self.values += torch.stack([*parts, mask.sum()]).double()
-
-
-def of_pack(model: Any, packed: Pack, step: dict[str, torch.Tensor], beta: float, sums: Sums) -> torch.Tensor:
-    """The part of a step's loss that a micro-batch contributes; a scalar.
+def of_pack(model: Any, packed: Pack, step: dict[str, torch.Tensor], beta: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a micro-batch contributes to a step: its part of the loss, a scalar; and sums over its tokens for the log, shape (4,): entropy,
+    KL, distance from vLLM's log-probabilities, and 1.
 
     step: `weights` and `mask` of shape (completions, tokens), `advantages` (completions,), and where there are any `ref_per_token_logps` and
     `sampling_per_token_logps` (completions, tokens).
     """
-    logps, entropy = log_probabilities(model, packed, entropy=True)
+    logps, entropy = log_probabilities(model, packed)
     here = {name: value.flatten()[packed.places] for name, value in step.items() if value.dim() == 2}
     rows = packed.places // step["mask"].shape[1]
     advantages, mask, none = step["advantages"][rows], here["mask"].to(logps.dtype), torch.zeros_like(logps)
@@ -101,5 +85,5 @@ def of_pack(model: Any, packed: Pack, step: dict[str, torch.Tensor], beta: float
         away = here["ref_per_token_logps"] - logps
         kl = (away.exp() - away - 1) * ratio
         losses = losses + beta * kl
-    sums.add(entropy, kl, distance.abs(), mask)
-    return (losses * here["weights"].to(losses.dtype)).sum()
+    sums = [(part.detach() * mask).sum() for part in (entropy, kl, torch.nan_to_num(distance.abs()))]
+    return (losses * here["weights"].to(losses.dtype)).sum(), torch.stack([*sums, mask.sum()]).double()

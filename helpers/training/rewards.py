@@ -1,8 +1,6 @@
-"""The paper's three rewards, and a random one: pure functions, lists in, lists out, in the form that TRL calls.
+"""The paper's three rewards, with the values of the authors' released code, and a random one: functions from lists to a list, as TRL calls them.
 
-Values as in the authors' released code: accuracy 2 or 1, format 1 soft and 1 strict, XML count a
-quarter for each tag. A column `prefill`, if the data has one, is what the prompt already wrote of
-the completion; it counts as part of it.
+A column `prefill`, if the data has one, is what the prompt already wrote of the completion; it counts as part of it.
 """
 
 from __future__ import annotations
@@ -20,9 +18,8 @@ if TYPE_CHECKING:
 
 
 def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:
-    """The text of the model's turn: the prefill of the prompt, then the completion up to where it begins the user's next turn."""
-    begun = prefill or [""] * len(completions)
-    return [start + own_words(text) for start, text in zip(begun, completions, strict=True)]
+    """The texts of the model's turns: the prefill of the prompt, then the completion up to where it begins the user's next turn."""
+    return [begun + own_words(text) for begun, text in zip(prefill or [""] * len(completions), completions, strict=True)]
 
 
 def accuracy(
@@ -80,9 +77,8 @@ def random_reward(seed: int, process: int = 0, processes: int = 1) -> Callable[.
     Several processes get the parts of one draw.
     """
 
-    def random(completions: list[str], trainer_state: Any = None, **_: Any) -> list[float]:
-        step = trainer_state.global_step if trainer_state else 0
-        draw = np.random.default_rng([seed, step]).integers(0, 2, len(completions) * processes)
+    def random(completions: list[str], trainer_state: Any, **_: Any) -> list[float]:
+        draw = np.random.default_rng([seed, trainer_state.global_step]).integers(0, 2, len(completions) * processes)
         return (2.0 * draw[process * len(completions) :][: len(completions)]).tolist()
 
     return random

@@ -58,8 +58,8 @@ def noise(seed: int) -> Iterator[None]:
 class Sampler(VLLMGeneration):
     """TRL's vLLM backend for one run.
 
-    seed: the run's; step: set before each generation; merge: let TRL merge the adapter into the base, its default.
-    seconds: of the last synchronisation of weights.
+    seed: the run's; step: set before each generation; merge: let TRL merge the adapter into the base, as by default;
+    complete: the engine has all weights of the base; seconds: of the last synchronisation of weights.
 
     TRL seeds a colocated engine with the index of the process, so that all runs sample from one stream (huggingface/trl#7040), and a
     resumed run samples from its beginning again. vLLM draws from the generators of its process, which begin each step at a
@@ -67,12 +67,10 @@ class Sampler(VLLMGeneration):
     """
 
     seed = step = 0
-    merge = False
+    merge = complete = False
     seconds = 0.0
-    complete = False  # the engine has all weights of the base
 
     def generate(self, prompts: list[list[int]], images: Any, num_generations: int, profiler: Any = None) -> tuple[Any, ...]:
-        """As TRL's: (prompt ids, completion ids, log-probabilities, their tokens), a list per completion."""
         if self.mode == "server":
             with self._seeded_requests():
                 return super().generate(prompts, images, num_generations, profiler)
@@ -141,17 +139,10 @@ class Sampler(VLLMGeneration):
     def ask(self, prompts: list[list[int]], limit: int) -> list[list[int]]:
         """Greedy completions (tokens) by the engine with the weights it has."""
         if self.mode == "server":
-            written = self.vllm_client.generate(
-                prompts, temperature=0.0, max_tokens=limit, generation_kwargs=self.generation_kwargs
-            )
-            return written["completion_ids"]
+            how = {"temperature": 0.0, "max_tokens": limit, "generation_kwargs": self.generation_kwargs}
+            return self.vllm_client.generate(prompts, **how)["completion_ids"]
         greedy = vllm_generation.SamplingParams(
-            temperature=0.0,
-            top_p=1.0,
-            top_k=0,
-            repetition_penalty=1.0,
-            max_tokens=limit,
-            **self.generation_kwargs,
+            temperature=0.0, top_p=1.0, top_k=0, repetition_penalty=1.0, max_tokens=limit, **self.generation_kwargs
         )
         with noise(0):
             written = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], sampling_params=greedy, use_tqdm=False)
@@ -165,16 +156,15 @@ def options(train: Train, longest: int, ends: list[int], shared: bool) -> dict[s
     probabilities differ a little from those of the training, so each rollout is weighted by their ratio, or left out where that is
     above 3 (TRL's default, stated since defaults move). On shared prompts `loss.correction` does so without another forward.
     """
-    where = (
-        {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server, "generation_kwargs": {"stop_token_ids": ends}}
-        if train.vllm_server
-        else {
+    if train.vllm_server:
+        where = {"vllm_mode": "server", "vllm_server_base_url": train.vllm_server, "generation_kwargs": {"stop_token_ids": ends}}
+    else:
+        where = {
             "vllm_mode": "colocate",
             "generation_kwargs": {"stop_token_ids": ends, "detokenize": False},  # TRL reads the tokens
             "vllm_gpu_memory_utilization": VLLM_PART * device.share(),
             "vllm_max_model_length": longest + train.max_completion_tokens,
         }
-    )
     return where | {
         "use_vllm": True,
         "vllm_importance_sampling_correction": not shared,

@@ -59,7 +59,7 @@ class SharedPrompts(GRPOTrainer):
         for batch, _ in self._as_many(batches, batches[0]):
             packed = self._pack(batch, logits_to_keep)
             with self.accelerator.autocast():
-                values[packed.places] = loss.log_probabilities(model, packed, entropy=False)[0].float()
+                values[packed.places] = loss.log_probabilities(model, packed)[0].float()
         return values.view(len(input_ids), logits_to_keep), None, None
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **named: Any) -> torch.Tensor:
@@ -78,12 +78,15 @@ class SharedPrompts(GRPOTrainer):
         learning = [row for row, value in enumerate(step["advantages"].tolist()) if value or self.beta] or [0]
         silent = sorted(set(range(len(step["mask"]))) - set(learning))
         batches = self._batches(*tokens, learning)
-        sums, total = loss.Sums(self.accelerator.device), 0.0
+        sums, total = torch.zeros(4, dtype=torch.float64, device=self.accelerator.device), 0.0
 
         def part(batch: Batch, weight: float) -> torch.Tensor:
             packed = self._pack(batch, step["mask"].shape[1])
             with self.accelerator.autocast():
-                return weight * loss.of_pack(model, packed, step, self.beta, sums if weight else loss.Sums(sums.device))
+                value, logged = loss.of_pack(model, packed, step, self.beta)
+            if weight:
+                sums.add_(logged)
+            return weight * value
 
         with torch.no_grad():
             for batch, weight in self._as_many(self._batches(*tokens, silent), batches[0]):
@@ -105,9 +108,9 @@ class SharedPrompts(GRPOTrainer):
         step = {"mask": mask, "weights": weights, "advantages": inputs["advantages"]}
         return step | {name: inputs[name] for name in ("ref_per_token_logps", "sampling_per_token_logps") if name in inputs}
 
-    def _log_sums(self, sums: loss.Sums, by_vllm: bool) -> None:
+    def _log_sums(self, sums: torch.Tensor, by_vllm: bool) -> None:
         """Log means over all tokens of a step, of all processes."""
-        values = self.accelerator.reduce(sums.values, reduction="sum")
+        values = self.accelerator.reduce(sums, reduction="sum")
         entropy, kl, distance = (values[:3] / values[3].clamp(min=1)).tolist()
         logged = {"entropy": entropy} | ({"kl": kl} if self.beta else {}) | ({"sampling_distance": distance} if by_vllm else {})
         for name, value in logged.items():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -54,11 +52,6 @@ class Trainer(SharedPrompts):
     rotations = 1
     notes: dict[str, Any] = {}
 
-    @staticmethod
-    def deepspeed() -> bool:
-        """Whether this process was started for DeepSpeed."""
-        return os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() in ("1", "true")
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         import trl.trainer.grpo_trainer as module
 
@@ -78,13 +71,6 @@ class Trainer(SharedPrompts):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
         return sampler
 
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Add the seconds of a part of a step to the log, as `seconds_<phase>`."""
-        begun = self._clock()
-        yield
-        self._metrics["train"][f"seconds_{phase}"].append(self._clock() - begun)
-
     def _clock(self) -> float:
         if self.accelerator.device.type == "cuda":
             torch.cuda.synchronize()
@@ -99,14 +85,17 @@ class Trainer(SharedPrompts):
 
     def _generate(self, prompts: list[Any]) -> Any:
         """The rollouts of a step; the seconds they take are logged, those of the synchronisation with vLLM included."""
-        with self.timed("generation"), deterministic(False):  # the engine's sampling has its own seeds
+        begun = self._clock()
+        with deterministic(False):  # the engine's sampling has its own seeds
             if self.use_vllm:
                 self.sync()
                 self.vllm_generation.step = self.state.global_step
-            return super()._generate(prompts)
+            made = super()._generate(prompts)
+        self._metrics["train"]["seconds_generation"].append(self._clock() - begun)
+        return made
 
     def _generate_single_turn(self, *args: Any, **options: Any) -> Any:
-        """TRL's, but transformers reads what prompts share once (`shared_prefix.read_once`), where one process has the whole model."""
+        """TRL's; where one process has the whole model, transformers reads what prompts share once (`shared_prefix.read_once`)."""
         if self.use_vllm or self.accelerator.num_processes > 1:
             return super()._generate_single_turn(*args, **options)
         with reading_once(self.model, self.max_completion_length):
@@ -117,12 +106,12 @@ class Trainer(SharedPrompts):
 
         Where rollouts search, `completions` hold what was inserted; the rewards read what the model wrote.
         """
-        searched = "searches" in inputs[0]
-        if searched:
+        columns = ["question_id", "rotation"] if self.rotations > 1 else ["question_id"]
+        if "searches" in inputs[0]:
+            columns += ["own", "searches"]
             completions = [row["own"] for row in inputs]
             for name, values in searching.measures(inputs).items():
                 self._metrics["train"][name].append(float(np.mean(self._gathered(values))))
-        columns = ["question_id", *(["rotation"] if self.rotations > 1 else []), *(["own", "searches"] if searched else [])]
         for column in columns:
             self._log_completion_extra(column, [row[column] for row in inputs])
         given = [
@@ -130,8 +119,7 @@ class Trainer(SharedPrompts):
             for row, text in zip(inputs, completions, strict=True)
         ]
         rewards = super()._calculate_rewards(inputs, prompts, completions, *args)
-        measured = collapse.of_step(self._gathered(given), rewards[:, 0], self.num_generations)
-        for name, value in measured.items():
+        for name, value in collapse.of_step(self._gathered(given), rewards[:, 0], self.num_generations).items():
             self._metrics["train"][name].append(value)
         return rewards
 
@@ -139,9 +127,9 @@ class Trainer(SharedPrompts):
         return gather_object(values) if self.accelerator.num_processes > 1 else values
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        before = sum(self._metrics["train"]["seconds_generation"])
-        begun = self._clock()
+        logged = self._metrics["train"]
+        begun, generation = self._clock(), sum(logged["seconds_generation"])
         made = super()._generate_and_score_completions(inputs)
-        passed = self._clock() - begun - (sum(self._metrics["train"]["seconds_generation"]) - before)
-        self._metrics["train"]["seconds_log_probabilities"].append(passed)
+        generation = sum(logged["seconds_generation"]) - generation
+        logged["seconds_log_probabilities"].append(self._clock() - begun - generation)
         return made

@@ -14,7 +14,7 @@ from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
 from helpers.search import tool
 from helpers.search.measure import found_by
-from helpers.study.files import adopt, is_current, read_note, read_table, write_result, write_table
+from helpers.study.files import adopt, fingerprint, is_current, read_note, read_table, write_result, write_table
 from helpers.training import checkpoints, config, grpo, launch, rewards
 
 if TYPE_CHECKING:
@@ -26,11 +26,8 @@ SETTINGS = (
     "learning_rate", "lr_scheduler_type", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "num_generations", "max_completion_length", "temperature", "top_p", "beta", "epsilon", "loss_type", "scale_rewards", "reward_weights",
     "max_grad_norm", "seed", "use_vllm")  # fmt: skip
-PARTS = {
-    "reward_accuracy": "accuracy",
-    "reward_format": "format",
-    "reward_xml_count": "tags",
-}  # columns, and their names for readers
+# Columns, and their names for readers.
+PARTS = {"reward_accuracy": "accuracy", "reward_format": "format", "reward_xml_count": "tags"}
 MOST = {"reward_accuracy": 2, "reward_format": 2, "reward_xml_count": 1}  # what each reward gives at most
 
 
@@ -52,11 +49,6 @@ class Training:
         return f"{self.arm}, seed {self.seed}"
 
     @property
-    def folder(self) -> Path:
-        """Where the run's log, rollouts and adapter are."""
-        return self.study.path("train", self.arm, self.seed)
-
-    @property
     def train(self) -> Train:
         """The parameters of the training."""
         return self.study.training(self.arm)
@@ -69,10 +61,8 @@ class Training:
     @cached_property
     def questions(self) -> pd.DataFrame:
         """The arm's draw for this seed, one row per question. Raises StudyError if 02_split has not written it."""
-        made_by = f"02_split (arm {self.arm}, seed {self.seed})"
-        return read_table(
-            self.study.draw_file(self.arm, self.seed), made_by, self.study.inputs("split", arm=self.arm, seed=self.seed)
-        )
+        inputs = self.study.inputs("split", arm=self.arm, seed=self.seed)
+        return read_table(self.study.draw_file(self.arm, self.seed), f"02_split (arm {self.arm}, seed {self.seed})", inputs)
 
     @cached_property
     def weights(self) -> dict[str, str]:
@@ -85,24 +75,23 @@ class Training:
         return engines.choose(self.study.engine, self.train.method)
 
     @cached_property
-    def log(self) -> pd.DataFrame:
-        """The log, one row per optimiser step. The training runs if neither this study nor one beside it has its result."""
-        file, inputs = self.folder / "log.csv", self.study.inputs("train", arm=self.arm, seed=self.seed)
-        index = [tool.mark(self.study)] if self.search else []
-        mark = checkpoints.training_mark(inputs, self.questions, self.weights["weights"], *index)
-        beside = ["completions.parquet", "adapter", *(f"step{step}" for step in self.study.checkpoints(self.arm))]
+    def folder(self) -> Path:
+        """Where log, rollouts and adapter are. The training runs if neither this study nor one beside it has them from these inputs."""
+        folder, inputs = self.study.path("train", self.arm, self.seed), self.study.inputs("train", arm=self.arm, seed=self.seed)
+        file, kept = folder / "log.csv", self.study.checkpoints(self.arm)
+        asked = self.questions[["question", "answer"]].to_numpy().tolist(), [list(row) for row in self.questions["options"]]
+        mark = fingerprint(inputs, *asked, self.weights["weights"], *([tool.mark(self.study)] if self.search else []))
+        beside = ["completions.parquet", "adapter", *(f"step{step}" for step in kept)]
         beside += [launch.FOLLOWING, launch.FOLLOWING_ITEMS] if self.train.follow else []
-        complete = all((self.folder / name).exists() for name in beside)
-        if not (is_current(file, mark) and complete) and not adopt(
-            file, mark, self.study.folder.parent, "*/train/*/*/log.csv", *beside
-        ):
+        current = is_current(file, mark) and all((folder / name).exists() for name in beside)
+        if not current and not adopt(file, mark, self.study.folder.parent, "*/train/*/*/log.csv", *beside):
             log, rollouts = launch.train(self.study, self.arm, self.seed, mark)
-            checkpoints.keep_checkpoints(self.folder, self.study.checkpoints(self.arm))
-            write_table(self._with_options_found(rollouts), self.folder / "completions.parquet")
+            checkpoints.keep_checkpoints(folder, kept)
+            write_table(self._with_options_found(rollouts), folder / "completions.parquet")
             facts = {"engine": self.engine, "arm": self.arm, "seed": self.seed, "questions": len(self.questions)}
-            facts |= {"sampling": "run seed and step"} | grpo.notes(self.folder / "checkpoints")
+            facts |= {"sampling": "run seed and step"} | grpo.notes(folder / "checkpoints")
             write_result(log, file, mark, inputs, **self.weights, **facts)
-        return read_table(file, STEP)
+        return folder
 
     def _with_options_found(self, rollouts: pd.DataFrame) -> pd.DataFrame:
         """Rollouts that could search with the columns of `found_by`: which options occur in the passages."""
@@ -113,18 +102,25 @@ class Training:
         return rollouts.join(pd.DataFrame(found, index=rollouts.index))
 
     @cached_property
+    def log(self) -> pd.DataFrame:
+        """The log, one row per optimiser step."""
+        return read_table(self.folder / "log.csv", STEP)
+
+    @cached_property
     def note(self) -> dict[str, Any]:
         """What the log's note says: weights, versions, whether prompts were shared, whether the run was stopped."""
-        return read_note(self.folder / "log.csv") if len(self.log) else {}
+        return read_note(self.folder / "log.csv")
 
     @cached_property
     def rollouts(self) -> pd.DataFrame:
         """All rollouts, one row each: id and right answer of the question, the whole completion, the parts of the reward and their
         weighted sum `reward`, the advantage."""
-        rotated = rotate_questions(self.questions) if self.train.rotate_options else self.questions.assign(rotation=0)
-        rows = read_table(self.folder / "completions.parquet", STEP) if len(self.log) else pd.DataFrame()
-        rows = rows if self.train.rotate_options else rows.assign(rotation=0)
-        rows = rows.merge(rotated[["question_id", "rotation", "id", "answer"]], on=["question_id", "rotation"])
+        rows, asked = read_table(self.folder / "completions.parquet", STEP), self.questions
+        if self.train.rotate_options:
+            asked = rotate_questions(asked)
+        else:
+            rows, asked = rows.assign(rotation=0), asked.assign(rotation=0)
+        rows = rows.merge(asked[["question_id", "rotation", "id", "answer"]], on=["question_id", "rotation"])
         weighted = zip((*rewards.ALL, rewards.RANDOM), rewards.weights(self.train), strict=False)
         reward = sum(weight * rows[f"reward_{name}"] for name, weight in weighted)
         rows = rows.assign(completion=self.study.prompt.prefill + rows["completion"], reward=reward)
@@ -133,7 +129,7 @@ class Training:
     @cached_property
     def curve(self) -> pd.DataFrame:
         """Held-out accuracy during the training, one row per look; without rows if `train.follow` is not set."""
-        return read_table(self.folder / launch.FOLLOWING, STEP) if self.train.follow and len(self.log) else pd.DataFrame()
+        return read_table(self.folder / launch.FOLLOWING, STEP) if self.train.follow else pd.DataFrame()
 
     def group(self, step: int) -> pd.DataFrame:
         """The rollouts of one question at a step: of the group whose advantages are largest."""
@@ -144,14 +140,8 @@ class Training:
 
     def prompt(self, question_id: str) -> str:
         """The rendered prompt of a question, with its options as they are."""
-        row = self.questions.set_index("question_id").loc[question_id]
-        return prompts.render(
-            row["question"],
-            list(row["options"]),
-            self.study.prompt,
-            loading.load_tokenizer(self.study.model.id),
-            self.search,
-        )
+        row, tokenizer = self.questions.set_index("question_id").loc[question_id], loading.load_tokenizer(self.study.model.id)
+        return prompts.render(row["question"], list(row["options"]), self.study.prompt, tokenizer, self.search)
 
     def settings(self) -> pd.DataFrame:
         """TRL's GRPOConfig of this run, one row per setting that decides what is learned, under TRL's names."""
@@ -167,12 +157,11 @@ class Training:
         moved = ", ".join(
             f"{name} from {first[part].mean():.2f} to {last[part].mean():.2f} (at most {MOST[part]})"
             for part, name in PARTS.items()
-            if part in self.log
         )
         taught = 1 - self.log["frac_reward_zero_std"].mean()
         return (
             f"Over {len(self.log)} steps on {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
-            f"to {last['reward'].mean():.2f} (last third){f'. The rewards: {moved}' if moved else ''}. "
+            f"to {last['reward'].mean():.2f} (last third). The rewards: {moved}. "
             f"{taught:.0%} of the groups had rewards that differ; only these teach."
         )
 

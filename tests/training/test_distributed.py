@@ -20,7 +20,7 @@ from helpers.questions import pools
 from helpers.study.errors import StudyError
 from helpers.study.schema import Pool, Prompt, Train
 from helpers.study.study import open_study
-from helpers.training import grpo, launch, rewards
+from helpers.training import checkpoints, grpo, launch, rewards
 
 ACCELERATE = REPOSITORY / "parameters" / "accelerate"
 DDP = ACCELERATE / "ddp.yaml"
@@ -36,11 +36,6 @@ def test_processes_share_a_step(batch, accumulation, processes, each):
     train = Train(batch_size=batch, gradient_accumulation=accumulation)
     assert grpo.share(train, processes) == each
     assert each[0] * each[1] * processes == train.completions_per_step
-
-
-def test_a_step_that_cannot_be_shared_is_one_line():
-    with pytest.raises(StudyError, match="8 processes cannot share a step of 12 completions"):
-        grpo.share(Train(), 8)
 
 
 def replay(folder: Path, loss: str) -> None:
@@ -78,7 +73,7 @@ def replay(folder: Path, loss: str) -> None:
 
     trainer._generate_single_turn = prescribed
     log, rollouts = grpo.run(trainer, "mark")
-    grpo.save_weights(trainer, folder / loss / "adapter")
+    checkpoints.save_weights(trainer, folder / loss / "adapter")
     if trainer.accelerator.is_main_process:
         log.to_csv(folder / loss / "log.csv", index=False)
         rollouts.to_parquet(folder / loss / "completions.parquet")

@@ -9,7 +9,7 @@ from helpers.analysis import checks
 from helpers.questions.rotation import rotate_questions, rotated
 from helpers.study.errors import StudyError
 from helpers.study.schema import Follow, Train
-from helpers.training import collapse, follow, grpo, rewards
+from helpers.training import checkpoints, collapse, follow, grpo, rewards
 
 
 def test_a_step_whose_gradient_is_not_finite_is_left_out(tiny, tmp_path):
@@ -151,7 +151,7 @@ def test_a_collapsed_run_ends_early_and_keeps_its_data(tiny, tmp_path, monkeypat
     assert grpo.notes(tmp_path / "6" / "checkpoints") == {"shared_prompts": "on"}
     again, _ = grpo.run(trainer(tmp_path / "3", epochs=2, stop_on_collapse=True), "mark")  # it stays stopped
     assert again["step"].tolist() == [1, 2, 3]
-    grpo.keep_checkpoints(tmp_path / "3", [2, 5])
+    checkpoints.keep_checkpoints(tmp_path / "3", [2, 5])
     assert all((tmp_path / "3" / f"step{step}" / "adapter_model.safetensors").is_file() for step in (2, 5))
 
 
@@ -198,9 +198,3 @@ def test_held_out_questions_are_asked_during_training_and_not_again_after_a_kill
     (tmp_path / "followed/checkpoints/following/step_00001.parquet").unlink()
     monkeypatch.setattr(follow, "answers", lambda *_: pytest.fail("asked again"))
     grpo.run(trainer(tmp_path / "followed", **options), "mark")
-
-
-def test_following_needs_held_out_questions():
-    study = type("Study", (), {"split": type("Split", (), {"held_out": 0})})
-    with pytest.raises(StudyError, match="train.follow: no question is held out; set split.held_out, for instance to 200"):
-        follow.held_out_questions(study, 200)

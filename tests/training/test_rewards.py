@@ -6,7 +6,7 @@ import pytest
 import small_runs
 import torch
 
-from helpers.training import grpo, rewards
+from helpers.training import checkpoints, grpo, rewards
 
 OPTIONS = [["Zinc", "Iron", "Iodine", "Copper"]]
 
@@ -123,6 +123,6 @@ def test_a_run_resumed_after_its_last_step_keeps_that_steps_rollouts(tiny, tmp_p
 
 def test_other_inputs_do_not_continue_old_checkpoints(tiny, tmp_path):
     grpo.run(trainer(tiny, tmp_path, epochs=1 / 3), "mark")
-    assert grpo.last_checkpoint(tmp_path / "checkpoints").name == "checkpoint-1"
+    assert checkpoints.last_checkpoint(tmp_path / "checkpoints").name == "checkpoint-1"
     log, _ = grpo.run(trainer(tiny, tmp_path, epochs=1 / 3), "another mark")
     assert log["step"].tolist() == [1]

@@ -8,8 +8,6 @@ from small_runs import by_length, prescribe, trainer
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from helpers.models import loading, packing, shared_prefix
-from helpers.study.errors import StudyError
-from helpers.study.schema import Train
 from helpers.training import determinism, grpo, loss, rewards
 
 LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -206,11 +204,6 @@ def test_a_packed_model_that_ignores_the_mask_is_found_out(tiny):
     usual = model.forward
     model.forward = lambda attention_mask=None, **given: usual(**given)
     assert packing.why_not(model, 100) == "its log-probabilities differ from those of the plain computation"
-
-
-def test_a_step_that_cannot_be_shared_is_one_line():
-    with pytest.raises(StudyError, match="8 processes cannot share a step of 12 completions"):
-        grpo.share(Train(), 8)
 
 
 def test_rollouts_after_prompts_that_were_read_once_are_trls(tiny, tmp_path, monkeypatch):

@@ -152,12 +152,12 @@ def trainer(folder: Path, steps: int, engine: str = "transformers"):
 def main() -> None:
     what, *rest = sys.argv[1:]
     if what == "train":
-        from helpers.training import grpo
+        from helpers.training import checkpoints
 
         folder = Path(rest[0])
         made = trainer(folder, 3)
         made.train()
-        grpo.save_weights(made, folder / "adapter")
+        checkpoints.save_weights(made, folder / "adapter")
     elif what == "colocate":
         made = trainer(Path(rest[0]), 2, "vllm")
         made.train()
