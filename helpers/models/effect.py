@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 
 from helpers.models import loading
@@ -53,8 +54,8 @@ def training_effect(model: Any, tokenizer: PreTrainedTokenizerBase, base: Callab
 
 def largest_adapter_weight(adapter: Path) -> float:
     """The largest LoRA-B weight of an adapter's folder."""
-    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
-        return max(float(file.get_tensor(name).abs().max()) for name in file.keys() if "lora_B" in name)  # noqa: SIM118
+    weights = load_file(adapter / "adapter_model.safetensors")
+    return max(float(weight.abs().max()) for name, weight in weights.items() if "lora_B" in name)
 
 
 def largest_change(model: str, trained: Path) -> float:
@@ -63,17 +64,12 @@ def largest_change(model: str, trained: Path) -> float:
 
     base = loading.locate(model)[0]
     folder = Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=["*.safetensors"]))
-    before = {name: path for path in folder.glob("*.safetensors") for name in _names(path)}
+    before = [safe_open(path, framework="pt") for path in folder.glob("*.safetensors")]
+    files = {name: file for file in before for name in file.keys()}  # noqa: SIM118
     largest = 0.0
     for path in trained.glob("*.safetensors"):
         with safe_open(path, framework="pt") as after:
-            for name in set(after.keys()) & set(before):
-                with safe_open(before[name], framework="pt") as held:
-                    change = after.get_tensor(name).float() - held.get_tensor(name).float()
+            for name in set(after.keys()) & set(files):
+                change = after.get_tensor(name).float() - files[name].get_tensor(name).float()
                 largest = max(largest, float(change.abs().max()))
     return largest
-
-
-def _names(path: Path) -> list[str]:
-    with safe_open(path, framework="pt") as file:
-        return list(file.keys())

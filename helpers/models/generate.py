@@ -85,8 +85,7 @@ def _batch(
     """
     prompts = batch["prompt"].tolist()
     if engine.name == "vllm":
-        pairs = zip(prompts, batch["sample"].tolist(), strict=True)
-        seeds = [int(fingerprint(seed, text, sample)[:8], 16) for text, sample in pairs]
+        seeds = [int(fingerprint(seed, *each)[:8], 16) for each in zip(prompts, batch["sample"].tolist(), strict=True)]
     else:
         seeds = [int(mark[:8], 16)] * len(batch)
     encoded = tokenizer(prompts)["input_ids"]
@@ -96,19 +95,18 @@ def _batch(
             f"question {batch['question_id'].iloc[longest]}: its prompt has {len(encoded[longest]):,} tokens, and the model has room for "
             f"{engine.room:,} with the {sampling.limit:,} of an answer ({prompts[longest].strip()[-80:]!r}); remove the question or shorten it"
         )
+    rows = batch[["question_id", "sample"]].reset_index(drop=True)
     if tool:
         made = tool.write(engine, encoded, sampling, seeds, tokenizer)
-        rows = batch[["question_id", "sample"]].assign(
+        return rows.assign(
             response=[own_words(episode.text) for episode in made],
             finish_reason=[episode.finish for episode in made],
             n_tokens=[episode.written for episode in made],
             searches=[episode.record for episode in made],
         )
-        return rows.reset_index(drop=True)
     written = engine.write(encoded, sampling, seeds, tokenizer)
-    rows = batch[["question_id", "sample"]].assign(
+    return rows.assign(
         response=[own_words(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in written],
         finish_reason=["stop" if tokens and tokens[-1] in sampling.ends else "length" for tokens in written],
         n_tokens=[len(tokens) for tokens in written],
     )
-    return rows.reset_index(drop=True)

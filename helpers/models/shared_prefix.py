@@ -27,38 +27,25 @@ def read_once(model: Any, ids: torch.Tensor, mask: torch.Tensor, limit: int) -> 
     """
     given = {"input_ids": ids, "attention_mask": mask}
     rows = [tuple(row[kept.bool()].tolist()) for row, kept in zip(ids, mask, strict=True)]
-    different = list(dict.fromkeys(rows))
-    shared, width = min(len(os.path.commonprefix(different)), min(map(len, rows)) - 1), ids.shape[1]
+    different, width = list(dict.fromkeys(rows)), ids.shape[1]
+    shared = min(len(os.path.commonprefix(different)), min(map(len, rows)) - 1)
     window = getattr(model.config.get_text_config(), "sliding_window", None) or sys.maxsize
     if ids.device.type != "cpu" or len(rows) == 1 or shared < WORTH or width + limit > window:
         return given
     places = torch.tensor([different.index(row) for row in rows])
     one_each = torch.tensor([rows.index(row) for row in different])
-    order = torch.cat([_without_padding(mask, shared), _rest(mask, shared)], 1)
+    begins = (width - mask.sum(1))[:, None]
+    others = torch.arange(width - shared)[None]  # the padding, then the tokens that are not shared
+    order = torch.cat([begins + torch.arange(shared), torch.where(others < begins, others, others + shared)], 1)
     given = {"input_ids": ids.gather(1, order), "attention_mask": mask.gather(1, order)}
     cache = model(input_ids=given["input_ids"][:1, :shared], use_cache=True, logits_to_keep=1).past_key_values
     cache.batch_repeat_interleave(len(different))
     if width - shared > 1:
-        some, seen = given["input_ids"][one_each, shared:-1], given["attention_mask"][one_each, :-1]
-        positions = (seen.cumsum(1) - 1)[:, shared:]
-        model(
-            input_ids=some, attention_mask=seen, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        seen = given["attention_mask"][one_each, :-1]
+        rest = {"input_ids": given["input_ids"][one_each, shared:-1], "position_ids": (seen.cumsum(1) - 1)[:, shared:]}
+        model(**rest, attention_mask=seen, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_select_indices(places)
     return given | {"past_key_values": cache}
-
-
-def _without_padding(mask: torch.Tensor, shared: int) -> torch.Tensor:
-    """Places of each row's first `shared` tokens."""
-    begins = mask.shape[1] - mask.sum(1)
-    return begins[:, None] + torch.arange(shared)
-
-
-def _rest(mask: torch.Tensor, shared: int) -> torch.Tensor:
-    """Places of each row's padding, then of its other tokens."""
-    begins = (mask.shape[1] - mask.sum(1))[:, None]
-    places = torch.arange(mask.shape[1] - shared)[None]
-    return torch.where(places < begins, places, places + shared)
 
 
 @contextmanager

@@ -98,12 +98,12 @@ class Transformers:
         ends = torch.tensor([len(text) for text in texts], device=device)
         places = (ends[:, None] - longest + torch.arange(longest, device=device)).clamp(min=0)
         rows = torch.arange(len(texts), device=device)[:, None]
-        layer = self.model.get_output_embeddings()
-        hook = layer.register_forward_pre_hook(lambda _, given: (given[0][rows, places],))
-        try:
-            return self.model(input_ids=ids, use_cache=False).logits
-        finally:
-            hook.remove()
+        return self._logits_at((rows, places), input_ids=ids)
+
+    def _logits_at(self, chosen: Any, **given: torch.Tensor) -> torch.Tensor:
+        """Logits of a forward pass at chosen places: an index of its tensors of shape (texts, tokens)."""
+        with self.model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][chosen],)):
+            return self.model(**given, use_cache=False).logits
 
     def _packs(self, pairs: list[Pair]) -> bool:
         """Whether answers to one prompt are read behind it together: on a CPU, where reading it once per answer takes most of the time."""
@@ -118,17 +118,12 @@ class Transformers:
         prompts, answers = zip(*pairs, strict=True)
         pieces, longest = packing.group(prompts, answers, shape.READ_TOKENS), max(map(len, answers))
         values, greedy = torch.zeros(len(pairs) * longest), torch.ones(len(pairs) * longest, dtype=torch.bool)
-        layer = self.model.get_output_embeddings()
         budget = min(shape.READ_TOKENS, batch_size * max(piece.width for piece in pieces))
         for batch in packing.fill(pieces, budget):
             pack = packing.pack(batch, longest, 0)
             predicting = pack.targets != packing.IGNORED
-            hook = layer.register_forward_pre_hook(lambda _, given, chosen=predicting: (given[0][chosen],))
-            try:
-                given = {"input_ids": pack.ids, "position_ids": pack.positions, "attention_mask": pack.mask()}
-                logits = self.model(**given, use_cache=False).logits
-            finally:
-                hook.remove()
+            given = {"input_ids": pack.ids, "position_ids": pack.positions, "attention_mask": pack.mask()}
+            logits = self._logits_at(predicting, **given)
             targets = pack.targets[predicting]
             values[pack.places] = logits.log_softmax(-1)[torch.arange(len(targets)), targets].float()
             greedy[pack.places] = logits.argmax(-1) == targets

@@ -126,18 +126,18 @@ def answers(trainer: Any, encoded: Sequence[list[int]]) -> list[list[int]]:
     return [written[place] for place in range(len(encoded))]
 
 
-def table(folder: Path, steps: int) -> pd.DataFrame:
-    """All answers of a run up to a step, from its folder; the columns are ITEMS. Empty if the run followed no questions."""
-    parts = [pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("step_*.parquet"))]
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=ITEMS)
-    return whole[whole["step"] <= steps].reset_index(drop=True)
+def table(folder: Path) -> pd.DataFrame:
+    """All answers of a run that followed questions, from its folder; the columns are ITEMS."""
+    return pd.concat([pd.read_parquet(path) for path in sorted((folder / FOLDER).glob("step_*.parquet"))], ignore_index=True)
 
 
 def curve(items: pd.DataFrame) -> pd.DataFrame:
     """One row per round: step, accuracy, valid (share in the right format), top_answer_share, n, seconds."""
-    rows = []
-    for step, part in items.groupby("step"):
-        given = part["predicted"].value_counts()
-        top = int(given.iloc[0]) / len(part) if len(given) else 0.0
-        rows.append((int(step), part["correct"].mean(), part["valid"].mean(), top, len(part), part["seconds"].iloc[0]))
-    return pd.DataFrame(rows, columns=["step", "accuracy", "valid", "top_answer_share", "n", "seconds"])
+    rows = items.groupby("step").agg(
+        accuracy=("correct", "mean"),
+        valid=("valid", "mean"),
+        top_answer_share=("predicted", lambda given: given.value_counts().max() / len(given)),
+        n=("correct", "size"),
+        seconds=("seconds", "first"),
+    )
+    return rows.fillna({"top_answer_share": 0.0}).reset_index()  # no answer could be read

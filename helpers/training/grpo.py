@@ -54,19 +54,9 @@ def to_dataset(
     rotate: each question has a row for every rotation of its options (`rotate_questions`). search: the tool that rollouts may use.
     """
     questions = rotate_questions(questions) if rotate else questions.assign(rotation=0)
-    rows = [
-        {
-            "prompt": prompts.render(row.question, list(row.options), prompt, tokenizer, search),
-            "question_id": row.question_id,
-            "rotation": row.rotation,
-            "answer": row.answer,
-            "options": list(row.options),
-            "prefill": prompt.prefill,
-            **({"search": True} if search else {}),
-        }
-        for row in questions.itertuples()
-    ]
-    return Dataset.from_list(rows)
+    texts = [prompts.render(row.question, list(row.options), prompt, tokenizer, search) for row in questions.itertuples()]
+    rows = questions[["question_id", "rotation", "answer", "options"]].assign(prompt=texts, prefill=prompt.prefill)
+    return Dataset.from_pandas(rows.assign(search=True) if search else rows, preserve_index=False)
 
 
 def why_not_shared(train: Train, model: Any, longest: int) -> str:

@@ -131,7 +131,7 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     checkpoints.save_weights(trainer, folder / "adapter")
     if trainer.accelerator.is_main_process:
         if settings.follow:
-            items = follow.table(run, int(log["step"].max()))
+            items = follow.table(run)
             write_table(items, folder / FOLLOWING_ITEMS)
             write_table(follow.curve(items), folder / FOLLOWING)
         write_table(log, run / LOG)

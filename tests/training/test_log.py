@@ -183,16 +183,17 @@ def test_held_out_questions_are_asked_during_training_and_not_again_after_a_kill
 
     def items(place, **more):
         log, table = grpo.run(made := trainer(tmp_path / place, **options | more), "mark")
-        return log, table, follow.table(tmp_path / place / "checkpoints", 2), made
+        return log, table, made
 
-    log, table, asked, made = items("followed")
+    log, table, made = items("followed")
+    asked = follow.table(tmp_path / "followed" / "checkpoints")
     assert asked.groupby("step")["question_id"].apply(list).to_dict() == dict.fromkeys((0, 1, 2), held["question_id"].tolist())
     curve = follow.curve(asked)
     assert curve.columns.tolist() == ["step", "accuracy", "valid", "top_answer_share", "n", "seconds"]
     assert curve["n"].tolist() == [6, 6, 6]
     assert made.model.training
-    plain, same, none, _ = items("plain", follow=None)
-    assert none.empty
+    plain, same, _ = items("plain", follow=None)
+    assert not (tmp_path / "plain" / "checkpoints" / "following").exists()
     assert same["completion"].tolist() == table["completion"].tolist()  # following changes nothing
     assert plain["loss"].tolist() == log["loss"].tolist()
     (tmp_path / "followed/checkpoints/following/step_00001.parquet").unlink()
