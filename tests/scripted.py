@@ -36,7 +36,7 @@ class Engine:
     def ends(self, tokenizer: Any) -> list[int]:
         return [0]
 
-    def write(self, prompts, sampling, seeds, tokenizer, limits=None):
+    def write(self, prompts, sampling, seeds, tokenizer, limits=None, cache=None):
         self.batches.append(len(prompts))
         written = []
         for prompt, most in zip(prompts, limits or [sampling.limit] * len(prompts), strict=True):

@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from helpers.models import loading
+from helpers.models.turns import TurnCache
 from helpers.study.errors import StudyError
 
 Name = Literal["auto", "transformers", "vllm"]
@@ -83,8 +84,12 @@ class Engine(Protocol):
         seeds: Sequence[int],
         tokenizer: PreTrainedTokenizerBase,
         limits: Sequence[int] | None = None,
+        cache: TurnCache | None = None,
     ) -> list[list[int]]:
-        """The tokens of one completion for each prompt, the ending one included. limits: the most tokens of each, if not the same for all."""
+        """The tokens of one completion for each prompt, the ending one included. limits: the most tokens of each, if not the same for all.
+
+        cache: of the turns before, if texts are continued turn by turn; transformers uses and fills it, vLLM has its own.
+        """
 
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
         """(log-likelihood of the answer after its prompt, whether it is the greedy one) for each pair."""

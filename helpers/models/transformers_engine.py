@@ -12,6 +12,7 @@ from helpers.models import loading, packing, shape
 from helpers.models.effect import training_effect
 from helpers.models.engines import Pair, Sampling, Weights, end_of_text
 from helpers.models.shared_prefix import read_once
+from helpers.models.turns import TurnCache, padded
 
 
 class Transformers:
@@ -37,29 +38,36 @@ class Transformers:
         seeds: Sequence[int],
         tokenizer: PreTrainedTokenizerBase,
         limits: Sequence[int] | None = None,
+        cache: TurnCache | None = None,
     ) -> list[list[int]]:
         """Complete a batch, padded on the left. One generator, seeded with the first seed, draws for the whole batch.
 
         Training uses it as well, so not in inference mode, whose tensors no gradient may pass; `generate` computes none.
         """
         torch.manual_seed(seeds[0])
-        width, pad, device = max(map(len, prompts)), tokenizer.pad_token_id, self.model.device
+        pad = tokenizer.pad_token_id
         drawn = {"temperature": sampling.temperature, "top_p": 1.0, "top_k": 0} if sampling.temperature else {}
         stops = {"stop_strings": list(sampling.stops), "tokenizer": tokenizer} if sampling.stops else {}
         limit = max(limits) if limits else sampling.limit
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=device)
-        written = self.model.generate(
-            **read_once(self.model, ids, mask, limit),
+        if cache is not None and cache.states is not None:
+            given = cache.inputs(prompts, pad)
+        else:
+            given = read_once(self.model, *padded(prompts, pad, self.model.device), limit)
+        made = self.model.generate(
+            **given,
             max_new_tokens=limit,
             do_sample=bool(sampling.temperature),
             repetition_penalty=1.0,  # some models have another default, which rollouts do not use
             pad_token_id=pad,
             eos_token_id=list(sampling.ends),
+            return_dict_in_generate=True,
             **drawn,
             **stops,
         )
-        rows = [_to_the_end(row, sampling.ends) for row in written[:, width:].tolist()]
+        if cache is not None:
+            cache.keep(given["attention_mask"], made)
+        written = made.sequences[:, given["input_ids"].shape[1] :].tolist()
+        rows = [_to_the_end(row, sampling.ends) for row in written]
         return [row[:most] for row, most in zip(rows, limits, strict=True)] if limits else rows
 
     @torch.inference_mode()

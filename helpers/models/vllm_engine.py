@@ -16,6 +16,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerBase
 from helpers.models import device, effect, loading, shape
 from helpers.models.engines import Pair, Sampling, Weights, end_of_text
 from helpers.models.transformers_engine import Transformers
+from helpers.models.turns import TurnCache
 from helpers.study.errors import StudyError
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the largest LoRA rank is one of these (vllm/config/lora.py)
@@ -94,6 +95,7 @@ class VLLM:
         seeds: Sequence[int],
         tokenizer: PreTrainedTokenizerBase,
         limits: Sequence[int] | None = None,
+        cache: TurnCache | None = None,
     ) -> list[list[int]]:
         """Complete prompts, each with its own seed, so that an answer does not depend on the other prompts."""
         from vllm import SamplingParams

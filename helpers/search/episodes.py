@@ -48,13 +48,15 @@ class Tool(NamedTuple):
         self, engine: Any, prompts: Sequence[list[int]], sampling: Any, seeds: Sequence[int], tokenizer: Any
     ) -> list[Episode]:
         """Episodes by an engine (`helpers.models.engines`). seeds: one an episode; each turn has others."""
-        turns = itertools.count()
+        from helpers.models.turns import TurnCache  # loads torch, which the report need not wait for
+
+        turns, cache = itertools.count(), TurnCache()
         stopping = sampling._replace(stops=(*sampling.stops, END))
 
         def turn(texts: list[list[int]], limits: list[int], rows: list[int]) -> list[Turn]:
             number = next(turns)
             drawn = [(seeds[row] + number) % 2**32 for row in rows]
-            return [Turn(tokens) for tokens in engine.write(texts, stopping, drawn, tokenizer, limits)]
+            return [Turn(tokens) for tokens in engine.write(texts, stopping, drawn, tokenizer, limits, cache)]
 
         how = {"limit": sampling.limit, "ends": sampling.ends, "stops": sampling.stops, "room": engine.room}
         return run(prompts, turn, self, tokenizer, **how)

@@ -12,6 +12,7 @@ from typing import Any
 
 from helpers.models.engines import Sampling
 from helpers.models.transformers_engine import Transformers
+from helpers.models.turns import TurnCache
 from helpers.search import episodes
 from helpers.search.episodes import END, Episode, Tool, Turn
 from helpers.training.sampling import noise, seed_of
@@ -45,10 +46,11 @@ def play(trainer: Any, tool: Tool, prompts: Sequence[list[int]], temperature: fl
         with noise(seed):  # vLLM draws from the generators of its process
             return episodes.run(prompts, trainer.vllm_generation.turn(temperature), tool, trainer._tokenizer, **how)
     model, turns, made = trainer.accelerator.unwrap_model(trainer.model), itertools.count(), []
-    write = _by(Transformers(model=model), ends, temperature, seed, turns, trainer._tokenizer)
+    engine = Transformers(model=model)
     at_once = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps
     model.eval()
     for start in range(0, len(prompts), at_once):
+        write = _by(engine, ends, temperature, seed, turns, trainer._tokenizer)
         made += episodes.run(prompts[start : start + at_once], write, tool, trainer._tokenizer, **how)
     model.train()
     return made
@@ -58,11 +60,12 @@ def _by(
     engine: Transformers, ends: tuple[int, ...], temperature: float, seed: int, turns: Iterator[int], tokenizer: Any
 ) -> episodes.Write:
     """Turns by the model that is trained, in transformers; each turn has a seed of its own."""
+    cache = TurnCache()
 
     def write(texts: list[list[int]], limits: list[int], _: list[int]) -> list[Turn]:
         sampling = Sampling(max(limits), temperature, ends, (END,))
         with noise(0):  # the engine seeds this process's generators
-            written = engine.write(texts, sampling, [seed_of(seed, next(turns))], tokenizer, limits)
+            written = engine.write(texts, sampling, [seed_of(seed, next(turns))], tokenizer, limits, cache)
         return [Turn(tokens) for tokens in written]
 
     return write
