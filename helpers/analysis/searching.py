@@ -132,11 +132,15 @@ def in_words(table: pd.DataFrame, searching: Sequence[str]) -> str:
     """
     lines = []
     for benchmark, rows in table.groupby("benchmark", sort=False):
-        parts = [f"search alone {points(rows[rows['arm'] == UNTRAINED].iloc[0], 'search')}"]
-        for row in rows[rows["arm"].isin(["random", *searching])].to_dict("records"):
-            name, kind = ("training with search", "both") if row["arm"] in searching else ("training without search", "training")
-            parts.append(f"{name} ({row['arm']}) {points(row, kind)}")
-        lines.append(f"{benchmark}, change from the untrained model without search: {', '.join(parts)}.")
+        named = [("search alone", rows[rows["arm"] == UNTRAINED].iloc[0], "search")]
+        for _, row in rows[rows["arm"].isin(["random", *searching])].iterrows():
+            used = row["arm"] in searching
+            name, kind = ("training with search", "both") if used else ("training without search", "training")
+            named.append((f"{name} ({row['arm']})", row, kind))
+        said = ", ".join(f"{name} {points(row, kind)}" for name, row, kind in named)
+        clear = [name for name, row, kind in named if row[f"{kind}_low"] > 0 or row[f"{kind}_high"] < 0]
+        excluded = f"Only the interval of {' and of '.join(clear)} excludes 0" if clear else "All intervals include 0"
+        lines.append(f"{benchmark}, change from the untrained model without search: {said}. {excluded}.")
     return " ".join(lines)
 
 

