@@ -53,6 +53,9 @@ def test_search_training_and_both_are_told_apart():
     sentence = searching.in_words(table.reset_index(), ["x"])
     assert sentence.startswith("quiz, change from the untrained model without search: search alone +25.0 [")
     assert "training with search (x) +75.0 [" in sentence
+    assert sentence.endswith("All intervals include 0.")
+    clear = searching.in_words(table.reset_index().assign(both_low=0.1), ["x"])
+    assert clear.endswith("Only the interval of training with search (x) excludes 0.")
 
 
 def test_items_whose_answer_stands_in_the_passages_have_rows_of_their_own():
