@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from scripted import ANSWER, QUERY, TRAP, Engine, tool
-from small_runs import PROMPT, install, questions
+from small_runs import PROMPT, by_length, install, questions
 
 from helpers.models import loading
 from helpers.models.transformers_engine import Transformers
@@ -127,9 +127,10 @@ def test_a_run_that_searches_writes_its_log_and_asks_held_out_questions_with_the
 
 
 def search_often(patch):
-    """`</search>` is a letter that a random model writes now and then, so that its rollouts search."""
+    """`</search>` is a letter that a random model writes now and then, so that its rollouts search; their rewards differ."""
     for module in (searching, sampling, episodes):
         patch.setattr(module, "END", "a")
+    patch.setitem(rewards.ALL, "accuracy", by_length)
 
 
 @pytest.fixture
@@ -175,7 +176,8 @@ def test_one_seed_twice_gives_equal_rollouts_and_a_killed_run_goes_on_with_them(
     undisturbed, again, other = (whole_run(tmp_path / name, seed, **FIVE) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     log, rollouts, _ = undisturbed
     assert log["step"].tolist() == [1, 2, 3, 4, 5]
-    assert (log["searching_share"] > 0).all()
+    assert (log["searching_share"][1:4] > 0).all()
+    assert (log["grad_norm"] > 0).any()
     equal(undisturbed, again)
     assert not rollouts["completion"].equals(other[1]["completion"])
     assert killed.wait() == -signal.SIGKILL
