@@ -18,7 +18,7 @@ from helpers.models import loading
 from helpers.models.transformers_engine import Transformers
 from helpers.search import episodes
 from helpers.study.schema import Follow, Train
-from helpers.training import grpo, rewards, sampling, searching
+from helpers.training import checkpoints, grpo, rewards, sampling, searching
 
 OWN = QUERY + ANSWER.removesuffix("<|end|>")
 ONE = {"batch_size": 4, "gradient_accumulation": 1, "rollouts": 2, "max_completion_tokens": 150}
@@ -181,7 +181,7 @@ def test_one_seed_twice_gives_equal_rollouts_and_a_killed_run_goes_on_with_them(
     equal(undisturbed, again)
     assert not rollouts["completion"].equals(other[1]["completion"])
     assert killed.wait() == -signal.SIGKILL
-    assert grpo.last_checkpoint(tmp_path / "killed" / "checkpoints").name == "checkpoint-2"
+    assert checkpoints.last_checkpoint(tmp_path / "killed" / "checkpoints").name == "checkpoint-2"
     equal(undisturbed, whole_run(tmp_path / "killed", **FIVE))
 
 
