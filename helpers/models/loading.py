@@ -10,13 +10,16 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from helpers.models.packages import PACKAGED, QUANTISED, unpack
 from helpers.study.errors import StudyError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # transformers 5.23 renames what PEFT and TRL still use, and would say so at every adapter and every checkpoint.
 warnings.filterwarnings("ignore", ".*gradient_checkpointing` is deprecated", FutureWarning)
@@ -75,6 +78,8 @@ def load_model(model: str, dtype: str = "auto", trained: Path | None = None, met
 
     Raises StudyError, in one line, for a model that is missing, gated, or without safetensors.
     """
+    from transformers import AutoModelForCausalLM  # takes two seconds, which those who need a tokenizer only need not wait for
+
     # On an H100 or H200, cuDNN's attention sometimes gives non-finite gradients for padded batches of some lengths (torch 2.11 to 2.13;
     # pytorch/pytorch#196678, huggingface/trl#7181). The other kernels do not.
     torch.backends.cuda.enable_cudnn_sdp(False)

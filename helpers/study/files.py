@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from helpers.study.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATA_FILES = {".md", ".parquet", ".json", ".jsonl", ".csv", ".tsv"}
 MOST_FILES = 10_000  # of one data set
@@ -65,6 +66,8 @@ def read_table(path: Path, made_by: str, inputs: Any = None) -> pd.DataFrame:
         raise StudyError(f"{path}: not there yet; run {made_by} first")
     if inputs is not None and read_note(path).get("inputs") != fingerprint(inputs):
         raise StudyError(f"{path}: was made with other parameters than the study has now; run {made_by} again")
+    import pandas as pd  # takes half a second, for which a process that only starts a notebook need not wait
+
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except Exception as error:
