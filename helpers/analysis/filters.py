@@ -36,10 +36,10 @@ def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: fl
     kind = "option" if guess else "number"
     sentences = (
         f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
-        f"It gives the right {kind} in that format in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
+        f"The {kind} inside `<answer>` is right in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
     )
     form = (
-        f" {labels['format_valid'].mean():.0%} of its answers are in the required format; if the format is ignored, "
+        f" {labels['format_valid'].mean():.0%} of its answers are in the required format; read by the tolerant rule, "
         f"{labels['correct_tolerant'].mean():.0%} are right."
     )
     if not guess:

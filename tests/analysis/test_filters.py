@@ -37,7 +37,7 @@ def test_the_answer_counts_easy_questions_and_compares_with_guessing():
     assert outcome.startswith(
         "a model answers 2 of 4 questions right and in the required format: these are easy, the other 2 hard. "
     )
-    form = " 75% of its answers are in the required format; if the format is ignored, 50% are right."
+    form = " 75% of its answers are in the required format; read by the tolerant rule, 50% are right."
     assert outcome.endswith(f"where guessing gives 50%, so it is not shown to do better than guessing.{form}")
     wrong = filters.summary(LABELS.assign(correct=False), POOL, "a model", 0.95)
     assert wrong.endswith("where guessing gives 50%, so it does worse than guessing." + form)
@@ -45,7 +45,7 @@ def test_the_answer_counts_easy_questions_and_compares_with_guessing():
     assert filters.summary(many, POOL, "a model", 0.95).endswith(f"so it knows more than guessing would show.{form}")
     numbers = POOL.assign(options=[[]] * 4)
     assert filters.summary(LABELS, numbers, "a model", 0.95).endswith(
-        "It gives the right number in that format in 50% of its answers (95% interval 15% to 85%)." + form
+        "The number inside `<answer>` is right in 50% of its answers (95% interval 15% to 85%)." + form
     )
 
 
