@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from accelerate import PartialState
+from accelerate.commands import launch as accelerate_launch
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
+from accelerate.utils.launch import prepare_multi_gpu_env
 from conftest import REPOSITORY, TINY
 from safetensors.torch import load_file, save_file
 from transformers import OPTConfig, OPTForCausalLM
@@ -98,9 +101,11 @@ def replay_all(folder: Path, losses: tuple[str, ...]) -> None:
         rewards.ALL.update(kept)
 
 
-def main(folder: str, *losses: str) -> None:
-    """One of two processes, started by `accelerate launch`."""
-    if os.environ.get("ACCELERATE_USE_FSDP"):
+def one_of_two(rank: int, environment: dict[str, str], folder: Path, losses: tuple[str, ...]) -> None:
+    """What one of two processes does."""
+    os.environ |= environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    sharded = "ACCELERATE_USE_FSDP" in environment
+    if sharded:
         # accelerate uses FSDP between GPUs only, though torch has it between processes on a CPU too.
         begin = PartialState.__init__
 
@@ -110,28 +115,41 @@ def main(folder: str, *losses: str) -> None:
                 state.distributed_type = DistributedType.MULTI_GPU
 
         PartialState.__init__ = begin_as_gpus
-    replay_all(Path(folder), losses)
+    replay_all(folder, losses)
+    assert AcceleratorState().distributed_type == (DistributedType.FSDP if sharded else DistributedType.MULTI_CPU)
     torch.distributed.destroy_process_group()
 
 
-def in_two(file: str, folder: Path, *losses: str) -> subprocess.Popen[str]:
-    options = ["--config_file", ACCELERATE / file, "--main_process_port", "0", "--num_processes", "2"]
-    call = [sys.executable, "-m", "accelerate.commands.launch", *options, __file__, folder, *losses]
-    paths = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
-    return subprocess.Popen(
-        list(map(str, call)), cwd=REPOSITORY, env=os.environ | paths, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def in_two(file: str, folder: Path, losses: tuple[str, ...]) -> torch.multiprocessing.ProcessContext:
+    """Start two processes in the environment that `accelerate launch` gives them by a file of `parameters/accelerate/`."""
+    given = ["--config_file", str(ACCELERATE / file), "--main_process_port", "0", __file__]
+    arguments, *_ = accelerate_launch._validate_launch_command(accelerate_launch.launch_command_parser().parse_args(given))
+    environment = prepare_multi_gpu_env(arguments)
+    environment |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": arguments.master_port}
+    return torch.multiprocessing.start_processes(
+        one_of_two, (environment, folder, losses), nprocs=arguments.num_processes, join=False, start_method="fork"
     )
+
+
+def main(ddp: str, fsdp: str) -> None:
+    """Two processes for each of two folders, forked so that all have imported the libraries once; `launch.train` starts its own."""
+    started = [in_two("ddp.yaml", Path(ddp), LOSSES), in_two("fsdp.yaml", Path(fsdp), LOSSES[:1])]
+    for processes in started:
+        while not processes.join():
+            pass
 
 
 @pytest.fixture(scope="module")
 def made(tiny, tmp_path_factory) -> dict[str, Path]:
     """What one process made, and what two made of the same completions, by DDP and by FSDP."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "ddp", "fsdp")}
-    started = [in_two("ddp.yaml", folders["ddp"], *LOSSES), in_two("fsdp.yaml", folders["fsdp"], LOSSES[0])]
+    paths = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
+    process = subprocess.Popen(
+        [sys.executable, __file__, folders["ddp"], folders["fsdp"]], cwd=REPOSITORY, env=os.environ | paths,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
     replay_all(folders["one"], LOSSES)
-    for process in started:
-        outcome, _ = process.communicate()
-        assert process.returncode == 0, outcome
+    outcome, _ = process.communicate()
+    assert process.returncode == 0, outcome
     return folders
 
 

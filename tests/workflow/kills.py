@@ -112,8 +112,10 @@ class Graph:
             return subprocess.Popen(
                 self.command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=self.place, start_new_session=True)  # fmt: skip
 
-    def run_and_kill(self, seconds: float, number: int, whom: str) -> dict[str, Any]:
+    def run_and_kill(self, seconds: float, number: int, whom: str, steps: int | None = None) -> dict[str, Any]:
         """Run the study and kill it after so many seconds, or let it end before; returns a row of kills.csv.
+
+        steps: kill it sooner, once so many steps more than before are finished.
 
         Where processes of the last run still write, the command refuses to start, and is given again a second later.
         """
@@ -121,7 +123,8 @@ class Graph:
         while True:
             begun, before = time.time(), finished(self.folder)
             process = self.start()
-            while process.poll() is None and time.time() - begun < seconds:
+            enough = len(before) + steps if steps else sys.maxsize
+            while process.poll() is None and time.time() - begun < seconds and len(finished(self.folder)) < enough:
                 time.sleep(min(0.5, max(0.0, begun + seconds - time.time())))
                 second_writer |= two_at_once(self.folder)
             if process.poll() in (None, 0):

@@ -13,7 +13,11 @@ def test_two_kills_lose_nothing(tmp_path):
     folder = checkout(tmp_path / "a")
     command = [sys.executable, "-m", "helpers.workflow.graph", "tiny.yaml", "--jobs", "2"]
     graph = Graph(command, folder / "runs/tiny", tmp_path / "log", environment(folder), folder)
-    rows = [graph.run_and_kill(9, signal.SIGKILL, "group"), graph.run_and_kill(9, signal.SIGTERM, "graph alone")]
+    rows = [
+        graph.run_and_kill(60, signal.SIGKILL, "group", steps=1),
+        graph.run_and_kill(60, signal.SIGTERM, "graph alone", steps=1),
+    ]
+    assert [row["sent_to"] for row in rows] == ["group", "graph alone"]
     rows.append(graph.run_and_kill(600, signal.SIGKILL, "group"))
     assert rows[-1]["sent_to"] == "nobody: finished"
     assert not any(row["steps_repeated"] or row["second_writer"] for row in rows)
