@@ -44,7 +44,8 @@ analysis: {resamples: 200}
 """
 
 
-LONGEST = ("test_pipeline", "test_stopping", "test_distributed", "test_benchmarks", "test_analysis")
+LONGEST = ("test_pipeline", "test_stopping", "test_distributed", "test_benchmarks", "test_analysis", "test_kills", "test_make_labels",
+           "test_published_studies", "test_log", "test_searching", "test_gpus")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

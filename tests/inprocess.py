@@ -80,28 +80,34 @@ def _output(data: dict, metadata: dict | None, **_: object) -> nbformat.Notebook
     return nbformat.v4.new_output("display_data", data=plain, metadata=metadata or {})
 
 
+def job(study: Study, notebook: str, **parameters: object) -> None:
+    """One notebook of a study, under the name that the graph gives it."""
+    parts = [f"{key}{value}" if key in ("seed", "step") else str(value) for key, value in parameters.items()]
+    page = study.path("notebooks", f"{'-'.join([notebook, *parts])}.ipynb")
+    execute(notebook, page, study=str(study.reference()), **parameters)
+
+
+def of_arm(study: Study, name: str) -> None:
+    """Draw, train and score one arm of a study that has one seed."""
+    for notebook in ("02_split", "03_grpo_train", "04_eval"):
+        job(study, notebook, arm=name, seed=study.seeds[0])
+
+
 def whole(study: Study) -> Path:
     """Every notebook of a study in the order of its graph, and the report; returns the study's folder."""
-
-    def job(notebook: str, **parameters: object) -> None:
-        parts = [f"{key}{value}" if key in ("seed", "step") else str(value) for key, value in parameters.items()]
-        execute(
-            notebook, study.path("notebooks", f"{'-'.join([notebook, *parts])}.ipynb"), study=str(study.reference()), **parameters
-        )
-
     for name in study.filters:
-        job("01_filter", filter=name)
+        job(study, "01_filter", filter=name)
     for arm, *seed in study.draws():
-        job("02_split", arm=arm, **({"seed": int(seed[0].removeprefix("seed"))} if seed else {}))
+        job(study, "02_split", arm=arm, **({"seed": int(seed[0].removeprefix("seed"))} if seed else {}))
     for arm in study.arms:
         for seed in study.seeds:
-            job("03_grpo_train", arm=arm, seed=seed)
-    job("04_eval", arm="untrained")
+            job(study, "03_grpo_train", arm=arm, seed=seed)
+    job(study, "04_eval", arm="untrained")
     for arm in study.arms:
         for seed in study.seeds:
-            job("04_eval", arm=arm, seed=seed)
+            job(study, "04_eval", arm=arm, seed=seed)
             for step in study.checkpoints(arm):
-                job("04_eval", arm=arm, seed=seed, step=step)
-    job("05_analysis")
+                job(study, "04_eval", arm=arm, seed=seed, step=step)
+    job(study, "05_analysis")
     build.build(study)
     return study.folder

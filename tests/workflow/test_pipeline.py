@@ -15,25 +15,45 @@ import nbformat
 import pandas as pd
 import pytest
 from conftest import REPOSITORY, run
+from workflow.dry_runs import dry_runs
 
 from helpers.study.errors import StudyError
 from helpers.study.study import open_study
+from helpers.workflow import graph
 
 NOTEBOOKS = ["01_filter", "02_split", "03_grpo_train", "04_eval", "05_analysis"]
 
 
-def make(tiny: Path, target: str = "study", **environment: str) -> subprocess.CompletedProcess[str]:
-    return run("make", target, f"STUDY={tiny / 'tiny.yaml'}", **environment)
+def make(tiny: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return run("make", "study", f"STUDY={tiny / 'tiny.yaml'}", *options)
 
 
 @pytest.fixture(scope="session")
 def made(tiny) -> Path:
-    """The tiny study, made by `make study`; its folder."""
-    done = make(tiny)
+    """The tiny study; its folder. `make study` is killed in a training, and given again.
+
+    The notebooks of the arm `random` run in this process before, which is sooner done; the graph finds their files.
+    """
+    study = open_study(str(tiny / "tiny.yaml"))
+    inprocess.of_arm(study, "random")
+    checkpoints = study.path("train", "self", 0, "checkpoints")
+    process = subprocess.Popen(
+        ["make", "study", f"STUDY={study.file}"], cwd=REPOSITORY, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 240
+    reached = checkpoints / "checkpoint-1/trainer_state.json"
+    while process.poll() is None and not reached.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert reached.exists()
+    while "another process" in (done := make(tiny)).stderr and time.monotonic() < deadline:
+        time.sleep(1)  # the kernel outlives the kill, and holds the lock
     assert done.returncode == 0, done.stdout + done.stderr
     assert "accuracy in percent" in done.stdout
     assert "report/index.html" in done.stdout
-    return tiny / "runs" / "tiny"
+    return study.folder
 
 
 def times(folder: Path) -> dict[str, int]:
@@ -94,7 +114,7 @@ def test_everything_is_there(made):
 
 def test_again_does_nothing(made, tiny):
     before, begun = times(made), time.monotonic()
-    assert make(tiny).returncode == 0
+    assert make(tiny, "JOBS=1").returncode == 0
     assert time.monotonic() - begun < 30
     assert times(made) == before
 
@@ -118,28 +138,28 @@ def test_published_files_alone_give_the_same_analysis(made, tiny, tmp_path):
         assert picture.read_bytes() == (tmp_path / "published" / picture.name).read_bytes(), picture.name
 
 
-def test_one_changed_arm_runs_what_follows_only_and_a_kill_in_its_training_loses_nothing(made, tiny, tmp_path):
-    """In a copy of the study, so that other tests find theirs as it was."""
-    study, folder = tmp_path / "changed.yaml", made.parent / "changed"
-    study.write_text((tiny / "tiny.yaml").read_text().replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
-    shutil.copytree(made, folder)
-    before, checkpoints = times(folder), folder / "train/self/seed0/checkpoints"
-    shutil.rmtree(checkpoints)
-    process = subprocess.Popen(
-        ["make", "study", f"STUDY={study}"], cwd=REPOSITORY, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(checkpoints.glob("checkpoint-1/trainer_state.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(checkpoints.glob("checkpoint-1/trainer_state.json"))
-    while "another process" in (done := run("make", "study", f"STUDY={study}")).stderr and time.monotonic() < deadline:
-        time.sleep(1)  # the kernel outlives the kill, and holds the lock
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert pd.read_csv(folder / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
-    log = (folder / "notebooks/03_grpo_train-self-seed0.log").read_text()
+def test_a_kill_in_a_training_loses_nothing(made):
+    assert pd.read_csv(made / "train/self/seed0/log.csv")["step"].tolist() == [1, 2]
+    log = (made / "notebooks/03_grpo_train-self-seed0.log").read_text()
     assert re.search(r"continuing from checkpoint-\d", log)  # the kernel outlives the kill for up to a second
+
+
+def test_one_changed_arm_runs_what_follows_only(made, tiny, tmp_path):
+    """In a copy of the study, so that other tests find theirs as it was: what the graph would run, and what that makes anew."""
+    path, folder = tmp_path / "changed.yaml", made.parent / "changed"
+    path.write_text((tiny / "tiny.yaml").read_text().replace("hard: 8, easy: 2", "hard: 7, easy: 2"))
+    shutil.copytree(made, folder)
+    study, before = open_study(str(path)), times(folder)
+    (printed,) = dry_runs(tmp_path / "output", [graph.command(study, "--cores", "2", "--rerun-triggers", *graph.TRIGGERS)[3:]])
+    jobs = re.findall(r"^rule (\w+):$", printed.split("Job stats:")[1], re.MULTILINE)
+    assert sorted(jobs) == ["analysis", "eval", "report", "split", "train"]
+    outputs = [path for line in re.findall(r"^ +output: (.*)$", printed, re.MULTILINE) for path in line.split(", ")]
+    assert "train/self/seed0/log.csv" in outputs
+    assert not re.search(r"random|untrained|filter/", " ".join(outputs))
+    for path in outputs:  # as the graph does before a job
+        (folder / path).unlink()
+    inprocess.of_arm(study, "self")
+    inprocess.job(study, "05_analysis")
     changed = {path for path, when in times(folder).items() if before.get(path) != when}
     assert not [path for path in changed if "random" in path or "untrained" in path or path.startswith("filter")]
     assert {
@@ -256,6 +276,7 @@ def readme_commands() -> list[str]:
 def test_every_command_of_the_readme(made, tiny, tmp_path):
     """Each command runs on the tiny study instead of the one the README names; those that a test cannot run are named here."""
     elsewhere = {"make test", "conda env create -f environment.yml", "make publish", "make report FROM=figures/quickstart"}
+    elsewhere |= {"make study", "make study JOBS=1"}  # run by the fixture `made` and by test_again_does_nothing
     commands = readme_commands()
     assert {"make study", "make test", "make lab", "make report", "make publish"} <= set(commands)
     for command in commands:
