@@ -1,7 +1,7 @@
-"""Does what was trained change the model that will be scored?
+"""Does what was trained change the model that will be scored? Evaluations have scored the base model unnoticed (lm-evaluation-harness#2432).
 
-Evaluations have scored the base model without noticing (lm-evaluation-harness#2432). LoRA-B starts at zero, so weights that are all
-zero mean that training gave no signal: a finding. Weights above zero with equal logits mean that they are not used: an error.
+LoRA-B starts at zero, so weights that are all zero mean that training gave no signal: a finding. Weights above zero with equal logits
+mean that they are not used: an error.
 """
 
 from __future__ import annotations
@@ -28,13 +28,10 @@ UNUSED = "the trained weights differ from the base model's, but {what} are the s
 
 @torch.inference_mode()
 def training_effect(model: Any, tokenizer: PreTrainedTokenizerBase, base: Callable[[], Any]) -> dict[str, float]:
-    """The largest weight that training changed and the largest change of a logit on fixed prompts.
+    """`largest_weight` (of LoRA-B, or of the change of any parameter) and `largest_logit_change`, on fixed prompts.
 
     model: with an adapter, or trained as a whole; it is not changed, since it is what will be scored. base: returns the untrained model;
-    called only for a model that was trained as a whole.
-
-    Returns `largest_weight` (of LoRA-B, or of the change of any parameter) and `largest_logit_change`. Raises StudyError if the trained
-    weights are not used.
+    called only for a model that was trained as a whole. Raises StudyError if the trained weights are not used.
     """
     batch = tokenizer(list(CHECK_PROMPTS), return_tensors="pt", padding=True).to(model.device)
     trained = model(**batch).logits

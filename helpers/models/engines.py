@@ -131,11 +131,10 @@ def load(weights: Weights, wanted: Name = "auto") -> Engine:
 def end_of_text(config: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens that end a text for a model: those of its generation config and its tokenizer, and the one it pads with.
 
-    Qwen's instruct models end a turn with one token and a text without turns with another, with which they also pad. Their own generation
-    config names both. One that was rebuilt, as for weights from a GGUF file, names only the first, so that the model would continue with another text.
+    Qwen's instruct models end a text without turns with the token with which they pad. A generation config that was rebuilt, as for
+    weights from a GGUF file, names only the one that ends a turn, so that the model would continue with another text.
     """
-    configured = config.eos_token_id
-    many = configured if isinstance(configured, list) else [configured]
+    many = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     known = tokenizer.added_tokens_decoder.get(tokenizer.pad_token_id)  # some tokenizers pad with a word
     own = [tokenizer.eos_token_id, tokenizer.pad_token_id if known and known.special else None]
     return list(dict.fromkeys(token for token in [*many, *own] if token is not None))

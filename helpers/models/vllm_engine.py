@@ -119,7 +119,7 @@ class VLLM:
             )
             for seed, most in zip(seeds, limits, strict=True)
         ]
-        return [list(one.outputs[0].token_ids) for one in self._generate(prompts, options)]
+        return [list(one.outputs[0].token_ids) for one in self._generate(prompts, options, self.request)]
 
     def read(self, pairs: list[Pair], batch_size: int) -> list[tuple[float, bool]]:
         """Log-likelihoods by transformers (`reader`) if there is room for it, else by vLLM, each answer apart.
@@ -165,9 +165,8 @@ class VLLM:
         scored = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0)
         return [one.prompt_logprobs for one in self._generate(texts, scored, request)]
 
-    def _generate(self, prompts: list[list[int]], options: Any, *request: Any) -> list[Any]:
-        adapter = request[0] if request else self.request
-        return self.llm.generate([{"prompt_token_ids": row} for row in prompts], options, lora_request=adapter, use_tqdm=False)
+    def _generate(self, prompts: list[list[int]], options: Any, request: Any) -> list[Any]:
+        return self.llm.generate([{"prompt_token_ids": row} for row in prompts], options, lora_request=request, use_tqdm=False)
 
 
 def division(weights: Weights) -> tuple[bool, float, dict[str, int]]:

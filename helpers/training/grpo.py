@@ -1,11 +1,8 @@
 """One GRPO run: questions and parameters in, TRL's trainer, an adapter and a log out.
 
-    data = to_dataset(questions, prompt, tokenizer)
-    trainer = make_trainer(model, tokenizer, data, train, prompt, seed, folder)
-    log, completions = run(trainer, mark)
-    save_weights(trainer, folder / "adapter")
-
-A run that was killed continues from its last complete checkpoint.
+data = to_dataset(questions, prompt, tokenizer)
+trainer = make_trainer(model, tokenizer, data, train, prompt, seed, folder)
+log, completions = run(trainer, mark)
 """
 
 from __future__ import annotations
@@ -43,11 +40,7 @@ NOTES = "notes.json"
 
 
 def to_dataset(
-    questions: pd.DataFrame,
-    prompt: Prompt,
-    tokenizer: PreTrainedTokenizerBase,
-    rotate: bool = False,
-    search: Search | None = None,
+    questions: pd.DataFrame, prompt: Prompt, tokenizer: Any, rotate: bool = False, search: Search | None = None
 ) -> Dataset:
     """TRL's training data, one row per question: the rendered prompt and the columns that the rewards read.
 
@@ -60,7 +53,7 @@ def to_dataset(
 
 
 def why_not_shared(train: Train, model: Any, longest: int) -> str:
-    """Why the prompts of this run are not shared, in a few words; "" if they are. longest: tokens of prompt and completion together."""
+    """As `packing.why_not`, for the prompts of this run."""
     if not train.shared_prompts:
         return "train.shared_prompts is false"
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() in ("1", "true"):

@@ -1,7 +1,6 @@
 """A training in this process, or in as many as an accelerate file states.
 
-`accelerate launch` (huggingface/accelerate) starts the processes, each as `python -m helpers.training.launch`. Their output is
-printed here, so that a notebook shows it, and their results come back as files.
+`accelerate launch` starts the processes, each as `python -m helpers.training.launch`; their results come back as files.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def enough_gpus(study: Study, arm: str) -> None:
 
 
 def _stream(command: list[str]) -> None:
-    """Run a command and print its output as it comes. Raises StudyError with its last error if it fails.
+    """Run a command and print its output as it comes; a notebook shows it. Raises StudyError if the command fails.
 
     When a kernel is killed, the pipe closes, and the next line of progress ends the processes.
     """

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Sampler
+from trl.trainer import grpo_trainer
 
 from helpers.models.shared_prefix import reading_once
 from helpers.questions.answers import read_answer
@@ -53,9 +54,7 @@ class Trainer(SharedPrompts):
     notes: dict[str, Any] = {}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        import trl.trainer.grpo_trainer as module
-
-        module.is_rich_available = lambda: False
+        grpo_trainer.is_rich_available = lambda: False
         # A run resumed after its last step has no rollouts to log, and must not overwrite those of that step.
         self.log_completions = bool(self._logs["prompt"])
         super().log(logs, start_time)
