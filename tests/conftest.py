@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import helpers  # noqa: F401  before anything that checks notebooks, see there
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported: no test asks the network
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is: two workers with two threads each would wait for each other
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -200,6 +200,7 @@ def _chosen(study: Study, arm, names: list[str], rng: np.random.Generator) -> pd
             "id": ids,
             "question": "A question of some length?",
             "answer": "A",
+            "topic": "",
             "label": kinds,
             "pass_rate": np.nan,
         }
