@@ -1,11 +1,12 @@
 """The cost of a search tool in a training step apart from its tokens: `python figures/speed/search_step.py`, six minutes on two cores.
 
 The arm random-search of search_quickstart is trained for a few steps from one seed in two ways. In the first, rollouts search: a turn ends, passages
-are found and inserted, and the next turn reads the text again. In the second, the same rollouts are written in one go: each prompt is longer by the number
+are found and inserted, and the next turn goes on behind them. In the second, the same rollouts are written in one go: each prompt is longer by the number
 of tokens that were inserted, and as many tokens are written as the model wrote. What both read for the first time, write and learn from is equal.
 
 Measured (search_step.csv): 12 % more for the demonstration, of whose rollouts 14 % search. The second row takes each "." for a search, so that nearly all
-rollouts have three short turns; then a step takes 79 % more, because transformers reads a text again in each turn. vLLM keeps what it has read.
+rollouts have three short turns; then a step took 79 % more, because transformers read a text again in each turn. It keeps what it has read since then
+(`helpers/models/turns.py`), and so does vLLM.
 """
 
 from __future__ import annotations
