@@ -1,10 +1,11 @@
 """Labels without a study: the files and the card of `make labels`, and mistakes in one line."""
 
+import inprocess
 import pandas as pd
 import pytest
 from conftest import refused, run
 
-from helpers.workflow import graph, labels
+from helpers.workflow import execute, graph, labels
 
 
 @pytest.fixture
@@ -14,19 +15,13 @@ def pool(tiny, tmp_path):
     return path
 
 
-def test_labels_answers_and_card(pool, tmp_path):
-    done = run(
-        "python",
-        "-m",
-        "helpers.workflow.labels",
-        pool,
-        "tiny/llama",
-        "--samples=2",
-        "--tokens=4",
-        STUDY_RUNS=str(tmp_path / "runs"),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "my pool.csv: 6 questions, options from columns A–C, answers by text" in done.stdout
+def test_labels_answers_and_card(pool, tmp_path, monkeypatch, capsys):
+    """Its notebook runs in this process; test_pipeline.py runs it in a kernel."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(execute, "run", lambda notebook, output, given: inprocess.execute(notebook, output, **given))
+    monkeypatch.setattr("sys.argv", ["labels", str(pool), "tiny/llama", "--samples=2", "--tokens=4"])
+    labels.main()
+    assert "my pool.csv: 6 questions, options from columns A–C, answers by text" in capsys.readouterr().out
     folder = tmp_path / "runs" / "labels-my-pool-llama"
     table, answers = pd.read_csv(folder / "labels.csv"), pd.read_parquet(folder / "answers.parquet")
     assert {"question_id", "question", "label", "pass_rate", "pass_rate_shrunk", "label_tolerant", "pass_rate_tolerant"} <= set(
@@ -48,12 +43,9 @@ def test_labels_answers_and_card(pool, tmp_path):
         ("", "", "POOL and MODEL are needed, as in make labels POOL=mine.csv MODEL=org/model"),
     ],
 )
-def test_mistakes_are_one_line(pool, model, line, tmp_path):
-    done = run("python", "-m", "helpers.workflow.labels", pool, model, STUDY_RUNS=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: ")
-    assert line in done.stderr
+def test_mistakes_are_one_line(pool, model, line, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    assert line in refused(labels.main, pool, model)
 
 
 @pytest.mark.parametrize(("main", "arguments", "line"), [
