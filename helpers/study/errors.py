@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 LISTED = 30  # as many names fit into an error line
 RENAMED = {"runs_a_gpu": "runs_per_gpu"}  # keys of older parameter files → what they are called now
@@ -43,15 +43,16 @@ def nearest(word: str, known: Iterable[Any]) -> str:
     return f"; there are: {', '.join(names)}" if names else "; there are none"
 
 
-def one_line(error: ValidationError, root: type[BaseModel]) -> str:
-    """The first finding of pydantic as one line, with the number of the others. root: the class that was validated."""
+def one_line(error: ValidationError) -> str:
+    """The first finding of pydantic as one line, with the number of the others."""
     first, *others = error.errors()
     path = [str(part) for part in first["loc"] if not re.match(r"\[key\]$|constrained-|function-|list\[|str$", str(part))]
     key, value, kind = ".".join(path), first["input"], first["type"]
-    if kind == "extra_forbidden" and path[-1] in RENAMED:
-        line = f"{key} is called {RENAMED[path[-1]]} now; rename it"
-    elif kind == "extra_forbidden":
-        line = f"unknown key {key!r}{nearest(path[-1], _fields_at(first['loc'][:-1], root))}"
+    if kind == "unknown_key":
+        unknown = first["ctx"]["key"]
+        key = ".".join([*path, unknown])
+        line = f"unknown key {key!r}{nearest(unknown, first['ctx']['known'])}"
+        line = f"{key} is called {RENAMED[unknown]} now; rename it" if unknown in RENAMED else line
     elif kind == "missing":
         line = f"key {key!r} is missing"
     elif kind == "value_error":
@@ -62,22 +63,6 @@ def one_line(error: ValidationError, root: type[BaseModel]) -> str:
         said = said.replace("input should be a valid string", "it should be a text, in quotes")
         line = f"{key}: {value!r} is not right: {said}"
     return line + (f" (and {len(others)} more)" if others else "")
-
-
-def _fields_at(location: tuple[Any, ...], root: type[BaseModel]) -> list[str]:
-    """Names of the keys that are allowed at a place in the study."""
-    model: Any = root
-    for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        for inner in _models_in(field.annotation if field else model):
-            model = inner
-    return list(getattr(model, "model_fields", {}))
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The parameter classes named in a type such as `dict[str, Arm]`."""
-    found = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-    return found + [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
 
 
 def refuse_unknown(*known: str) -> None:

@@ -7,9 +7,10 @@ Names and defaults follow the paper (arXiv 2504.13950) where it states them; the
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from helpers.study.places import NAME
 
@@ -44,7 +45,16 @@ def in_reasoning_mode(task: str) -> bool:
 class Strict(BaseModel):
     """Unknown keys, values of the wrong type, and numbers that are not finite are errors."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in values if isinstance(values, dict) else ():
+            if key not in known:
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": str(key), "known": known})
+        return values
 
 
 class Model(Strict):

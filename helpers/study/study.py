@@ -89,7 +89,7 @@ class Study(Strict):
             try:
                 train = self.training(name)
             except ValidationError as error:
-                raise ValueError(f"arms.{name}.train: {one_line(error, Train)}") from None
+                raise ValueError(f"arms.{name}.train: {one_line(error)}") from None
             a_step, per_epoch = train.questions_per_step, arm.wanted // train.questions_per_step
             if not per_epoch:
                 raise ValueError(f"arms.{name}: {arm.wanted} questions are fewer than one step takes ({a_step})")
@@ -248,7 +248,7 @@ def open_study(study: str, changes: str = "") -> Study:
     try:
         checked = Study.model_validate(overrides.lay(values, given, path))
     except ValidationError as error:
-        raise StudyError(f"{shown}: {one_line(error, Study)}") from None
+        raise StudyError(f"{shown}: {one_line(error)}") from None
     checked._file, checked._changes = path, given
     references.check(checked)
     return checked
