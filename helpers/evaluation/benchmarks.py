@@ -117,7 +117,6 @@ def questions(study: Study) -> pd.DataFrame:
     if all(name.startswith("starter_") for name in names):
         return _starter_questions(names)
     mark = fingerprint(names, str(mirror()), [sha256(file) for file in sorted(TASKS.glob("*.yaml"))])
-    path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if not is_current(path, mark):
             found = manager(study, rendered=False)

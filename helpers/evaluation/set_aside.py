@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(pool questions that a benchmark also contains, as `overlaps` returns them; held-out questions), read if they are current."""
     pool, rule = study_pool(study), study.split
-    study.path("split").mkdir(parents=True, exist_ok=True)
     with FileLock(study.path("split", ".lock")):
         away = study.result(
             held_out.FILE,
@@ -54,7 +53,6 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def search_tool(study: Study) -> Tool:
     """The search tool of a study, with an index (built if it is missing) without passages that contain a question of a benchmark."""
-    study.path("split").mkdir(parents=True, exist_ok=True)
     with FileLock(study.path("split", ".lock")):
         tool.prepare(study, benchmarks.questions(study))
     return tool.open_tool(study)

@@ -43,7 +43,6 @@ def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[st
         yield []
         return
     folder = folder or Path(tempfile.gettempdir()) / f"open-medical-r1-{getpass.getuser()}"
-    folder.mkdir(parents=True, exist_ok=True)
     while (got := _take(folder, names, count, taken)) is None:
         time.sleep(1)
     lent, locks = got

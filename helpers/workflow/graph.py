@@ -55,20 +55,15 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
     Raises StudyError when a notebook fails, or when other processes are still writing this study.
     """
     print(check(study, here=not profile), flush=True)
-    study.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(study.folder / ".running")
     try:
-        lock.acquire(timeout=0)
+        with FileLock(study.folder / ".running", timeout=0):
+            if orphans := processes.left(study.folder):  # their parent was killed, and its lock with it
+                kill = " ".join(["kill", *(str(process.pid) for process in orphans)])
+                raise StudyError(f"{study.folder}: processes of a killed run still write here; wait, or stop them with: {kill}")
+            with processes.stopped_at_the_end(study.folder):
+                _run(study, jobs, profile)
     except Timeout:
         raise StudyError(f"{study.folder}: another process is running this study; wait for it or stop it") from None
-    with lock:
-        if orphans := processes.left(study.folder):  # their parent was killed, and its lock with it
-            numbers = " ".join(str(process.pid) for process in orphans)
-            raise StudyError(
-                f"{study.folder}: processes of a killed run still write here; wait, or stop them with: kill {numbers}"
-            )
-        with processes.stopped_at_the_end(study.folder):
-            _run(study, jobs, profile)
 
 
 def _run(study: Study, jobs: int, profile: str) -> None:

@@ -64,7 +64,7 @@ def study_of(pool: str, model: str, samples: int, tokens: int, changes: str = ""
 
 def label(study: Study) -> Path:
     """Run the filter and write labels, answers and card; returns their folder. Raises StudyError if the notebook fails."""
-    pools.study_pool(study)
+    pool = pools.study_pool(study)
     print(pools.recognised(pools.pool_facts(study.pool, study.file)), flush=True)
     graph.call(study, "helpers.models.loading", study.model.id)
     page = study.path("notebooks", "01_filter-labels.ipynb")
@@ -72,7 +72,7 @@ def label(study: Study) -> Path:
     print(f"Progress and the time left: {page.with_suffix('.log')}", flush=True)
     with gpus.lend(1, gpus.PARTS):
         execute.run("01_filter", page, {"study": str(study.reference()), "filter": "labels"})
-    answers, pool = pd.read_parquet(study.path("filter", "labels", "labels.parquet")), pools.study_pool(study)
+    answers = pd.read_parquet(study.path("filter", "labels", "labels.parquet"))
     strict, tolerant = (difficulty.by_question(answers, reading) for reading in ("strict", "tolerant"))
     beside = tolerant[["question_id", "label", "pass_rate"]]
     table = pool[["question_id", "id", "question"]].merge(strict.drop(columns=["posterior_a", "posterior_b"]))
@@ -110,7 +110,6 @@ def main() -> None:
             raise StudyError("POOL and MODEL are needed, as in make labels POOL=mine.csv MODEL=org/model")
         samples, tokens = overrides.count("SAMPLES", given.samples, 1), overrides.count("--tokens", given.tokens, 1)
         study = study_of(given.pool, given.model, samples, tokens, given.changes)
-        study.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(study.folder / ".running", timeout=0):
             print(f"Labels, answers and card: {label(study)}")
     except Timeout:
