@@ -103,7 +103,7 @@ def pool_remarks(facts: dict[str, Any]) -> list[str]:
     if whole and read < whole:
         remarks.append(
             f"The pool has {read:,} of the {whole:,} training questions of {name} (from the {facts['from']}, split "
-            f"{facts['split']}); they are no random sample of them, unless the notes on that copy say so."
+            f"{facts['split']}). How they were selected is not recorded here; they need not be a random sample."
         )
     if facts["duplicates"]:
         remarks.append(f"Questions of {name} left out because they repeat an earlier one: {facts['duplicates']}.")

@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from helpers.report.browser import TEMPLATES
+from helpers.report.executed import empty_part
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic
 from helpers.study.study import Study, open_study
@@ -73,6 +74,7 @@ def _body(path: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    notebook.cells = [cell for cell in notebook.cells if not empty_part(cell)]
     config = Config({"HTMLExporter": {"anchor_link_text": "", "exclude_input_prompt": True, "exclude_output_prompt": True}})
     body, _ = HTMLExporter(config=config, raw_template=FOLDED).from_notebook_node(notebook)
     slug = _slug(path.stem)  # several notebooks share one page, so ids carry the notebook's name

@@ -47,6 +47,7 @@ def publish(study: Study, name: str, target: Path) -> None:
         cell.metadata.pop("papermill", None)
         if cell.get("outputs"):
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    notebook.cells = [cell for cell in notebook.cells if not empty_part(cell)]
     if not name.startswith("05_"):
         _shorten(study, notebook)
     text = nbformat.writes(notebook)
@@ -54,6 +55,11 @@ def publish(study: Study, name: str, target: Path) -> None:
         text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
     with atomic(target / f"{name}.ipynb") as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def empty_part(cell: Any) -> bool:
+    """Whether a cell is a part of 05_analysis (`pages.part`) that the study has no data for: there is nothing to show but its code."""
+    return cell.cell_type == "code" and "pages.part(" in cell.source and not cell.get("outputs")
 
 
 def _shorten(study: Study, notebook: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mistune
@@ -22,6 +24,10 @@ BOX = {
 }
 CARD = "border: 1px solid #c9d1da; border-radius: 4px; padding: .4rem .8rem; margin: .6rem 0"
 GRID = "display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 0 1rem"
+# Explanations of the parts of 05_analysis by title. Read from a file, so that they stand in the output: not every viewer hides a cell's code.
+EXPLAINED = dict(
+    re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)+)", Path(__file__).with_name("parts.md").read_text("utf-8"), re.MULTILINE)
+)
 _weights: list[str] = []  # a sentence below every table of this notebook, set by remarks()
 
 
@@ -158,6 +164,11 @@ def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML 
     body = Markup(mistune.create_markdown()(text) + "".join(pieces))
     begins = '<details class="section" open>' if opened else '<details class="section">'
     return _html(begins + "<summary>{}</summary>{}</details>", title, body)
+
+
+def part(title: str, *content: Any, opened: bool = False, **values: str) -> HTML | None:
+    """A `section` of 05_analysis with its explanation (`EXPLAINED`); values: what the explanation names in braces."""
+    return section(title, EXPLAINED[title].format(**values), *content, opened=opened)
 
 
 def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool = False) -> HTML:

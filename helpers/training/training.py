@@ -162,12 +162,12 @@ class Training:
         return (
             f"Over {len(self.log)} steps on {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
             f"to {last['reward'].mean():.2f} (last third). The rewards: {moved}. "
-            f"{taught:.0%} of the groups had rewards that differ; only these teach."
+            f"{taught:.0%} of the groups had rewards that differ; only these have a gradient."
         )
 
     def outlook(self) -> str:
         """What the run means for its evaluation, in a sentence or two."""
-        text = "A rising reward is no proof of learning: it counts format and tags as well, on questions that the model has seen."
+        text = "A higher reward does not show that the model learned the subject: it also counts format and tags, and is measured on training questions."
         if len(self.curve):
             first, last = self.curve["accuracy"].iloc[0], self.curve["accuracy"].iloc[-1]
             text += f" On held-out questions accuracy went from {first:.1%} to {last:.1%} during the training."

@@ -72,6 +72,8 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
         ) from None
     failed.unlink(missing_ok=True)
     done.metadata["papermill"]["gpus"] = lent
+    for cell in (cell for cell in done.cells if cell.cell_type == "code"):  # progress lines, which the log has
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     papermill.iorw.write_ipynb(done, str(partial))
     os.replace(partial, output)
 
