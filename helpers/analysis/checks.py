@@ -18,7 +18,9 @@ from helpers.analysis.intervals import ALPHA
 from helpers.questions.text import LETTERS
 from helpers.study.study import UNTRAINED
 
-GUESSES = "A filter's answers are not shown to be right more often than guesses, so its labels are mostly noise"
+GUESSES = (
+    "A filter's answers are not shown to be right more often than guesses, so its labels say little about what the model knows"
+)
 LEFT_OUT = "A benchmark is left out of the indices, since the untrained model nearly always answers it with one letter"
 HEAVY = "One benchmark brings more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice"
@@ -69,7 +71,13 @@ def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: f
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
-    guessed = f"{labels['correct'].mean():.0%} right, by guessing {chance:.0%}"
+    right, read = labels["correct"].mean(), labels.loc[labels["predicted"].notna(), "correct"].mean()
+    form = (
+        f", {(labels['correct'] & labels['format_valid']).mean():.0%} right in the required format"
+        if "format_valid" in labels
+        else ""
+    )
+    guessed = f"{right:.0%} of all answers and {read:.0%} of the readable ones right{form}, by guessing {chance:.0%}"
     found = _fired(
         filter,
         (cut > TRUNCATED, long, f"{cut:.0%}"),
@@ -196,16 +204,17 @@ def left_out(scores: pd.DataFrame) -> list[Notice]:
 
 
 def weight(without: pd.DataFrame) -> list[Notice]:
-    """Warnings about benchmarks that bring more than half of an index's item variance. without: `indices.leave_one_out`.
+    """Warnings about benchmarks that bring more than half of the item variance of an index, as a change from the untrained model or as a
+    difference from the random arm (mean over arms). without: `indices.leave_one_out`.
 
     Indices of one or two benchmarks are not looked at, since one of two nearly always does.
     """
-    mine = without[without["first"] == UNTRAINED]
-    share = mine.groupby(["group", "without"], sort=False)["variance"].mean()
+    share = without.groupby(["first", "group", "without"], sort=False)["variance"].mean()
+    counts = without.groupby("group")["without"].nunique()
     return [
-        Notice(HEAVY, f"{benchmark} in {group}", f"{value:.0%}")
-        for (group, benchmark), value in share.items()
-        if value > LARGE and len(share[group]) > 2
+        Notice(HEAVY, f"{benchmark} in {group}{'' if first == UNTRAINED else f', arms minus {first}'}", f"{value:.0%}")
+        for (first, group, benchmark), value in share.items()
+        if value > LARGE and counts[group] > 2
     ]
 
 

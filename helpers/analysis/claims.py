@@ -15,6 +15,7 @@ import pandas as pd
 from helpers.analysis.control import Control
 from helpers.analysis.evidence import Outcome, change, compared, corrected, from_untrained, in_figures, in_words, p_in_words
 from helpers.analysis.intervals import ALPHA, holm
+from helpers.analysis.mechanism import without_markers
 from helpers.analysis.roles import Role
 
 PAPER_FILTERS = ("self", "larger", "other family")  # what the paper's three filters are to the trained model
@@ -22,7 +23,6 @@ PAPER_HARD = 0.8  # share of hard questions in the paper's filtered arms: 400 of
 OTHER_FILTERS = ("smaller", "same size")
 CONTRAST = 0.5  # the least difference in the share of hard questions between a hard and an easy arm
 UNPROVEN = "Training was not shown to work in the positive control, so nothing follows from this:"
-NO_MARKER = "No completion of the first and the last third has a marker, so there is no rate to compare."
 BOTH = ("specialisation", "robustness")
 
 
@@ -129,7 +129,10 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     no_loss = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
     both = gains["better"].all() and loses["worse"].all()
     outcome: Outcome = "contradicts" if against or no_gain or no_loss else "supports" if both else "cannot tell"
-    gain, loss = "a gain" if gains["better"].all() else "no gain", "a loss" if loses["worse"].all() else "no loss"
+    gain, loss = (
+        "a gain" if gains["better"].all() else "no significant gain",
+        "a loss" if loses["worse"].all() else "no significant loss",
+    )
     who = "Inconclusive: we" if outcome == "cannot tell" else "We"
     return Claim(claim, outcome, f"{who} found {gain} in medicine and {loss} elsewhere. {in_figures(rows, arms.margin)}")
 
@@ -206,8 +209,8 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     small = (reflection["high"] < margin * reflection["first"]) & (reflection["room"] > 0)
     outcome: Outcome = "contradicts" if rises.any() else "supports" if small.all() else "cannot tell"
     if not reflection[["first", "last"]].any(axis=None):
-        found = f"Inconclusive. {NO_MARKER}"
-    elif not (reflection["room"] > 0).all():
+        return Claim(claim, outcome, without_markers(reflection))
+    if not (reflection["room"] > 0).all():
         found = "Inconclusive: in an arm no completion is long enough to re-examine anything."
     else:
         found = {"contradicts": "Re-examination becomes more frequent.", "supports": "Re-examination does not become more frequent.",

@@ -52,7 +52,8 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
     `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: not significantly
     different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): the columns of `intervals.change`, with `_p`
     from `intervals.benchmark_p`; `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with this baseline, without suites that are
-    also shown in parts and without strict answer filters); `_detectable` (the smallest true change found with power `settings.power`).
+    also shown in parts and without strict answer filters); `_detectable` (the smallest true change found with power `settings.power` at level 5 %, not
+    corrected, with the scatter between seeds pooled over all arms).
     """
     rng = np.random.default_rng(settings.seed)
     about = scores.groupby(["benchmark", "filter"], sort=False).agg(
@@ -70,7 +71,7 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
                    "at_chance": intervals.is_chance(right, items, facts["chance"], settings.confidence)}  # fmt: skip
             for base in (UNTRAINED, "random"):
                 if base in models and arm not in (base, UNTRAINED):
-                    change = _change(models[base], mine, rng, settings, paired)
+                    change = _change(models[base], mine, rng, settings, paired, _seed_variance(models, base, paired))
                     row |= {f"vs_{base}{name}": value for name, value in change.items()}
             rows.append(row)
     table = pd.DataFrame(rows)
@@ -82,29 +83,41 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
     return table
 
 
-def _change(before: Runs, after: Runs, rng: np.random.Generator, settings: Analysis, paired: bool) -> dict[str, float]:
+def _change(
+    before: Runs, after: Runs, rng: np.random.Generator, settings: Analysis, paired: bool, between: float
+) -> dict[str, float]:
     paired = paired and len(before) == len(after)
     found = intervals.change([before], [after], rng, settings, paired) | {"p": intervals.benchmark_p(before, after, paired)}
-    found["detectable"] = _detectable(before, after, 1 - settings.confidence, settings.power, paired)
+    found["detectable"] = _detectable(before, after, 1 - settings.confidence, settings.power, paired, between)
     return {"" if name == "change" else f"_{name}": value for name, value in found.items()}
 
 
-def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: bool) -> float:
-    """The smallest true change that the test used here would find, with the variances that were seen."""
+def _seed_variance(models: dict[str, Runs], base: str, paired: bool) -> float:
+    """Variance between seeds beyond that of the items, pooled over the arms: of an arm or, if paired, of its difference from another arm."""
+    own = models[base]
+    within = [
+        runs - own for arm, runs in models.items() if paired and base != UNTRAINED and arm != base and len(runs) == len(own)
+    ]
+    trained = within or [runs for arm, runs in models.items() if arm != UNTRAINED]
+    found = [power.change_components(own[:1], runs).seed_sd ** 2 for runs in trained if len(runs) > 1]
+    return float(np.mean(found)) if found else np.nan
+
+
+def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: bool, between: float) -> float:
+    """The smallest true change that the test used here would find. between: the seeds' variance, `_seed_variance`."""
     items = before.shape[1]
     if max(len(before), len(after)) == 1:
         return power.smallest_detectable(items, float((after != before).mean()), alpha, wanted)
     if paired:
         within = power.change_components(np.zeros((1, items)), after - before)
-        return power.seeds_detectable(items, len(after), within, alpha, wanted)
+        return power.seeds_detectable(items, len(after), within._replace(seed_sd=np.sqrt(between)), alpha, wanted)
     trained = [model for model in (before, after) if len(model) > 1]
     parts = (
         power.change_components(before.mean(axis=0, keepdims=True), after)
         if len(after) > 1
         else power.change_components(after, before)
     )
-    spread = np.sqrt(np.mean([power.change_components(before[:1], model).seed_sd ** 2 for model in trained]))
-    parts = parts._replace(seed_sd=float(spread))
+    parts = parts._replace(seed_sd=float(np.sqrt(between)))
     return power.seeds_detectable(items, min(map(len, trained)), parts, alpha, wanted, len(trained))
 
 

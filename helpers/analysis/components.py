@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers.analysis import power
 from helpers.analysis.indices import by_group, runs_by_benchmark, strict_beside_flexible
-from helpers.analysis.intervals import Runs, scatter
+from helpers.analysis.intervals import Runs, pooled, scatter
 from helpers.study.study import UNTRAINED
 
 COLUMNS = ["group", "benchmark", "filter", "items", "arms", "seeds", "draws", "sd_seed", "sd_items", "sd_draw", "sd_difference"]
@@ -42,14 +42,12 @@ def _row(models: dict[str, Sequence[Runs]], group: str, benchmark: str, name: st
     if not parts:
         return []
     means = [np.mean([part.mean(axis=1) for part in runs], axis=0) for runs in parts]  # of each arm, shape (seeds,)
-    within = float(np.mean([mean.var(ddof=1) for mean in means]))
+    within, two = pooled(parts, paired)
     noise = np.mean([sum(scatter(part) / part.shape[1] for part in runs) / len(runs) ** 2 for runs in parts])
-    draw, difference = np.nan, np.sqrt(2 * within) if len(parts) > 1 else np.nan
+    draw, difference = np.nan, np.sqrt(two) if len(parts) > 1 else np.nan
     if paired and len(parts) > 1:  # arms and seeds are crossed: analysis of variance without repeats
-        table = np.array(means)
-        rest = scatter(table)
-        between = len(parts) * table.mean(axis=0).var(ddof=1)
-        draw, difference = np.sqrt(max(0.0, (between - rest) / len(parts))), np.sqrt(2 * rest)
+        between = len(parts) * np.array(means).mean(axis=0).var(ddof=1)
+        draw = np.sqrt(max(0.0, (between - two / 2) / len(parts)))
     seeds = min(map(len, means))
     return [{"group": group, "benchmark": benchmark, "filter": name, "items": sum(part.shape[1] for part in parts[0]), "arms": len(parts),
              "seeds": seeds, "draws": seeds if paired else 1, "sd_seed": np.sqrt(within), "sd_items": np.sqrt(noise), "sd_draw": draw,

@@ -42,7 +42,8 @@ def corrected(rows: pd.DataFrame) -> pd.DataFrame:
 def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, claimed: str = "better") -> str:
     """What the differences of a claim show, in one sentence.
 
-    effect: the claimed effect, such as "benefit of filtering"; claimed: the column of `corrected` that shows it.
+    effect: the claimed effect, such as "benefit of filtering"; claimed: the column of `corrected` that shows it. Where nothing is shown, the
+    sentence has the interval of the only difference, or how large an effect the intervals of several allow (each on its own).
     """
     opposite = "worse" if claimed == "better" else "better"
     found, against, count = rows[claimed].sum(), rows[opposite].sum(), len(rows)
@@ -56,20 +57,33 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         return f"Inconclusive: {found} of {count} comparisons show a {effect}, {against} the opposite."
     if found:
         return f"Inconclusive: only {found} of {count} comparisons show a {effect}."
-    reach = 100 * rows[["low", "high"]].abs().to_numpy().max()  # the largest difference that the intervals do not exclude
-    size = in_points(f"{reach:.0f}" if reach >= 1 else f"{reach:.1f}")
-    return f"Inconclusive: we found no {effect} and cannot rule out about {size} either way."
+    sign = -1 if claimed == "worse" else 1
+    if count == 1:
+        low, high = rows[["low", "high"]].to_numpy()[0]
+        ends = [f"a {kind} of {100 * size:.1f}" for kind, size in (("loss", -low), ("gain", high)) if size > 0]
+        return f"Inconclusive: we found no {effect} and cannot rule out {' or '.join(ends)} points."
+    reach = (100 * sign * rows["high" if sign > 0 else "low"]).clip(lower=0).set_axis(rows["name"]).sort_values()
+    ends = f"{reach.iloc[0]:.1f} ({reach.index[0]}) to {reach.iloc[-1]:.1f} points ({reach.index[-1]})"
+    return f"Inconclusive: none of {count} comparisons shows a {effect}; the intervals allow one of at most {ends}."
 
 
 def in_figures(rows: pd.DataFrame, margin: str = "the margin") -> str:
-    """Every difference of a claim: change, interval, p after Holm's correction, and whether it is shown to be below the margin."""
+    """Every difference of a claim: change, interval, p after Holm's correction, and whether it is shown to be below the margin.
+
+    The correction is for the differences of this claim; other tables correct for all of theirs.
+    """
     small = {True: f", shown to be below {margin}", False: ""}
     parts = [
         f"{row['name']}: {change(row, ' points')}, {p_in_words(row['p_holm'])}{small[row['equal']]}"
         for row in rows.to_dict("records")
     ]
     over = runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-    return "; ".join(parts) + f" ({len(rows)} comparison{'s' if len(rows) > 1 else ''}, Holm; intervals {over})."
+    family = (
+        f"both tests corrected for the {len(rows)} comparisons of this claim (Holm), intervals not; they are"
+        if len(rows) > 1
+        else "interval"
+    )
+    return "; ".join(parts) + f" ({family} {over})."
 
 
 def in_points(number: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import intervals
+from helpers.analysis import intervals, power
 from helpers.analysis.answers import favourite_letters
 from helpers.analysis.intervals import Runs
 from helpers.study.schema import SEARCH
@@ -32,7 +32,7 @@ AGAIN = {  # tasks that ask what another task asks, in another order or in part,
     "medbullets_op4": "medbullets_op5",  # with an option less
 }
 PAIRS = ["first", "second", "group", "benchmarks", "items", "seeds", "draws", "change", "low", "high", "p", "p_holm", "p_equal",
-         "p_equal_holm", "boot_low", "boot_high"]  # fmt: skip
+         "p_equal_holm", "boot_low", "boot_high", "detectable"]  # fmt: skip
 Sides = dict[str, dict[str, list[Runs]]]  # group → arm → one array per benchmark, shape (runs, items)
 
 
@@ -115,20 +115,42 @@ def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, pai
 
     paired: the study has one draw per seed (`intervals.estimate`). Columns first, second, group, benchmarks, items, seeds (the
     fewest runs of a trained model), draws (of questions, that the interval covers; 1: it is conditional on one), change, low, high, p, p_holm
-    (over the rows of this table), p_equal, p_equal_holm, boot_low, boot_high.
+    (over the rows of this table), p_equal, p_equal_holm, boot_low, boot_high, detectable (the smallest true difference found with power
+    `settings.power` at level 5 %, with the scatter between seeds pooled over all arms; with one seed each, for these seeds).
     """
     rng, rows = np.random.default_rng(settings.seed), []
+    scatter = {
+        group: intervals.pooled([runs for arm, runs in arms.items() if arm != UNTRAINED], paired) for group, arms in sides.items()
+    }
     for first, second in compared:
         for group in [name for name in INDICES if name in sides]:
             if not {first, second} <= set(sides[group]):
                 continue
             before, after = sides[group][first], sides[group][second]
-            seeds = min(len(model[0]) for name, model in ((first, before), (second, after)) if name != UNTRAINED)
+            runs = [len(model[0]) for name, model in ((first, before), (second, after)) if name != UNTRAINED]
+            seeds = min(runs)
             rows.append({"first": first, "second": second, "group": group, "benchmarks": len(before),
                          "items": sum(part.shape[1] for part in before), "seeds": seeds, "draws": seeds if paired else 1,
-                         **intervals.change(before, after, rng, settings, paired)})  # fmt: skip
+                         **intervals.change(before, after, rng, settings, paired),
+                         "detectable": _detectable(before, after, runs, scatter[group], settings, paired)})  # fmt: skip
     table = pd.DataFrame(rows, columns=PAIRS)
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
+
+
+def _detectable(
+    before: list[Runs], after: list[Runs], runs: list[int], scatter: tuple[float, float], settings: Analysis, paired: bool
+) -> float:
+    """The smallest true difference that the test finds. runs: of each trained model; scatter: `intervals.pooled`."""
+    within = paired and len(runs) == 2  # differences within seeds have the degrees of freedom of one model
+    parts = [(scatter[1], runs[0])] if within else [(scatter[0], count) for count in runs]
+    parts = [(variance, count) for variance, count in parts if count > 1]
+    return power.mean_detectable(
+        intervals.estimate(before, after, paired).items,
+        sum(variance / count for variance, count in parts),
+        sum(count - 1 for _, count in parts),
+        1 - settings.confidence,
+        settings.power,
+    )
 
 
 def both_ways(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -96,6 +96,19 @@ def scatter(scores: Runs) -> float:
     return float((rest**2).sum() / ((runs - 1) * max(items - 1, 1)))
 
 
+def pooled(models: Sequence[Sequence[Runs]], paired: bool = False) -> tuple[float, float]:
+    """Variances between seeds, pooled over arms: (of one arm's mean over benchmarks, of the difference of two arms); NaN without two seeds.
+
+    models: of each arm one array per benchmark. paired: each seed has its own draw, so that the difference is taken within seeds
+    (analysis of variance of the crossed factors arm and seed, without repeats).
+    """
+    means = [np.mean([part.mean(axis=1) for part in runs], axis=0) for runs in models if len(runs[0]) > 1]
+    if not means:
+        return np.nan, np.nan
+    one = float(np.mean([mean.var(ddof=1) for mean in means]))
+    return one, 2 * scatter(np.array(means)) if paired and len(means) > 1 else 2 * one
+
+
 def critical(e: Estimate, tail: float) -> float:
     """How many standard errors leave `tail` on one side.
 

@@ -201,6 +201,17 @@ def reflection_change(marked: pd.DataFrame, rng: np.random.Generator, resamples:
     return pd.DataFrame(rows, columns=columns)
 
 
+def without_markers(reflection: pd.DataFrame) -> str:
+    """What `reflection_change` shows where no completion has a marker: a bound of each arm's rate (exact, one-sided), and the room for one."""
+    bound = 1 - 0.05 ** (1 / reflection["completions"].min())
+    room = " to ".join(dict.fromkeys(f"{100 * share:.0f}" for share in (reflection["room"].min(), reflection["room"].max())))
+    return (
+        f"Inconclusive: none of {reflection['completions'].sum():,} completions of the first and the last third has a marker (upper 95 % bound of an "
+        f"arm's rate, as if completions were independent: {100 * bound:.2g} %), so there is no rate to compare. Per arm {room} % of them have the "
+        f"{ROOM} words in which a marker is likely enough to be looked for."
+    )
+
+
 def _question_draws(mine: pd.DataFrame, weights: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
     """Bootstrap of last − first third over questions (all rollouts of a question together), shape (resamples,)."""
     ends = []

@@ -1,32 +1,105 @@
-"""The two sentences that open a report and the README: the answer of a study, and why it is not more certain."""
+"""What opens a report and the README: what a study asked, what it found, what that means for training, and why it is not more certain."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks
+from helpers.analysis import checks, indices
+from helpers.analysis.evidence import change, runs_in_words
+from helpers.study.study import UNTRAINED
 
 OPENINGS = dict.fromkeys(("supports", "contradicts"), "What limits this study") | {"cannot tell": "Why this is inconclusive"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+MEANING = {  # what each outcome of the first claim means for someone who trains
+    "supports": "Choose by such a filter, for a model and questions like these",
+    "contradicts": "Draw the questions at random, for a model and questions like these",
+    "cannot tell": "This is no evidence for or against a filter",
+}
+POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of the pool: they say what could have been detected
+
+
+def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """The lines Asked, Found and For training, in words.
+
+    tables: verdict, pairs, arms, study, comparison of a study, as they are published.
+    """
+    about, pairs, verdict = tables["study"].iloc[0], tables["pairs"], tables["verdict"]
+    arm, seeds = first_arm(pairs), int(about["seeds"])
+    found = [answer(verdict)]
+    between = _between(pairs, arm)
+    if len(between):
+        over = runs_in_words(seeds, int(pairs["draws"].max()))
+        found.append(
+            f"In medicine, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} differs from training on random ones by "
+            f"{change(between.iloc[0].to_dict())} points (mean change over the benchmarks of medicine; 95 % interval {over})."
+        )
+    found += [
+        f"The paper's differences are about one point; this study could detect {line}."
+        for line in detectable(pairs, tables["comparison"])
+    ]
+    return {
+        "Asked": f"Does GRPO on medical questions chosen by a filter teach {about['model']} more than GRPO on as many chosen at random?"
+        f" ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
+        "Found": " ".join(found),
+        "For training": MEANING.get(verdict["outcome"].iloc[0], "Nothing about the choice of questions follows") + ".",
+    }
 
 
 def answer(verdict: pd.DataFrame) -> str:
     """The answer to the study's question: the first sentence of the evidence for the first claim of `claims.verdict`."""
-    if verdict["outcome"].iloc[0] not in ("supports", "contradicts", "cannot tell"):
+    if not asked(verdict):
         return "This study cannot say whether filtered questions teach more than random ones."
     return re.split(r"(?<=[.!?]) ", str(verdict["evidence"].iloc[0]), maxsplit=1)[0]
 
 
-def reason(verdict: pd.DataFrame, warnings: pd.DataFrame) -> str:
-    """Why there is no answer or an inconclusive one, or what to keep in mind if there is one; empty if no check explains it.
+def asked(verdict: pd.DataFrame) -> bool:
+    """Whether a study tests the first claim."""
+    return verdict["outcome"].iloc[0] in MEANING
 
-    warnings: the warnings of `helpers.analysis.checks`, columns what, where, value.
+
+def first_arm(pairs: pd.DataFrame) -> str:
+    """The first arm of `indices.pairs` that is compared with the random one on the benchmarks of what was trained; "" without one."""
+    between = indices.from_random(pairs)
+    return next(iter(between.loc[between["group"] == "specialisation", "arm"]), "")
+
+
+def detectable(pairs: pd.DataFrame, comparison: pd.DataFrame) -> list[str]:
+    """What the study could detect between its first arm and the random one, in words: on the index of what was trained and on the test
+    questions of its pool, in every mode; nothing with one seed, which says nothing about others."""
+    arm = first_arm(pairs)
+    index = _between(pairs, arm).query("seeds > 1")
+    rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
+    modes = [
+        f"{100 * float(value):.1f} on MedQA {'in reasoning mode' if name.endswith('_reasoning') else 'by likelihood'}"
+        for name, value in zip(rows["benchmark"], rows.get("vs_random_detectable", ()), strict=False)
+        if value != "" and pd.notna(value)
+    ]
+    return [
+        f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} (80 % power, one test at the 5 % level; the scatter of seeds is "
+        "pooled over all arms)"
+        for row in index.itertuples()
+    ]
+
+
+def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Why there is no answer or an inconclusive one, or what to keep in mind if there is one; empty if nothing explains it.
+
+    warnings: the warnings of `helpers.analysis.checks`, columns what, where, value; pairs: `indices.pairs`.
     """
-    parts = [part for part in (_alike(warnings), _guessing(warnings)) if part]
-    opens = OPENINGS.get(verdict["outcome"].iloc[0], "Why")
-    return f"{opens}: {'; '.join(parts)}." if parts else ""
+    outcome, arm = verdict["outcome"].iloc[0], first_arm(pairs)
+    learned = _learned(pairs) if outcome == "cannot tell" else ""
+    seeds = int(pairs["seeds"].min()) if len(pairs) else 0
+    parts = [
+        f"training on random questions did not change accuracy in medicine measurably ({learned} points)" if learned else "",
+        _alike(warnings, arm),
+        f"{_number(seeds)} seed{'s' if seeds > 1 else ''} per arm" if outcome == "cannot tell" and arm else "",
+        "" if asked(verdict) else _guessing(warnings),
+    ]
+    said = "; ".join(part for part in parts if part)
+    return f"{OPENINGS.get(outcome, 'Why')}: {said}." if said else ""
 
 
 def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
@@ -41,14 +114,29 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
     return found
 
 
-def _alike(warnings: pd.DataFrame) -> str:
-    """Arms that share most of their questions, in words."""
-    found = warnings.loc[warnings["what"] == checks.ALIKE, "value"].str.extract(r"([\d.]+) of ([\d.]+)").astype(float)
-    if found.empty:
-        return ""
-    low, high, size = (f"{value:.0f}" for value in (found[0].min(), found[0].max(), found[1].max()))
-    pairs = "one pair of arms shares" if len(found) == 1 else f"{_number(len(found))} pairs of arms share"
-    return f"{pairs} {low if low == high else f'{low}–{high}'} of their {size} questions"
+def _between(pairs: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """An arm minus the random arm on the benchmarks of what was trained: one row, or none."""
+    rows = indices.from_random(pairs)
+    return rows[(rows["arm"] == arm) & (rows["group"] == "specialisation")]
+
+
+def _chooser(arm: str, arms: pd.DataFrame, model: str) -> str:
+    """The name of the model that chose the questions of an arm; model: the trained one."""
+    name = arms.set_index("arm")["chosen by"].get(arm, "") or arm
+    return "the trained model itself" if name == model else name.rpartition("/")[2]
+
+
+def _learned(pairs: pd.DataFrame) -> str:
+    """How the random arm changed in what was trained, with its interval; empty if the change is significant or unknown."""
+    rows = pairs[(pairs["first"] == UNTRAINED) & (pairs["second"] == "random") & (pairs["group"] == "specialisation")]
+    rows = rows[(rows["low"] <= 0) & (rows["high"] >= 0)]
+    return change(rows.iloc[0].to_dict()) if len(rows) else ""
+
+
+def _alike(warnings: pd.DataFrame, arm: str) -> str:
+    """How many questions an arm shares with the random one, if these are most of them."""
+    found = warnings[(warnings["what"] == checks.ALIKE) & warnings["where"].isin([f"random and {arm}", f"{arm} and random"])]
+    return f"{found['where'].iloc[0]} share {found['value'].iloc[0]} questions" if len(found) else ""
 
 
 def _guessing(warnings: pd.DataFrame) -> str:

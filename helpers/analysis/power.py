@@ -6,6 +6,7 @@ other wrong.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ PAPER = (
     ("MMLU", 14_042, "self-filtered − random", 0.6632, 0.6745),
     ("GSM8K", 1_319, "self-filtered − untrained", 0.9219, 0.9189),
 )
-MANY = 10_000_000  # items: from here on, no number is enough
 MANY_SEEDS = 100
 
 
@@ -73,14 +73,22 @@ def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, powe
 def seeds_power(difference: float, items: int, seeds: int, parts: Components, alpha: float = 0.05, trained: int = 1) -> float:
     """Probability that the test over items and seeds (`intervals.p_value`) finds a true difference; two seeds or more.
 
-    trained: 1 against the untrained model, 2 for one arm against another with as many seeds. The mean difference is
-    taken to be normal, and the variance of the runs' means, which decides the critical value, as chi-squared.
+    trained: 1 against the untrained model, 2 for one arm against another with as many seeds.
     """
     from_items = trained * parts.shared / items
     from_seeds = trained * (parts.seed_sd**2 + parts.single / items) / seeds
+    return mean_power(difference, from_items, from_seeds, trained * (seeds - 1), alpha)
+
+
+def mean_power(difference: float, from_items: float, from_seeds: float, df: float, alpha: float = 0.05) -> float:
+    """Probability that the test over items and seeds finds a true difference of two means whose variance has these two parts.
+
+    df: degrees of freedom of the seeds' part in the test. The mean difference is taken to be normal, and the variance of the runs' means,
+    which decides the critical value, as chi-squared.
+    """
     if from_items + from_seeds == 0:  # a few items that no run changed: any difference would be seen
         return 1.0 if difference else alpha
-    df = trained * (seeds - 1)
+    df = max(df, 1)
     seen = from_seeds * stats.chi2.ppf((np.arange(400) + 0.5) / 400, df) / df
     normal, student = stats.norm.isf(alpha / 2), stats.t.isf(alpha / 2, df)
     limit = (normal * from_items + student * seen) / np.sqrt(from_items + seen)
@@ -92,21 +100,18 @@ def seeds_detectable(
     items: int, seeds: int, parts: Components, alpha: float = 0.05, power: float = 0.8, trained: int = 1
 ) -> float:
     """Smallest true difference that the test over items and seeds finds with the given power; 1 if there is none."""
-    if seeds_power(1.0, items, seeds, parts, alpha, trained) < power:
-        return 1.0
-    return float(optimize.bisect(lambda d: seeds_power(d, items, seeds, parts, alpha, trained) - power, 0.0, 1.0, xtol=1e-5))
+    return _smallest(lambda difference: seeds_power(difference, items, seeds, parts, alpha, trained), power)
 
 
-def items_needed(difference: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Items with which one run of each model would show a true `difference` with the given power; at most MANY.
+def mean_detectable(from_items: float, from_seeds: float, df: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Smallest true difference that `mean_power` finds with the given power; 1 if there is none."""
+    return _smallest(lambda difference: mean_power(difference, from_items, from_seeds, df, alpha), power)
 
-    The normal approximation of McNemar's test (Connor 1987, Biometrics 43:207).
-    """
-    difference, discordant = abs(difference), max(discordant, abs(difference))
-    if difference == 0:
-        return MANY
-    total = stats.norm.isf(alpha / 2) * np.sqrt(discordant) + stats.norm.ppf(power) * np.sqrt(discordant - difference**2)
-    return int(min(MANY, np.ceil((total / difference) ** 2)))
+
+def _smallest(found: Callable[[float], float], power: float) -> float:
+    return (
+        1.0 if found(1.0) < power else float(optimize.bisect(lambda difference: found(difference) - power, 0.0, 1.0, xtol=1e-5))
+    )
 
 
 def seeds_needed(
@@ -139,19 +144,6 @@ def minimum_detectable_effect(sd: float, seeds: int, alpha: float = 0.05, power:
     return float(sd * needed / np.sqrt(seeds))
 
 
-def detectable_from_interval(low: float, high: float, seeds: int) -> float:
-    """`minimum_detectable_effect` from a 95 % interval, taken as Student's with `seeds` − 1 degrees of freedom: 1.3 to 1.4 times half of
-    its width, whatever these are. Infinite with one seed.
-
-    >>> round(detectable_from_interval(-0.016, 0.015, seeds=3), 4)
-    0.0204
-    """
-    if seeds < 2:
-        return float("inf")
-    error = (high - low) / 2 / stats.t.isf(0.025, seeds - 1)
-    return minimum_detectable_effect(error * np.sqrt(seeds), seeds)
-
-
 def largest_significant_discordance(items: int, net: int, alpha: float) -> float:
     """The largest share of discordant items at which McNemar's exact test calls `net` more gains than losses significant; 0 if none."""
     pairs = np.arange(net, items + 1, 2)
@@ -161,41 +153,33 @@ def largest_significant_discordance(items: int, net: int, alpha: float) -> float
 
 
 def paper_table(seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, power: float = 0.8) -> pd.DataFrame:
-    """The paper's stated differences put through the same tests; one row a difference.
+    """The paper's stated differences and the seeds that they would need; one row a difference.
 
     The paper gives no items, so which ones changed is not known. `significant_below`: the largest share of changed items
-    at which its difference would be significant, for its one seed. The rest assumes that `discordant` of the items changed, and
-    seeds that scatter by `seed_sd` (a share; NaN: not known): p (McNemar), items_needed with one seed, seeds_needed with its items.
+    at which its difference would be significant, for its one seed (no scatter between seeds). `seeds_needed`: with its items, if `discordant`
+    of them change (`assumed`) and seeds scatter by `seed_sd` (a share; NaN: not known).
     """
     rows = []
     for benchmark, items, pair, before, after in PAPER:
         difference = after - before
         net = round(abs(difference) * items)
-        changed = max(net, round(discordant * items))
-        changed += (changed - net) % 2
         parts = Components(discordant / 2, discordant / 2, seed_sd)
         trained = 1 if pair.endswith("untrained") else 2
         rows.append({
             "benchmark": benchmark, "items": items, "compared": pair, "before": before, "after": after, "difference": difference,
             "items_net": net, "significant_below": largest_significant_discordance(items, net, alpha), "assumed": discordant,
-            "p": float(stats.binomtest((changed - net) // 2, changed).pvalue) if changed else 1.0,
-            "detectable": smallest_detectable(items, discordant, alpha, power),
-            "items_needed": items_needed(difference, discordant, alpha, power),
             "seeds_needed": seeds_needed(difference, items, parts, alpha, power, trained) if np.isfinite(seed_sd) else np.nan,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def curve(seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> pd.DataFrame:
-    """Smallest detectable difference over the number of items, with 1, 3 and 5 seeds; columns items, seeds, detectable.
+    """Smallest detectable difference over the number of items, with 3 and 5 seeds; columns items, seeds, detectable.
 
-    One seed: McNemar's exact test, for that seed. Several: over seeds that scatter by `seed_sd`; left out where it is NaN. Half
-    of the changes are taken to be the same in all seeds.
+    Seeds scatter by `seed_sd`; no rows where it is NaN: one seed says nothing about others. Half of the changes are taken to be the same
+    in all seeds.
     """
-    rows = []
-    for items in np.unique(np.geomspace(50, 20_000, 25).astype(int)):
-        rows.append({"items": items, "seeds": 1, "detectable": smallest_detectable(int(items), discordant, alpha, power)})
-        parts = Components(discordant / 2, discordant / 2, seed_sd)
-        rows += [{"items": items, "seeds": count, "detectable": seeds_detectable(int(items), count, parts, alpha, power)}
-                 for count in ((3, 5) if np.isfinite(seed_sd) else ())]  # fmt: skip
-    return pd.DataFrame(rows)
+    parts = Components(discordant / 2, discordant / 2, seed_sd)
+    sizes = np.unique(np.geomspace(50, 20_000, 25).astype(int)) if np.isfinite(seed_sd) else ()
+    rows = [(items, seeds, seeds_detectable(int(items), seeds, parts, alpha, power)) for items in sizes for seeds in (3, 5)]
+    return pd.DataFrame(rows, columns=["items", "seeds", "detectable"])

@@ -120,7 +120,7 @@ class Results(Recorded):
 
     spread = cached_property(lambda r: components.seed_spread(r.scores))
 
-    paper = cached_property(lambda r: power.paper_table(*r.assumed))
+    paper = cached_property(lambda r: None if r.study.demonstration else power.paper_table(*r.assumed))
     curve = cached_property(lambda r: power.curve(*r.assumed))
 
     @property

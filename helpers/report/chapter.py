@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+from IPython.display import HTML
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from helpers.analysis import compare, indices, opening, plots, searching
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
+from helpers.report import pages
 from helpers.report.browser import with_passages
 from helpers.search.tool import DROPPED
 from helpers.selection import difficulty, draws
@@ -24,12 +27,21 @@ NEAR = "≈\u00a0"  # a score near chance; the space keeps the sign beside its n
 VALIDATION = FIGURES / "validation" / "validation.csv"  # by tests/analysis/validation.py
 
 
-def answer(r: Results) -> str:
-    """The answer of a study and why it is not more certain, in two sentences, and what is still missing; of a control, what it shows."""
-    missing = f" Not scored yet: {', '.join(r.missing)}." if r.missing else ""
+def answer(r: Results) -> HTML:
+    """The box that opens a report: what was asked and found and what it means for training, as in the README, why it is not more certain,
+    and what is still missing; of a control, what it shows."""
+    tables = {"study": r.about, "verdict": r.verdict, "pairs": r.pairs, "comparison": r.comparison, "arms": r.arms_in_words}
+    reason = opening.reason(r.verdict, r.guards, r.pairs)
     if r.control.own:
-        return r.control.sentence + missing
-    return f"{opening.answer(r.verdict)} {opening.reason(r.verdict, r.guards)}".strip() + missing
+        said = [r.control.sentence]
+    elif opening.asked(r.verdict):
+        said = [*(Markup("<b>{}:</b> {}").format(*line) for line in opening.lines(tables).items()), reason]
+    else:
+        said = [opening.answer(r.verdict), reason]
+    said += [f"Not scored yet: {', '.join(r.missing)}."] if r.missing else []
+    kind = "warning" if r.study.demonstration else "note"
+    lines = Markup("").join(Markup("<p>{}</p>").format(line) for line in said if line)
+    return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], lines))
 
 
 def picture(
@@ -57,11 +69,15 @@ def plane(r: Results) -> Picture | None:
 
 
 def power(r: Results) -> Picture | None:
-    """The minimum detectable effect over the number of items, with the differences that the paper states."""
+    """The minimum detectable effect over the number of items, with the differences that the paper states; None with one seed, or in a
+    demonstration."""
     text = (
-        f"Lines: true difference found with {r.settings.power:.0%} power when {100 * r.discordant:.1f} % of the items change. "
-        "Marks: differences that the paper states; one below a line is missed more often than that."
+        f"Lines: true change of one model from the untrained one that is found with {r.settings.power:.0%} power if {100 * r.discordant:.1f} % of the items "
+        "change in a run (more, where the difference needs more) and seeds scatter as in this study. Marks: differences that the paper states, from one seed; "
+        f"a mark below a line has less than {r.settings.power:.0%} power."
     )
+    if r.paper is None:
+        return None
     marks = r.paper.assign(name=r.paper["benchmark"] + ": " + r.paper["compared"])
     return picture(r, "power", lambda table, _: plots.power_curve(table, marks), r.curve, text)
 
@@ -114,7 +130,9 @@ def accuracies(r: Results) -> pd.DataFrame:
 
 def against_random(r: Results) -> pd.DataFrame:
     """Indices of each arm minus those of the random arm; empty if the study has none, or no other arm."""
-    return indices.from_random(r.pairs)[["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal"]]
+    return indices.from_random(r.pairs)[
+        ["arm", "group", "benchmarks", "items", "change", "low", "high", "p", "p_equal", "detectable"]
+    ]
 
 
 def search_effect(r: Results) -> pd.DataFrame | None:
@@ -168,13 +186,18 @@ def rollouts(r: Results) -> pd.DataFrame:
 
 
 def learning(r: Results) -> pd.DataFrame:
-    """Steps, zero-variance groups, rewards and truncation of the training: one row per arm, mean over its seeds."""
-    return r.logs.groupby("arm", sort=False).agg(
+    """Steps, zero-variance groups, accuracy reward (at most 2) in the first and the last third of the steps, and truncation of the training:
+    one row per arm, mean over its seeds."""
+    place = r.logs.groupby(["arm", "seed"])["step"].rank(method="first", pct=True)
+    rows = r.logs.assign(
+        first=r.logs["reward_accuracy"].where(place <= 1 / 3), last=r.logs["reward_accuracy"].where(place > 2 / 3)
+    )
+    return rows.groupby("arm", sort=False).agg(
         steps=("step", "nunique"),
         steps_with_variance=("frac_reward_zero_std", lambda share: (share < 1).mean()),
         zero_variance_groups=("frac_reward_zero_std", "mean"),
-        first_reward=("reward", "first"),
-        last_reward=("reward", "last"),
+        accuracy_reward_first_third=("first", "mean"),
+        accuracy_reward_last_third=("last", "mean"),
         truncated=("clipped_share", "mean"),
     )
 
@@ -187,21 +210,29 @@ def benchmark_data(r: Results) -> pd.DataFrame:
 
 
 def detectable(r: Results) -> str:
-    """What the study could have seen on its first benchmark, and what its power rests on."""
-    rows = r.comparison[r.comparison["arm"] != UNTRAINED]
-    first = rows[rows["benchmark"] == rows["benchmark"].iloc[0]]
-    found, changed = first[f"vs_{UNTRAINED}_detectable"].max(), first[f"vs_{UNTRAINED}"].abs().max()
+    """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
     parts = [
-        f"On {first['benchmark'].iloc[0]} ({first['items'].iloc[0]:,} items) a true change of {100 * found:.1f} points would be found in every arm with "
-        f"{r.settings.power:.0%} power; the largest change that was seen is {100 * changed:.1f} points."
+        f"Between {opening.first_arm(r.pairs)} and random, this study could detect {line}."
+        for line in opening.detectable(r.pairs, r.comparison)
     ]
+    if r.seeds == 1:
+        parts.append("With one seed the scatter of seeds is unknown: the column detectable holds for this seed only.")
     if pd.isna(r.spread["discordant"]):
-        return f"{parts[0]} No benchmark of this study enters the indices, so 5 % changed items are assumed below."
+        return " ".join(
+            [
+                *parts,
+                f"No benchmark of this study enters the indices, so {100 * r.discordant:.0f} % changed items are assumed below.",
+            ]
+        )
     parts.append(
         f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently than the untrained model (median over arms and benchmarks)."
     )
-    scatter = f"The standard deviation between seeds is {100 * r.spread['seed_sd']:.2f} points."
-    return " ".join([*parts, scatter if pd.notna(r.spread["seed_sd"]) else "With one seed the scatter of seeds is unknown."])
+    if pd.notna(r.spread["seed_sd"]):
+        parts.append(
+            f"The figure below is for one benchmark by likelihood or free generation, where seeds scatter by {100 * r.spread['seed_sd']:.2f} points beyond "
+            "the scatter of items (mean over arms and benchmarks)."
+        )
+    return " ".join(parts)
 
 
 def done(r: Results) -> str:

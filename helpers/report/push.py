@@ -116,7 +116,7 @@ def _model_card(
         benchmarks=_benchmarks(tables["comparison"], arm),
         seeds=int(tables["groups"].loc[tables["groups"]["arm"] == arm, "seeds"].max()),
         answer=opening.answer(tables["verdict"]),
-        reason=opening.reason(tables["verdict"], tables["guards"]),
+        reason=opening.reason(tables["verdict"], tables["guards"], tables["pairs"]),
         limits=opening.limits(tables["pairs"], tables["guards"]),
         prompt=prompts.render(*EXAMPLE, study.prompt, loading.load_tokenizer(study.model.id)),
     )

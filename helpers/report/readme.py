@@ -13,23 +13,16 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import indices, opening, plots
-from helpers.analysis.evidence import change, runs_in_words
-from helpers.analysis.power import detectable_from_interval
+from helpers.analysis.evidence import change
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
 from helpers.study.files import StudyError, atomic
 from helpers.study.places import FIGURES, PARAMETERS
-from helpers.study.study import UNTRAINED, open_study
+from helpers.study.study import open_study
 
 FIRST = "small"  # the study whose finding opens the README
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
-POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of its pool: they say what could have been detected
-MEANING = {  # what each outcome of the first claim means for someone who trains
-    "supports": "Choose by such a filter, for a model and questions like these",
-    "contradicts": "Draw the questions at random, for a model and questions like these",
-    "cannot tell": "This is no evidence for or against a filter",
-}
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
 GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
@@ -53,18 +46,11 @@ def finding(figures: Path = FIGURES) -> str:
     about, pairs = tables["study"].iloc[0], tables["pairs"]
     between = indices.from_random(pairs[pairs["group"].isin(INDICES)])
     cells = _cells(between)
-    arm = next(iter(cells), "")
     return MARKDOWN.get_template("finding.md.j2").render(
         study=FIRST,
         about=about,
-        answer=opening.answer(tables["verdict"]),
-        reason=opening.reason(tables["verdict"], tables["guards"]),
-        chooser=_chooser(arm, tables["arms"], about["model"]),
-        first=cells.get(arm, {}).get("specialisation"),
-        detectable=_detectable(between, tables["comparison"], arm),
-        over=runs_in_words(int(about["seeds"]), int(pairs["draws"].max())),
-        learned=_learned(pairs),
-        meaning=MEANING,
+        lines=opening.lines(tables),
+        reason=opening.reason(tables["verdict"], tables["guards"], pairs),
         comparison=_against_random(tables, cells, about["model"]),
         claims=tables["verdict"].to_dict("records"),
         outcomes=OUTCOMES,
@@ -153,36 +139,6 @@ def _cells(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     return found
 
 
-def _chooser(arm: str, arms: pd.DataFrame, model: str) -> str:
-    """The name of the model that chose the questions of an arm; model: the trained one."""
-    name = arms.set_index("arm")["chosen by"].get(arm, "") or arm
-    return "the trained model itself" if name == model else name.rpartition("/")[2]
-
-
-def _detectable(between: pd.DataFrame, comparison: pd.DataFrame, arm: str) -> list[str]:
-    """The smallest difference from the random arm that the test finds four times in five, in points: on the index of what was trained
-    and on the test questions of the pool. between: `indices.from_random`; comparison: the published table."""
-    index = [
-        f"{100 * detectable_from_interval(row['low'], row['high'], int(row['seeds'])):.1f} points on this index"
-        for row in between[(between["arm"] == arm) & (between["group"] == "specialisation") & (between["seeds"] > 1)].to_dict(
-            "records"
-        )
-    ]
-    rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
-    return index + [
-        f"{100 * value:.1f} points on MedQA {'in reasoning mode' if name.endswith('_reasoning') else 'by likelihood'}"
-        for name, value in zip(rows["benchmark"], rows["vs_random_detectable"], strict=True)
-        if value != ""
-    ]
-
-
-def _learned(pairs: pd.DataFrame) -> str:
-    """How the random arm changed in what was trained, with its interval; empty if the change is significant or unknown."""
-    rows = pairs[(pairs["first"] == UNTRAINED) & (pairs["second"] == "random") & (pairs["group"] == "specialisation")]
-    rows = rows[(rows["low"] <= 0) & (rows["high"] >= 0)]
-    return change(rows.iloc[0].to_dict()) if len(rows) else ""
-
-
 def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[str, str]], model: str) -> dict[str, Any]:
     """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
 
@@ -190,12 +146,15 @@ def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[st
     table, as text; no rows if the study has no random arm.
     """
     without, cells = tables["without"], {arm: dict(found) for arm, found in cells.items()}
-    heads = {"specialisation": "minus the random arm, in medicine (points)", "robustness": "on other benchmarks"}
+    heads = {
+        "specialisation": "difference from the random arm: benchmarks of medicine (points)",
+        "robustness": "other benchmarks",
+    }
     rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]
     rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second")
     if len(rest):
         named = rest.assign(benchmark=rest["without"].str.partition(":")[0], filter="none").drop(columns="group")
-        title = f"the same without the {rest['items'].iloc[0]:,} items of {plots.names(named).iloc[0]}"
+        title = f"the same without {plots.names(named).iloc[0]}, the benchmark with the fewest items ({rest['items'].iloc[0]:,})"
         heads = {"specialisation": heads["specialisation"], "rest": title, "robustness": heads["robustness"]}
         for row in rest.to_dict("records"):
             cells.setdefault(row["second"], {})["rest"] = change(row)

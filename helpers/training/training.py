@@ -158,9 +158,9 @@ class Training:
             f"{name} from {first[part].mean():.2f} to {last[part].mean():.2f} (at most {MOST[part]})"
             for part, name in PARTS.items()
         )
-        taught = 1 - self.log["frac_reward_zero_std"].mean()
+        taught, seen = 1 - self.log["frac_reward_zero_std"].mean(), self.rollouts["question_id"].nunique()
         return (
-            f"Over {len(self.log)} steps on {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
+            f"Over {len(self.log)} steps on {seen} of the arm's {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
             f"to {last['reward'].mean():.2f} (last third). The rewards: {moved}. "
             f"{taught:.0%} of the groups had rewards that differ; only these have a gradient."
         )

@@ -38,7 +38,7 @@ def test_a_filter_that_guesses():
     many = pd.concat([right] * 100)
     assert checks.filter_answers(many, "small", 0.2, 0.25) == []
     (fired,) = checks.filter_answers(many, "small", 0.2, 0.33)
-    assert fired.value == "30% right, by guessing 33%"
+    assert fired.value == "30% of all answers and 30% of the readable ones right, by guessing 33%"
     assert checks.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
         "its labels are mostly noise"
     )  # ten answers show nothing

@@ -20,39 +20,60 @@ def test_the_answer_is_the_first_sentence_of_the_first_claim():
     assert opening.answer(verdict()) == "Inconclusive: we cannot rule out about 2.5 points either way."
 
 
+def compared(change=0.001, low=-0.014, high=0.015, seeds=3):
+    rows = [("untrained", "random", change, low, high), ("random", "self", -0.001, -0.016, 0.015)]
+    table = pd.DataFrame(rows, columns=["first", "second", "change", "low", "high"])
+    return table.assign(group="specialisation", seeds=seeds, draws=1, detectable=0.0358)
+
+
+LEARNED = "training on random questions did not change accuracy in medicine measurably (+0.1 [-1.4, +1.5] points); "
+
+
 @pytest.mark.parametrize(
-    ("rows", "text"),
+    ("rows", "pairs", "text"),
     [
-        ([], ""),
-        ([("something else", "x", "1 of 2")], ""),
-        (
-            [(checks.ALIKE, "a and b", "496 of 500")],
-            "Why this is inconclusive: one pair of arms shares 496 of their 500 questions.",
-        ),
+        ([("something else", "x", "1 of 2")], compared(), f"Why this is inconclusive: {LEARNED}three seeds per arm."),
         (
             [
-                (checks.ALIKE, "a and b", "496 of 500"),
-                (checks.ALIKE, "a and c", "451.3 of 500"),
-                (checks.GUESSES, "small", "22%"),
+                (checks.ALIKE, "random and self", "455 of 500"),
+                (checks.ALIKE, "random and b", "496 of 500"),
+                (checks.GUESSES, "b", ""),
             ],
-            "Why this is inconclusive: two pairs of arms share 451–496 of their 500 questions; "
-            "one filter is not shown to be right more often than guesses (small).",
+            compared(low=0.0005, seeds=1),
+            "Why this is inconclusive: random and self share 455 of 500 questions; one seed per arm.",
         ),
     ],
 )
-def test_reasons(rows, text):
-    assert opening.reason(verdict(), warnings(*rows)) == text
+def test_reasons_are_about_the_comparison_that_counts(rows, pairs, text):
+    assert opening.reason(verdict(), warnings(*rows), pairs) == text
 
 
 def test_a_study_with_an_answer_has_limits_and_no_reason_to_be_inconclusive():
-    rows = warnings((checks.GUESSES, "small", "22%"))
-    assert opening.reason(verdict("supports"), rows).startswith("What limits this study: one filter")
+    rows = warnings((checks.ALIKE, "random and self", "455 of 500"))
+    assert (
+        opening.reason(verdict("supports"), rows, compared())
+        == "What limits this study: random and self share 455 of 500 questions."
+    )
+    assert opening.reason(verdict("supports"), warnings(), compared()) == ""
 
 
 def test_a_study_that_does_not_test_the_first_claim_has_no_answer():
     rows = warnings((checks.GUESSES, "small", "22%"))
     assert opening.answer(verdict("not tested", "No arm fits.")).startswith("This study cannot say")
-    assert opening.reason(verdict("not tested"), rows).startswith("Why: one filter")
+    assert opening.reason(verdict("not tested"), rows, compared()).startswith("Why: one filter")
+
+
+def test_what_could_be_detected_is_the_pooled_column_of_the_first_arm():
+    rows = [
+        ("self", "medqa_4options_mirror", 0.0304),
+        ("self", "medqa_reasoning", 0.093),
+        ("self", "mmlu", 0.02),
+        ("random", "medqa", None),
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "benchmark", "vs_random_detectable"])
+    (line,) = opening.detectable(compared(), table)
+    assert line.startswith("3.6 points on this index, 3.0 on MedQA by likelihood, 9.3 on MedQA in reasoning mode (80 % power")
+    assert opening.detectable(compared(seeds=1), table) == []
 
 
 def test_limits_of_a_fixed_draw_and_of_one_stream():
