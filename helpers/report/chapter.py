@@ -62,6 +62,15 @@ def composition(r: Results) -> pd.DataFrame:
     return draws.composition(r.questions, r.study.train.rollouts, rates)
 
 
+def hard_by_filter(r: Results) -> pd.DataFrame:
+    """The share of each arm's questions that each filter calls hard: arms × filters, the random arm included; empty without labels."""
+    hard = {name: difficulty.by_question(rows).set_index("question_id")["label"].eq("hard") for name, rows in r.labels.items()}
+    asked = {arm: r.questions[arm]["question_id"] for arm in r.arms}
+    return pd.DataFrame(
+        {name: {arm: label.reindex(ids).dropna().mean() for arm, ids in asked.items()} for name, label in hard.items()}
+    )
+
+
 def plane(r: Results) -> Picture | None:
     """Robustness against specialisation; None if the study has one index only."""
     draw = partial(plots.plane, confidence=r.settings.confidence, about=r.study.eval.about)

@@ -140,7 +140,7 @@ def made_with(notes: Sequence[dict[str, Any]]) -> str:
 def warnings(notices: Sequence[Notice], models: int = 0) -> HTML:
     """The warnings of the checks, one line each in one box; a quiet line if there is none. models: how many were checked (`checks.lines`)."""
     if not notices:
-        return HTML('<p class="quiet">The checks found nothing to warn of.</p>')
+        return HTML('<p class="quiet">No check failed.</p>')
     items = Markup("").join(Markup("<li>Warning: {}</li>").format(line) for line in lines(notices, models))
     return _html('<ul class="box warning checks" style="{}; list-style: none">{}</ul>', BOX["warning"], items)
 

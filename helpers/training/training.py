@@ -159,8 +159,9 @@ class Training:
             for part, name in PARTS.items()
         )
         taught, seen = 1 - self.log["frac_reward_zero_std"].mean(), self.rollouts["question_id"].nunique()
+        count = int(self.rollouts["step"].isin(first["step"]).sum())
         return (
-            f"Over {len(self.log)} steps on {seen} of the arm's {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third) "
+            f"Over {len(self.log)} steps on {seen} of the arm's {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third of the steps, {count} completions) "
             f"to {last['reward'].mean():.2f} (last third). The rewards: {moved}. "
             f"{taught:.0%} of the groups had rewards that differ; only these have a gradient."
         )

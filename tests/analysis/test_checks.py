@@ -40,7 +40,7 @@ def test_a_filter_that_guesses():
     (fired,) = checks.filter_answers(many, "small", 0.2, 0.33)
     assert fired.value == "30% of all answers and 30% of the readable ones right, by guessing 33%"
     assert checks.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
-        "its labels are mostly noise"
+        "its labels say little about what the model knows"
     )  # ten answers show nothing
     assert checks.filter_answers(many, "small", 0.2) == []
     (fired,) = checks.filter_answers(many.assign(predicted="B"), "small", 0.2, 0.25)
