@@ -115,10 +115,10 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
     assert "This study has no positive control" in text
     assert "over items and 2 seeds" in text
     for title in (
-        "What can a question teach?",
-        "An aha moment?",
+        "Reward variance by question",
+        "Re-examination in completions",
         "Held-out questions during training",
-        "What the arms vary",
+        "Effects of what the arms vary",
         "Does a search tool help?",
     ):
         assert title in text, title
@@ -134,8 +134,8 @@ def test_as_little_as_there_can_be(tmp_path, monkeypatch):
     for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study enters the indices"):
         assert sign in text, sign
     for title in (
-        "What can a question teach?",
-        "What the arms vary",
+        "Reward variance by question",
+        "Effects of what the arms vary",
         "Does a search tool help?",
     ):  # nothing to show, so nothing is said
         assert title not in text, title

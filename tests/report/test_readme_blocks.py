@@ -95,7 +95,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     )
     assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
     assert "- A larger one pays more: No such arm.\n\nThe control works.\n" in first
-    assert "| the same without the 71 items of mmlu pro |" in first
+    assert "| the same without the 71 items of MMLU-Pro |" in first
     assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering pays" in first
     assert (
         "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first
