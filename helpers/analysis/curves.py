@@ -43,7 +43,7 @@ def _panels(
 ) -> Figure:
     """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
 
-    names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares end at 1.
+    names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares and rewards end at the highest possible value.
     """
     rows = -(-len(names) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
@@ -53,7 +53,8 @@ def _panels(
             lines(axes, known, column, arms, marked, markersize=5, legend=axes is grid.flat[0])
         axes.set(xlabel="optimiser step", ylabel=name)
         if zero:
-            axes.set_ylim(0, 1.02 if "share" in name else None)
+            top = 2 if "(0 to 2)" in name else 1 if "share" in name or "(0 to 1)" in name else axes.get_ylim()[1]
+            axes.set_ylim(-0.03 * top, 1.04 * top)  # room for markers at both ends
         axes.xaxis.get_major_locator().set_params(integer=True)
     if len(names) % 2:
         grid[-1, 1].set_visible(False)

@@ -18,12 +18,18 @@ from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from helpers.analysis.curves import duration, learned, reflection, reward_curves, searches, sized_reflection
 from helpers.analysis.drawing import KINDS, LINES, colours, finished, hatch, in_words, markers, picture, side_by_side, style
+from helpers.analysis.intervals import wilson
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
     "agreement", "answer_kinds", "by_side", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned", "names",
     "picture", "plane", "power_curve", "reflection", "reward_curves", "searches", "sized_reflection", "style",
 ]  # fmt: skip
+
+_DEPTHS = {"recall": 0, "one-step": 1, "two-step": 2, "three-step": 3}
+READ = {"custom": "written answers", "flexible": "last number", "strict": "strict format"}  # answer filters of the harness
+PLAIN = {"medqa 4options": "MedQA", "medqa": "MedQA", "mmlu pro": "MMLU-Pro", "cmmlu": "CMMLU", "mmlu": "MMLU", "gsm8k": "GSM8K", "medmcqa": "MedMCQA",
+         "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA"}  # fmt: skip
 
 
 def answer_kinds(rates: pd.DataFrame) -> Figure:
@@ -38,17 +44,20 @@ def answer_kinds(rates: pd.DataFrame) -> Figure:
 
 
 def easy_rates(table: pd.DataFrame) -> Figure:
-    """Share of easy questions by each value of several columns. table: by, value, questions, easy_rate."""
+    """Share of easy questions by each value of several columns, with Wilson's 95 % intervals. table: by, value, questions, easy_rate."""
     groups = dict(list(table.groupby("by", sort=False)))
     heights = [len(part) for part in groups.values()]
     figure, all_axes = plt.subplots(
         len(groups), 1, figsize=(7, 0.32 * sum(heights) + 0.9 * len(groups)), sharex=True, squeeze=False,
         gridspec_kw={"height_ratios": heights})  # fmt: skip
     for axes, (group, part) in zip(all_axes[:, 0], groups.items(), strict=True):
-        axes.barh([f"{row.value} (n = {row.questions})" for row in part.itertuples()], part["easy_rate"], color=KINDS[0])
-        axes.set(title=f"by {group}", xlim=(0, 1))
-        axes.invert_yaxis()
-    all_axes[-1, 0].set_xlabel("share of questions labelled easy")
+        part = part.sort_values("value", key=lambda values: values.map(_DEPTHS).fillna(0), kind="stable")
+        ends = np.array([wilson(round(row.easy_rate * row.questions), row.questions) for row in part.itertuples()]).T
+        away = np.abs(ends - part["easy_rate"].to_numpy())
+        names_of = [f"{row.value} (n = {row.questions})" for row in part.itertuples()]
+        axes.barh(names_of, part["easy_rate"], color=KINDS[0], xerr=away, ecolor="0.3", capsize=2)
+        axes.set(title=f"by {group}", xlim=(0, 1), ylim=(len(part) - 0.4, -0.6))
+    all_axes[-1, 0].set_xlabel("share of questions labelled easy, with 95 % intervals")
     parts = [f"by {group}: {in_words(part.set_index('value')['easy_rate'], '.0%')}" for group, part in groups.items()]
     return finished(figure, f"Share of questions labelled easy, {'; '.join(parts)}.")
 
@@ -76,7 +85,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
     both = pd.concat([excess, excess.rename(columns={"first": "second", "second": "first"})])
     for axes, column, title, form, ends in (
         (grid[0], "kappa", "same labels (kappa)", ".2f", (0, 1)),
-        (grid[1], "excess", "same wrong option,\nmore than by letters (points)", "+.0f", (0, 50)),
+        (grid[1], "excess", "same wrong option, minus the share\nexpected from the letters (points)", "+.0f", (0, 50)),
     ):
         wide = both.pivot_table(index="first", columns="second", values=column).reindex(index=filters, columns=filters)
         sns.heatmap(wide, annot=True, fmt=form, cmap="Blues", cbar=False, ax=axes, annot_kws={"fontsize": 10}, linewidths=1,
@@ -137,6 +146,7 @@ def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("change from untrained (points)")
+    axes.tick_params(axis="x", labeltop=len(rows) > 10)  # a tall figure is read from its upper end, too
     _mark_sides(axes, part)
     return finished(figure, _extremes_in_words(part), axes)
 
@@ -205,9 +215,10 @@ def _extremes_in_words(part: pd.DataFrame) -> str:
 def names(table: pd.DataFrame) -> pd.Series:
     """Benchmark names for readers: without what the project adds to them, with the answer filter where there are two."""
     plain = table["benchmark"].str.removeprefix("starter_").str.removesuffix("_mirror").str.replace("_", " ")
+    plain = plain.str.replace(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], regex=True)
     if "group" in table:
         plain = plain.where(table["group"] != "whole", plain + " (whole)")
-    return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0] + ")")
+    return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0].replace(READ) + ")")
 
 
 def dose(table: pd.DataFrame, arms: Sequence[str], label: str) -> Figure:

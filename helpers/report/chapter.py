@@ -115,7 +115,7 @@ def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
     known = {} if r.filter_gap is None else 100 * r.filter_gap.drop_duplicates("filter").set_index("filter")["gap"]
     return {
         "gap": ("filter's accuracy on the pool −\nthe model's (points)",
-                {arm: ("filters", known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
+                {arm: (arm, known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
         "ratio": ("hard questions (share)", {arm: (f"{x.filter}, {x.wanted}", x.hard / x.wanted) for arm, x in mixed.items()}),
         "size": ("training questions", {arm: (f"{x.filter}, {x.hard / x.wanted:.2f}", x.wanted) for arm, x in mixed.items()}),
         "method": ("what is trained", {arm: (choice[arm], train[arm].method) for arm in specs}),

@@ -52,7 +52,7 @@ def table(
         return None
     forms = dict.fromkeys(percent, (100, ".1f", "\u00a0%")) | dict.fromkeys(points, (100, "+z.1f", ""))
     forms |= dict.fromkeys(sizes, (100, ".1f", ""))
-    shown = frame.copy()
+    shown = frame.rename_axis(columns=None)
     for column in shown.columns:
         if column in forms or pd.api.types.is_float_dtype(shown[column]):
             factor, form, unit = forms.get(column, (1, f"z.{digits}f", ""))
@@ -66,7 +66,9 @@ def table(
     words = ["indexed"] if index else []
     words += [f"left{place}" for place, column in enumerate(frame.columns, first) if _is_text(frame[column])]
     rows = shown.to_html(index=index, escape=True, border=0, na_rep="–", classes=words)
-    differ = f"These weights are not the original ones: {'; '.join(_weights)}."
+    head, end, body = rows.partition("</thead>")
+    rows = head.replace("_", "_<wbr>") + end + body  # names of columns may break, so that more columns fit
+    differ = f"Computed with weights that are not the original ones: {'; '.join(_weights)}."
     below = Markup('<p class="quiet">{}</p>').format(differ) if _weights else ""
     return _html('<div class="scroll">{}</div>{}', Markup(rows), below)
 

@@ -38,7 +38,7 @@ def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     shown = pages.remarks(study, ["A remark."], notes).data
     assert "A remark." in shown
     assert "Not the original weights: 4-bit &lt;GGUF&gt; (a, b)." in shown
-    below = '<p class="quiet">These weights are not the original ones: 4-bit &lt;GGUF&gt; (a, b).</p>'
+    below = '<p class="quiet">Computed with weights that are not the original ones: 4-bit &lt;GGUF&gt; (a, b).</p>'
     assert pages.table(frame).data.endswith(below)
     assert below in pages.folded("more", frame).data
     assert "original" not in pages.remarks(study, (), notes[2:]).data

@@ -93,7 +93,7 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "\nWhy this is inconclusive: random and self share 496 of 500 questions; three seeds per arm.\n" in first
     assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
     assert "- A larger one pays more: No such arm.\n\nThe control works.\n" in first
-    assert "| the same without mmlu pro, the benchmark with the fewest items (71) |" in first
+    assert "| the same without MMLU-Pro, the benchmark with the fewest items (71) |" in first
     assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering pays" in first
     assert (
         "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first

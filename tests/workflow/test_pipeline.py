@@ -106,7 +106,7 @@ def test_everything_is_there(made):
         page_text = (made / "notebooks" / f"{page}.ipynb").read_text()
         assert page_text.count("Not the original weights: drawn at random, in a test (llama).</p>") == 1, page
         assert page_text.count(
-            "These weights are not the original ones: drawn at random, in a test (llama).</p>"
+            "Computed with weights that are not the original ones: drawn at random, in a test (llama).</p>"
         ) == page_text.count('class=\\"scroll'), page
     for figure in ("rewards", "plane", "changes"):
         assert {p.suffix for p in (made / "figures").glob(f"{figure}.*")} == {".png", ".svg", ".csv"}
