@@ -221,10 +221,10 @@ def names(table: pd.DataFrame) -> pd.Series:
     return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0].replace(READ) + ")")
 
 
-def dose(table: pd.DataFrame, arms: Sequence[str], label: str) -> Figure:
+def dose(table: pd.DataFrame, arms: Sequence[str], label: str, joined: bool = True) -> Figure:
     """Change from untrained over a quantity that the study varies. table: x, series, name, arm, group, change, low, high.
 
-    A line joins the arms of one series (their mean where several have one x); a study with one point has one point.
+    joined: a line joins the arms of one series (their mean where several have one x). Filters differ in more than their accuracy.
     """
     shown = [group for group in SIDES if group in set(table["group"])]
     figure, grid = plt.subplots(1, len(shown), figsize=(max(4.2, 2.5 * len(shown)), 3.8), squeeze=False, sharey=True)
@@ -232,7 +232,7 @@ def dose(table: pd.DataFrame, arms: Sequence[str], label: str) -> Figure:
     placed = table.assign(x=[kinds.index(value) for value in table["x"]]) if kinds else table
     for axes, group in zip(grid[0], shown, strict=True):
         rows = placed[placed["group"] == group]
-        for (_, line), dashes in zip(rows.groupby("series", sort=False), LINES * len(rows), strict=False):
+        for (_, line), dashes in zip(rows.groupby("series", sort=False), LINES * len(rows) * joined, strict=False):
             mean = 100 * line.groupby("x")["change"].mean()
             axes.plot(mean.index, mean, color="0.6", linewidth=1.2, linestyle=dashes, zorder=1)
         side_by_side(axes, rows, arms)

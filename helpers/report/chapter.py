@@ -94,9 +94,15 @@ def power(r: Results) -> Picture | None:
 def varied(r: Results) -> list[Picture | None]:
     """One picture for each thing in which arms of the study differ (`doses`), and one of benchmarks that ask medicine in another form."""
     interval = f"{r.settings.confidence:.0%} intervals {r.over}."
-    text = f"{r.counted} {interval} A line joins (the mean of) arms that differ in this alone."
+    text, line = f"{r.counted} {interval}", " A line joins (the mean of) arms that differ in this alone."
     found = [
-        picture(r, name, partial(plots.dose, label=label), compare.dose(r.groups, points), text)
+        picture(
+            r,
+            name,
+            partial(plots.dose, label=label, joined=name != "gap"),
+            compare.dose(r.groups, points),
+            text + line * (name != "gap"),
+        )
         for name, (label, points) in doses(r).items()
     ]
     source = r.parts["benchmark"].str.startswith("medqa") & (r.parts["group"] == "specialisation")
@@ -115,7 +121,7 @@ def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
     known = {} if r.filter_gap is None else 100 * r.filter_gap.drop_duplicates("filter").set_index("filter")["gap"]
     return {
         "gap": ("filter's accuracy on the pool −\nthe model's (points)",
-                {arm: (arm, known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
+                {arm: ("filters", known[spec.filter]) for arm, spec in specs.items() if spec.filter in known and not spec.train}),
         "ratio": ("hard questions (share)", {arm: (f"{x.filter}, {x.wanted}", x.hard / x.wanted) for arm, x in mixed.items()}),
         "size": ("training questions", {arm: (f"{x.filter}, {x.hard / x.wanted:.2f}", x.wanted) for arm, x in mixed.items()}),
         "method": ("what is trained", {arm: (choice[arm], train[arm].method) for arm in specs}),
