@@ -16,7 +16,8 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 MEANING = {  # what each outcome of the first claim means for someone who trains
     "supports": "Choose by such a filter, for a model and questions like these",
     "contradicts": "Draw the questions at random, for a model and questions like these",
-    "cannot tell": "This is no evidence for or against a filter",
+    "cannot tell": "This is no evidence for or against a filter. Before comparing data, check that training on random questions raises accuracy on "
+    "held-out questions, and count the questions that the arms share",
 }
 POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of the pool: they say what could have been detected
 
@@ -33,16 +34,16 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     if len(between):
         over = runs_in_words(seeds, int(pairs["draws"].max()))
         found.append(
-            f"In medicine, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} differs from training on random ones by "
-            f"{change(between.iloc[0].to_dict())} points (mean change over the benchmarks of medicine; 95 % interval {over})."
+            f"On the trained subject, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} differs from "
+            f"training on random ones by {change(between.iloc[0].to_dict())} points (index of specialisation; 95 % interval {over})."
         )
     found += [
         f"The paper's differences are about one point; this study could detect {line}."
         for line in detectable(pairs, tables["comparison"])
     ]
     return {
-        "Asked": f"Does GRPO on medical questions chosen by a filter teach {about['model']} more than GRPO on as many chosen at random?"
-        f" ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
+        "Asked": f"Does GRPO on questions that a filter chose from {about['pool']} teach {about['model']} more than GRPO on as many chosen "
+        f"at random? ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
         "Found": " ".join(found),
         "For training": MEANING.get(verdict["outcome"].iloc[0], "Nothing about the choice of questions follows") + ".",
     }
@@ -93,7 +94,9 @@ def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -
     learned = _learned(pairs) if outcome == "cannot tell" else ""
     seeds = int(pairs["seeds"].min()) if len(pairs) else 0
     parts = [
-        f"training on random questions did not change accuracy in medicine measurably ({learned} points)" if learned else "",
+        f"training on random questions did not change accuracy on the trained subject measurably ({learned} points)"
+        if learned
+        else "",
         _alike(warnings, arm),
         f"{_number(seeds)} seed{'s' if seeds > 1 else ''} per arm" if outcome == "cannot tell" and arm else "",
         "" if asked(verdict) else _guessing(warnings),

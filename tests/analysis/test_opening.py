@@ -26,7 +26,7 @@ def compared(change=0.001, low=-0.014, high=0.015, seeds=3):
     return table.assign(group="specialisation", seeds=seeds, draws=1, detectable=0.0358)
 
 
-LEARNED = "training on random questions did not change accuracy in medicine measurably (+0.1 [-1.4, +1.5] points); "
+LEARNED = "training on random questions did not change accuracy on the trained subject measurably (+0.1 [-1.4, +1.5] points); "
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
     order = [
-        "- **Asked:** Does GRPO on medical questions chosen by a filter teach org/a",
-        "\n- **Found:** Inconclusive: we found nothing. In medicine",
+        "- **Asked:** Does GRPO on questions that a filter chose from org/pool teach org/a",
+        "\n- **Found:** Inconclusive: we found nothing. On the trained subject",
         "\n- **For training:** This is",
         "<img",
         "Why this is inconclusive",
@@ -84,11 +84,11 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert places == sorted(places)
     assert "as many chosen at random? (3 seeds per arm.) Study [`small`](parameters/small.yaml).\n" in first
     assert (
-        "In medicine, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (mean change over the "
-        "benchmarks of medicine; 95 % interval over items and 3 seeds, for one draw of questions). The paper's differences are about one point; this "
+        "On the trained subject, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (index of "
+        "specialisation; 95 % interval over items and 3 seeds, for one draw of questions). The paper's differences are about one point; this "
         "study could detect 3.1 points on this index, 3.0 on MedQA by likelihood (80 % power, one test at the 5 % level; the scatter of seeds is "
         "pooled over all arms).\n"
-        "- **For training:** This is no evidence for or against a filter.\n" in first
+        "- **For training:** This is no evidence for or against a filter. Before comparing data" in first
     )
     assert "\nWhy this is inconclusive: random and self share 496 of 500 questions; three seeds per arm.\n" in first
     assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
