@@ -54,7 +54,7 @@ lab: .venv/ready
 
 test: .venv/ready
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
-	@exec $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@exec $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # Both engines on a CPU, in their own environment: vLLM's CPU build is another package than its GPU build, and needs no
 # torchvision, torchaudio or torchcodec.
