@@ -69,13 +69,17 @@ def test_how_far_choice_is():
     trained = table.loc[table["arm"] != "untrained", ["arm", "seed"]].drop_duplicates()
     assert f"{len(trained)} of its {len(study.arms) * len(study.seeds)} trainings are done" in text
     gains = pd.read_csv(REPOSITORY / "figures/choice/gains.csv").query("filter == 'none'").set_index(["arm", "benchmark"])
-    assert set(gains.index.get_level_values("arm")) == {"random"}
+    assert set(gains.index.get_level_values("arm")) == {"random", "hard500", "easy500"}
+    assert set(gains["seeds"]) == {8}
     held, test = gains.loc[("random", "pool_held_out")], gains.loc[("random", "gsm8k_reasoning")]
     assert (held["seeds"], held["items"], test["items"]) == (8, 2000, 1319)
     for row in (held, test):
         points = [f"{100 * row[column]:.1f}" for column in ("vs_untrained", "vs_untrained_low", "vs_untrained_high")]
         assert "{} points [{}, {}] on".format(*points) in text
-        assert row["vs_untrained_low"] > 0
+    assert gains.loc[gains.index.get_level_values("benchmark").isin(["pool_held_out", "gsm8k_reasoning"]), "vs_untrained_low"].min() > 0
+    for arm in ("hard500", "easy500"):
+        both = [100 * gains.loc[(arm, task), "vs_untrained"] for task in ("pool_held_out", "gsm8k_reasoning")]
+        assert "*{}* gained {:.1f} and {:.1f}".format(arm, *both) in text or "*{}* {:.1f} and {:.1f}".format(arm, *both) in text
     control = table[(table["arm"] == "random-reward") & (table["task"] == "pool_held_out")]["accuracy"]
     untrained = table[(table["arm"] == "untrained") & (table["task"] == "pool_held_out")]["accuracy"].item()
     assert len(control) == 2
