@@ -11,7 +11,7 @@ import mistune
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from helpers.analysis.checks import Notice, lines
 from helpers.report.browser import cards, plain
@@ -92,8 +92,9 @@ def claims(verdict: pd.DataFrame) -> HTML:
 
 
 def note(text: str, kind: str = "note") -> HTML:
-    """A remark in a box; kind is "note" or "warning". The text is escaped."""
-    return _html('<p class="box {}" style="{}">{}</p>', kind, BOX[kind], text)
+    """A remark in a box; kind is "note" or "warning". The text is escaped; what stands between backticks is shown as code."""
+    shown = re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return _html('<p class="box {}" style="{}">{}</p>', kind, BOX[kind], Markup(shown))
 
 
 def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, Any]] = ()) -> HTML:

@@ -78,3 +78,8 @@ def test_devices_and_versions_that_differ_are_shown_apart():
     assert pages.made_with([labels, log]) == "Device: H100. torch 2.11, vllm 0.26."
     shown = "Device: H100 (labels, training); H200 (scores). torch 2.11 and 2.12, vllm 0.26."
     assert pages.made_with([labels, log, scores, scores]) == shown
+
+
+def test_code_in_a_note_is_shown_as_code_and_stays_escaped():
+    shown = pages.note("The option inside `<answer>` is right, a ` alone stays.").data
+    assert "inside <code>&lt;answer&gt;</code> is right, a ` alone stays." in shown
