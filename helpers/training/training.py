@@ -15,7 +15,7 @@ from helpers.questions.rotation import rotate_questions
 from helpers.search import tool
 from helpers.search.measure import found_by
 from helpers.study.files import adopt, fingerprint, is_current, read_note, read_table, write_result, write_table
-from helpers.training import checkpoints, config, grpo, launch, rewards
+from helpers.training import adapter, checkpoints, config, grpo, launch, rewards
 
 if TYPE_CHECKING:
     from helpers.study.schema import Search, Train
@@ -26,6 +26,7 @@ SETTINGS = (
     "learning_rate", "lr_scheduler_type", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "num_generations", "max_completion_length", "temperature", "top_p", "beta", "epsilon", "loss_type", "scale_rewards", "reward_weights",
     "max_grad_norm", "seed", "use_vllm")  # fmt: skip
+LORA_SETTINGS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 # Columns, and their names for readers.
 PARTS = {"reward_accuracy": "accuracy", "reward_format": "format", "reward_xml_count": "tags"}
 MOST = {"reward_accuracy": 2, "reward_format": 2, "reward_xml_count": 1}  # what each reward gives at most
@@ -144,11 +145,17 @@ class Training:
         return prompts.render(row["question"], list(row["options"]), self.study.prompt, tokenizer, self.search)
 
     def settings(self) -> pd.DataFrame:
-        """TRL's GRPOConfig of this run, one row per setting that decides what is learned, under TRL's names."""
+        """Settings of TRL's GRPOConfig and, with an adapter, of PEFT's LoraConfig that decide what is learned, under their names."""
         shared = self.note.get("shared_prompts") == "on"
         values = config.config(self.train, self.seed, self.folder / "checkpoints", shared).to_dict()
         values["use_vllm"] = self.engine == "vllm"
-        return pd.DataFrame([(key, str(values[key])) for key in SETTINGS], columns=["GRPOConfig", "value"])
+        rows = [("GRPOConfig", key, str(values[key])) for key in SETTINGS]
+        if self.train.method != "full":
+            of_adapter = adapter.lora(self.train).to_dict()
+            targets = of_adapter["target_modules"]
+            of_adapter["target_modules"] = targets if isinstance(targets, str) else ", ".join(sorted(targets))
+            rows += [("LoraConfig", key, str(of_adapter[key])) for key in LORA_SETTINGS]
+        return pd.DataFrame(rows, columns=["of", "setting", "value"])
 
     def summary(self) -> str:
         """The answer of the chapter in two sentences: how the reward moved, and how many groups taught something."""

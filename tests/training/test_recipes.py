@@ -1,5 +1,6 @@
 """Recipes: what a study's training takes from one, and what stays its own."""
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, TINY
@@ -7,6 +8,7 @@ from conftest import REPOSITORY, TINY
 from helpers.study.errors import StudyError
 from helpers.study.schema import Train
 from helpers.study.study import open_study
+from helpers.training.training import Training
 
 RECIPES = sorted((REPOSITORY / "parameters" / "recipes").glob("*.yaml"))
 
@@ -35,3 +37,19 @@ def test_a_recipe_lies_between_what_is_shared_and_what_is_its_own(tiny, tmp_path
     changed.write_text("shared: shared.yaml\ntrain: {recipe: stedy}\n")
     with pytest.raises(StudyError, match="train.recipe: 'stedy' is not a recipe; did you mean 'steady'"):
         open_study(str(changed))
+
+
+@pytest.mark.parametrize(
+    ("study", "arm", "shown"),
+    [
+        ("full", "self", {"r": "16", "lora_alpha": "32", "lora_dropout": "0.0", "target_modules": "all-linear"}),
+        ("qlora", "self-qlora", {"r": "16", "lora_alpha": "32", "lora_dropout": "0.0", "target_modules": "q_proj, v_proj"}),
+        ("full", "self-full", {}),
+    ],
+)
+def test_the_table_of_settings_has_the_adapter_where_one_is_trained(study, arm, shown):
+    run = Training(open_study(study, "train.lora.target_modules=[v_proj,q_proj]" if "v_proj" in str(shown) else ""), arm, 0)
+    vars(run).update(note={}, folder=REPOSITORY)  # what the settings need of a run that has been made
+    table = run.settings().set_index(["of", "setting"])["value"]
+    assert table.get("LoraConfig", default=pd.Series()).to_dict() == shown
+    assert table["GRPOConfig"]["num_generations"] == str(run.train.rollouts)
