@@ -33,7 +33,7 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
         best = mine.loc[mine["accuracy"].idxmax()]
         return (
             f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({best['benchmark']}). "
-            f"On {len(knows) or 'none'} of them it is shown to be better than guessing; a benchmark that it guesses can hardly show what training changes."
+            f"It is shown to be better than guessing on {len(knows) or 'none'} of them; where it guesses, a score can hardly show what training changes."
         )
     up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
     found = [

@@ -47,7 +47,7 @@ def one_letter(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_apart(scores: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Scores with these tasks (`analysis.apart`), and those answered with a search tool, in the group `apart`, which enters no index."""
+    """Scores with these tasks (`analysis.apart`), and those answered with a search tool, in the group `apart`, which the indices leave out."""
     apart = scores["task"].isin(tasks) | scores["task"].str.endswith(f"_{SEARCH}")
     return scores.assign(group=scores["group"].where(~apart, "apart"))
 

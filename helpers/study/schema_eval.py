@@ -109,7 +109,7 @@ class Analysis(Strict):
     `margin`: a difference of accuracies smaller than this counts as none (two one-sided tests). `reflection_margin`: a rise
     of the rate of re-examination by less than this share of its rate in the first third of training counts as none. `control`: the study
     that is this one's positive control; if it did not show that training works, this one's verdicts are "cannot tell". `apart`: tasks
-    that are shown but enter no index. `effect`: the difference between arms that the study is about (a share), which `make plan`
+    that are shown but left out of the indices. `effect`: the difference between arms that the study is about (a share), which `make plan`
     compares with what its seeds can detect.
     """
 

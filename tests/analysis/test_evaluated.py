@@ -44,7 +44,7 @@ def test_the_untrained_model_alone_is_compared_with_guessing(analysis):
     table = evaluated.beside_untrained(before, before, "untrained", analysis)
     assert set(table["arm"]) == {"untrained"}
     outcome = evaluated.summary(table, "untrained", 0.95)
-    assert "from 25% to 75% right (known). On 1 of them it is shown to be better than guessing" in outcome
+    assert "from 25% to 75% right (known). It is shown to be better than guessing on 1 of them" in outcome
     assert len(evaluated.accuracies(table, "untrained").axes[0].get_yticklabels()) == 2
 
 
@@ -52,4 +52,4 @@ def test_a_score_below_chance_or_of_nothing_is_not_better_than_guessing(analysis
     below, nothing = scores(below=40), scores(numbers=0).assign(chance=0.0)
     before = pd.concat([below, nothing], ignore_index=True)
     table = evaluated.beside_untrained(before, before, "untrained", analysis)
-    assert "On none of them it is shown to be better than guessing" in evaluated.summary(table, "untrained", 0.95)
+    assert "It is shown to be better than guessing on none of them" in evaluated.summary(table, "untrained", 0.95)

@@ -245,7 +245,7 @@ def test_a_study_in_which_no_model_writes(tiny, forms, tmp_path):
     values = STUDY | {"eval": {"tasks": [{"name": "mmlu_anatomy", "limit": 2}]}, "split": {}}
     (tmp_path / "letters.yaml").write_text(yaml.safe_dump(values | {"train": STUDY["train"] | {"keep_checkpoints": False}}))
     inprocess.execute("04_eval", tmp_path / "p.ipynb", study=str(tmp_path / "letters.yaml"), arm="untrained")
-    assert "No benchmark of this study has the model write." in (tmp_path / "p.ipynb").read_text()
+    assert "In none of these benchmarks does the model write its answer." in (tmp_path / "p.ipynb").read_text()
 
 
 def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
