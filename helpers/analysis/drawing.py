@@ -21,8 +21,25 @@ from matplotlib.figure import Figure
 
 from helpers.study.files import atomic, write_table
 
-MORE = ["#332288", "#882255", "#117733", "#56B4E9"]  # from Tol's "muted" and from Okabe and Ito
-MARKERS = "osD^vPX*"
+# Black, then colours of seaborn's "colorblind", Okabe and Ito, and Tol's "muted": any two differ for colour-blind readers, too.
+COLOURS = [
+    "#000000",
+    "#0173b2",
+    "#d55e00",
+    "#56b4e9",
+    "#332288",
+    "#882255",
+    "#ca9161",
+    "#de8f05",
+    "#029e73",
+    "#117733",
+    "#cc78bc",
+]
+MARKERS = "osXDvP*^<>p"
+ARMS = {  # places in COLOURS and MARKERS, the same in every study
+    "random": 0, "self": 1, "hard400-easy100": 1, "hard500": 2, "easy500": 3, "half": 4, "hardest-solvable": 5, "random-reward": 6,
+    "gemma-3-270m": 7, "smaller": 8, "larger": 9, "random-search": 10}  # fmt: skip
+UNTRAINED_GREY = "0.65"
 LINES = ("-", "--", ":", "-.")
 KINDS = ["#0072B2", "#D55E00", "#E69F00", "#999999", "#56B4E9"]  # Okabe and Ito 2008, distinct for colour-blind readers
 HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
@@ -66,15 +83,29 @@ def _with_text(figure: Figure) -> tuple[bytes, dict[str, str]]:
     return base64.b64decode(shown.png), {"alt": shown.alt}
 
 
-def colours(arms: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """One colour per arm, by its place in the study; the untrained model is grey. After ten arms they repeat (markers differ)."""
-    palette = sns.color_palette("colorblind")[:6] + sns.color_palette(MORE)  # its other colours are too light for lines on white
-    return dict(zip(arms, cycle(palette), strict=False)) | {"untrained": (0.35, 0.35, 0.35)}
+def places(arms: Sequence[str]) -> dict[str, int]:
+    """The place of each arm in COLOURS and MARKERS: that of its name, or the first that the arms of this study leave free.
+
+    >>> places(["mine", "random", "self", "hard400-easy100"])
+    {'mine': 2, 'random': 0, 'self': 1, 'hard400-easy100': 3}
+    """
+    named = {ARMS.get(arm) for arm in arms}
+    free = cycle([place for place in range(1, len(COLOURS)) if place not in named] or range(1, len(COLOURS)))
+    found: dict[str, int] = {}
+    for arm in arms:
+        place = ARMS.get(arm)
+        found[arm] = next(free) if place is None or place in found.values() else place
+    return found
+
+
+def colours(arms: Sequence[str]) -> dict[str, str]:
+    """The colour of each arm, the same in every study; random is black, and the untrained model grey. After eleven arms they repeat."""
+    return {arm: COLOURS[place] for arm, place in places(arms).items()} | {"untrained": UNTRAINED_GREY}
 
 
 def markers(arms: Sequence[str]) -> dict[str, str]:
-    """One marker per arm; after eight arms they repeat."""
-    return dict(zip(arms, cycle(MARKERS), strict=False))
+    """The marker of each arm, the same in every study; after eleven arms they repeat."""
+    return {arm: MARKERS[place] for arm, place in places(arms).items()}
 
 
 def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: bool = False, **options: Any) -> None:
@@ -84,7 +115,7 @@ def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: 
         "x": "step",
         "errorbar": ("pi", 100),
         "palette": colours(arms),
-        "markers": markers(shown) if marked else False,
+        "markers": markers(arms) if marked else False,
     } | options
     sns.lineplot(table, y=y, hue="arm", hue_order=shown, style="arm", style_order=shown, ax=axes, **how)
 

@@ -7,11 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.analysis import compare
+from helpers.analysis.drawing import colours
 from helpers.analysis.indices import strict_beside_flexible
 from helpers.study.schema_eval import Analysis
 from helpers.study.study import UNTRAINED
-
-GREY, COLOUR = "0.55", "C0"
 
 
 def beside_untrained(before: pd.DataFrame, after: pd.DataFrame, name: str, analysis: Analysis) -> pd.DataFrame:
@@ -49,12 +48,14 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
 
 
 def accuracies(table: pd.DataFrame, name: str) -> Figure:
-    """Accuracy with its interval on every benchmark, the untrained model in grey; a tick marks what guessing gives."""
+    """Accuracy with its interval on every benchmark, the untrained model in grey; a tick marks what guessing gives. name: as `self/seed0`."""
     rows = table[table["group"] != "whole"]
     labels = rows["benchmark"] + rows["filter"].map(lambda one: "" if one == "none" else f" ({one})")
     labels = list(dict.fromkeys(zip(labels, rows["items"], strict=True)))
     figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.36 * len(labels)), layout="constrained")
-    both = ((UNTRAINED, GREY, "o", 0.12), (name, COLOUR, "D", -0.12)) if name != UNTRAINED else ((UNTRAINED, GREY, "o", 0.0),)
+    trained = name.partition("/")[0]
+    grey, colour = (colours([trained])[model] for model in (UNTRAINED, trained))
+    both = ((UNTRAINED, grey, "o", 0.12), (name, colour, "D", -0.12)) if name != UNTRAINED else ((UNTRAINED, grey, "o", 0.0),)
     for arm, colour, marker, shift in both:
         mine = rows[rows["arm"] == arm]
         at = [place + shift for place in range(len(mine))]
