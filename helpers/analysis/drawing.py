@@ -39,7 +39,7 @@ MARKERS = "osXDvP*^<>p"
 ARMS = {  # places in COLOURS and MARKERS, the same in every study
     "random": 0, "self": 1, "hard400-easy100": 1, "hard500": 2, "easy500": 3, "half": 4, "hardest-solvable": 5, "random-reward": 6,
     "gemma-3-270m": 7, "smaller": 8, "larger": 9, "random-search": 10}  # fmt: skip
-UNTRAINED_GREY = "0.65"
+UNTRAINED_GREY = "0.44"
 LINES = ("-", "--", ":", "-.")
 KINDS = ["#0072B2", "#D55E00", "#E69F00", "#999999", "#56B4E9"]  # Okabe and Ito 2008, distinct for colour-blind readers
 HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
