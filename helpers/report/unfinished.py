@@ -17,14 +17,14 @@ from helpers.study.study import UNTRAINED
 if TYPE_CHECKING:
     from helpers.study.study import Study
 
-COLUMNS = ["arm", "seed", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
+COLUMNS = ["arm", "seed", "device", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
 GAIN = ["benchmark", "filter", "arm", "seeds", "items", "accuracy", "vs_untrained", "vs_untrained_low", "vs_untrained_high", "vs_untrained_detectable"]  # fmt: skip
 
 
 def runs(study: Study) -> pd.DataFrame:
-    """One row per model, finished task and answer filter, with COLUMNS; options are not rotated. `steps` of the untrained model is 0.
+    """One row per model, finished task and answer filter, with COLUMNS; options are not rotated.
 
-    Raises StudyError if no model has a finished task.
+    device: where a model was trained. steps: 0 for the untrained model. Raises StudyError if no model has a finished task.
     """
     parts = []
     for arm, seed in [(UNTRAINED, None), *((arm, seed) for seed in study.seeds for arm in study.arms)]:
@@ -32,11 +32,13 @@ def runs(study: Study) -> pd.DataFrame:
         log = study.path("train", *folder, "log.csv")
         if seed is not None and not log.exists():
             continue
+        note = read_note(log)
         steps = 0 if seed is None else int(pd.read_csv(log)["step"].max())
         for path in sorted(study.path("eval", *folder, "tasks").glob("*.parquet")):
             rows = pd.read_parquet(path).query("rotation == 0")
             table = rows.groupby(["task", "filter"], sort=False)["correct"].agg(items="size", accuracy="mean").reset_index()
-            parts.append(table.assign(arm=arm, seed=seed, steps=steps, stopped_early="stopped_at" in read_note(log)))
+            stopped = "stopped_at" in note
+            parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, stopped_early=stopped))
     if not parts:
         raise StudyError(f"{study.folder}: nothing is scored yet; run make study STUDY={study.reference()} first")
     found = pd.concat(parts, ignore_index=True)

@@ -205,9 +205,11 @@ def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_pat
     log = study.path("train", arm, seed, "log.csv")
     log.parent.mkdir(parents=True)
     pd.DataFrame({"step": [1, 2]}).to_csv(log, index=False)
+    log.with_suffix(".json").write_text('{"device": "NVIDIA H200"}')
     publish.publish_unfinished(study, tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert table[["arm", "steps", "items", "accuracy"]].to_numpy().tolist() == [["untrained", 0, 2, 0.5], [arm, 2, 2, 0.5]]
+    assert table["device"].fillna("").tolist() == ["", "NVIDIA H200"]
     assert not (tmp_path / "out" / "comparison.csv").exists()
     assert (tmp_path / "out/data/train" / arm / f"seed{seed}" / "log.csv").exists()
     assert pd.read_csv(tmp_path / "out" / "gains.csv").empty, "no arm has all its seeds"
