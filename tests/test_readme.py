@@ -76,7 +76,10 @@ def test_how_far_choice_is():
     for row in (held, test):
         points = [f"{100 * row[column]:.1f}" for column in ("vs_untrained", "vs_untrained_low", "vs_untrained_high")]
         assert "{} points [{}, {}] on".format(*points) in text
-    assert gains.loc[gains.index.get_level_values("benchmark").isin(["pool_held_out", "gsm8k_reasoning"]), "vs_untrained_low"].min() > 0
+    assert (
+        gains.loc[gains.index.get_level_values("benchmark").isin(["pool_held_out", "gsm8k_reasoning"]), "vs_untrained_low"].min()
+        > 0
+    )
     for arm in ("hard500", "easy500"):
         both = [100 * gains.loc[(arm, task), "vs_untrained"] for task in ("pool_held_out", "gsm8k_reasoning")]
         assert "*{}* gained {:.1f} and {:.1f}".format(arm, *both) in text or "*{}* {:.1f} and {:.1f}".format(arm, *both) in text
