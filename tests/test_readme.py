@@ -201,3 +201,10 @@ def test_the_dockerfile_builds_from_what_is_here():
     dry = subprocess.run(
         ["make", "-n", "-W", "requirements.txt", ".venv/ready", "GPU_PACKAGES=requirements-gpu.txt"], cwd=REPOSITORY, capture_output=True, text=True, check=True)  # fmt: skip
     assert "-r requirements.txt -r requirements-gpu.txt" in dry.stdout
+
+
+def test_what_the_multi_process_service_saves():
+    means = pd.read_csv(REPOSITORY / "figures/speed/mps.csv").groupby(["arm", "service"])["seconds"].mean().unstack()
+    saved = (100 * (1 - means[True] / means[False])).dropna()
+    words = " ".join((REPOSITORY / "parameters" / "README.md").read_text().split())
+    assert f"took {saved.min():.0f} to {saved.max():.0f} % less time" in words
