@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 
 from helpers.evaluation.documents import Document, answer_of, options_of, question_text
-from helpers.evaluation.mirror import load
+from helpers.evaluation.mirror import load, mirrored
 from helpers.evaluation.sources import starter_documents
 from helpers.questions import prompts
 from helpers.questions.text import LETTERS, number
@@ -32,6 +32,18 @@ def medqa_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict
     """MedQA test, item_id as in `medqa_4options`: the position."""
     rows = enumerate(load("GBaker/MedQA-USMLE-4-options", None, "test"))
     return _rendered([_plain(str(n), row, str(row["meta_info"] or "")) for n, row in rows], prompt, model)
+
+
+def medqa_dev_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:
+    """MedQA's dev set, item_id: the position. A mirror has it in `bigbio/med_qa`, which on the hub is a script that no longer runs."""
+    if mirrored("bigbio/med_qa"):
+        rows = [
+            row | {"options": {option["key"]: option["value"] for option in row["options"]}}
+            for row in load("bigbio/med_qa", "med_qa_en_4options_source", "validation")
+        ]
+    else:
+        rows = list(load("GBaker/MedQA-USMLE-4-options-hf", None, "validation"))
+    return _rendered([_plain(str(n), row, row.get("meta_info") or "") for n, row in enumerate(rows)], prompt, model)
 
 
 def mmlu_reasoning(prompt: dict[str, Any], model: str | None, **_: Any) -> dict[str, datasets.Dataset]:

@@ -218,6 +218,25 @@ def test_reasoning_mode_on_medqa_and_a_held_out_part_of_the_pool(mirror, manager
         one(manager(), "pool_held_out")
 
 
+def test_the_dev_set_of_medqa_is_the_same_in_both_of_its_forms(mirror, manager):
+    endings = {f"ending{n}": text for n, text in enumerate(ABCD.values())}
+    pairs = [{"key": letter, "value": text} for letter, text in ABCD.items()]
+    forms = {
+        ("GBaker/MedQA-USMLE-4-options-hf", None): {"sent1": "Which?", "sent2": "", "label": 2} | endings,
+        ("bigbio/med_qa", "med_qa_en_4options_source"): {
+            "question": "Which?",
+            "answer_idx": "C",
+            "meta_info": "step1",
+            "options": pairs,
+        },
+    }
+    for (dataset, config), row in forms.items():
+        write(mirror / dataset, config, "validation", [row])
+        task = one(manager(), "medqa_dev_reasoning")
+        check_reasoning(task, "Which?\nA. aspirin\nB. biotin\nC. codeine\nD. digoxin", "C", list(ABCD.values()))
+    assert task.eval_docs[0]["subject"] == "step1"
+
+
 def test_reasoning_mode_takes_the_medical_subjects_of_mmlu_in_turn(mirror, manager):
     for number, subject in enumerate(reasoning.MEDICAL_SUBJECTS):
         rows = [
