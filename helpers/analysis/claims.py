@@ -22,7 +22,7 @@ PAPER_FILTERS = ("self", "larger", "other family")  # what the paper's three fil
 PAPER_HARD = 0.8  # share of hard questions in the paper's filtered arms: 400 of 500
 OTHER_FILTERS = ("smaller", "same size")
 CONTRAST = 0.5  # the least difference in the share of hard questions between a hard and an easy arm
-UNPROVEN = "Training was not shown to work in the positive control, so nothing follows from this:"
+UNPROVEN = "Training was not shown to work in the positive control, so these numbers allow no conclusion:"
 BOTH = ("specialisation", "robustness")
 
 
@@ -54,7 +54,7 @@ class Claim(NamedTuple):
 
 def _judged(claim: str, outcome: Outcome, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
     words = in_words(outcome, rows, effect, arms.margin, claimed)
-    return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}")
+    return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}.")
 
 
 def _one_way(claim: str, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
@@ -81,10 +81,10 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     chosen = [arm for arm in sized if roles[arm].filter in arms.knowing]
     other = arms.of(*OTHER_FILTERS) if kinds is PAPER_FILTERS else []
     notes = {
-        "Left out, since their filters are not shown to be right more often than guesses": [
+        "Left out (filter not shown to be better than guessing)": [
             arm for arm in [*sized, *other] if roles[arm].filter not in arms.knowing
         ],
-        "Left out, since the paper has no filter of this kind": [arm for arm in other if roles[arm].filter in arms.knowing],
+        "Left out (no filter of this kind in the paper)": [arm for arm in other if roles[arm].filter in arms.knowing],
     }
     note = "".join(f" {why}: {', '.join(found)}." for why, found in notes.items() if found)
     rows = compared(pairs, [("random", arm, group) for arm in chosen])
@@ -97,7 +97,7 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
         why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
         if same or (group == "robustness" and not learned["better"].any()):
             small = f"Inconclusive: every difference is shown to be smaller than {arms.margin}, but {why}."
-            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows, arms.margin)}")
+            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows, arms.margin)}.")
     return found._replace(evidence=found.evidence + note)
 
 
@@ -105,7 +105,7 @@ def filter_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if an arm that chose as the paper did is better than the random arm of its size on specialisation and none is worse;
     contradicted if one is worse and none is better, or if all are shown to be equal to it. Arms: a filter of the paper's kinds that is
     shown to be right more often than guesses, and four hard questions to one easy one."""
-    claim = "Questions chosen by a filter teach more than questions chosen at random"
+    claim = "Training on questions chosen by a filter teaches more than training on random ones"
     return _against_random(claim, "benefit of filtering", "specialisation", pairs, arms, PAPER_FILTERS)
 
 
@@ -116,10 +116,10 @@ def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
 
 
 def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
-    """Supported if, against the untrained model, every self-filtered arm gains on medicine and loses on the rest; contradicted if
+    """Supported if, against the untrained model, every self-filtered arm gains on the trained subject and loses on the rest; contradicted if
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
     are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
-    claim = "Filtering by the trained model itself gains in medicine and loses robustness"
+    claim = "Filtering by the trained model itself raises accuracy on the trained subject and costs robustness"
     rows = compared(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH])
     if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
@@ -134,13 +134,15 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
         "a loss" if loses["worse"].all() else "no significant loss",
     )
     who = "Inconclusive: we" if outcome == "cannot tell" else "We"
-    return Claim(claim, outcome, f"{who} found {gain} in medicine and {loss} elsewhere. {in_figures(rows, arms.margin)}")
+    return Claim(
+        claim, outcome, f"{who} found {gain} on the trained subject and {loss} elsewhere. {in_figures(rows, arms.margin)}."
+    )
 
 
 def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
     than it, or all are shown to be equal to it."""
-    claim, roles = "A larger filter of the same series gives the most robust model", arms.roles
+    claim, roles = "Filtering by a larger model of the same series keeps the most robustness", arms.roles
     others = arms.of("random", "self", "other family", *OTHER_FILTERS)
     same = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
     rows = compared(pairs, [(*pair, "robustness") for pair in same])
@@ -156,7 +158,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
     claim, roles = (
-        "A filter of another family lies between: more robust than self-filtering, less than the larger filter",
+        "Filtering by a model of another family keeps more robustness than filtering by the trained model, less than by the larger one",
         arms.roles,
     )
     above = [(own, other) for other in arms.of("other family") for own in arms.of("self") if roles[own].size == roles[other].size]
@@ -177,7 +179,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if training in 4 bits is worse than LoRA on the same questions, on an index, and better on none; contradicted if
     better and never worse, or shown to be equal throughout."""
-    claim = "Q-LoRA does worse than LoRA"
+    claim = "Training with Q-LoRA gives lower accuracy than training with LoRA"
     twins = [(role.twin, arm) for arm, role in arms.roles.items() if role.method == "qlora" and role.twin]
     rows = compared(pairs, [(*twin, group) for twin in twins for group in BOTH])
     if rows.empty:
@@ -188,7 +190,7 @@ def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def chinese_costs(comparison: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if an arm loses on the Chinese benchmarks against the untrained model and none gains; contradicted if one gains
     and none loses, or if every change is shown to be smaller than the margin."""
-    claim = "Training on questions in one language costs performance in another (CMMLU)"
+    claim = "Training on questions in one language lowers accuracy in another (CMMLU)"
     mine = comparison[comparison["benchmark"].str.contains(r"^cmmlu|chinese") & comparison["arm"].isin(arms.roles)]
     whole = mine[mine["group"] == "whole"]
     if mine.empty:
@@ -201,7 +203,7 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     """Supported if in every arm the rate of re-examination is shown to rise by less than `margin` of its rate in the first third (its
     interval lies below that); contradicted if it rises significantly in one. Without a rate in the first third, or where no
     completion has room for re-examination, nothing can be shown to stay small."""
-    claim = "No aha moment: re-examination does not appear in training"
+    claim = "Training does not make re-examination more frequent (no aha moment)"
     if reflection.empty:
         return Claim(claim, "not tested", "No completions of the training are available.")
     p = holm(reflection["p"])
@@ -227,14 +229,14 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
 
 def half_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. As `filter_teaches`, for arms of questions whose pass rate is near one half, where a group of rollouts differs most."""
-    claim = "Ours: questions with a pass rate near one half teach more than questions chosen at random"
+    claim = "Ours: training on questions with a pass rate near one half teaches more than training on random ones"
     return _against_random(claim, "benefit of a pass rate near one half", "specialisation", pairs, arms, ("half",))
 
 
 def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. Of each filter and size the arm with the most hard questions against that with the fewest, if their shares differ by
     half or more. Supported if one is better on specialisation and none worse; contradicted if the reverse, or if all are equal."""
-    claim = "Ours: hard questions teach more than easy ones"
+    claim = "Ours: training on hard questions teaches more than training on easy ones"
     kinds: dict[tuple, dict[str, float]] = {}
     for arm, role in arms.roles.items():
         if role.hard is not None and role.method == "lora" and role.filter in arms.knowing:
@@ -289,9 +291,9 @@ def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: str, control:
         return f"This study of {model} ({over}) is the positive control and tests none of the claims. {control.sentence}"
     tested = table[table["outcome"] != "not tested"]
     parts = [f"This study of {model} ({over}) tests {len(tested)} of {len(table)} claims."]
-    words = {"supports": "It supports", "contradicts": "It contradicts", "cannot tell": "It cannot tell about"}
+    words = {"supports": "It supports", "contradicts": "It contradicts", "cannot tell": "It cannot decide"}
     for outcome, begins in words.items():
         claims = tested.loc[tested["outcome"] == outcome, "claim"]
         parts += [f"{begins} {len(claims)}: {'; '.join(claims)}."] if len(claims) else []
-    parts.append(f"A difference counts as none only if it is shown to be smaller than {margin}.")
+    parts.append(f"Two models count as equal only if their difference is shown to be smaller than {margin}.")
     return " ".join([*parts, control.sentence])

@@ -103,15 +103,19 @@ def judge(
     comparison, groups: its tables. differences: `training_differences` of the study that it is the control of. own: it is that study
     itself. pool: what it was trained on.
     """
-    from helpers.analysis.evidence import corrected, from_untrained, in_figures  # imports SciPy, which the graph does without
+    from helpers.analysis import evidence  # imports SciPy, which the graph does without
 
     held = comparison[(comparison["benchmark"] == HELD_OUT) & comparison["vs_untrained"].notna()]
     of_pool = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", benchmarks of its pool")
-    rows = corrected(from_untrained(held, "held-out questions") if len(held) else of_pool)
+    rows = evidence.corrected(evidence.from_untrained(held, "held-out questions") if len(held) else of_pool)
     works = bool(rows["better"].any())
     follows = "so a study with this control allows no conclusion" if own else "so this study allows no conclusion"
     shows = "shows that training works" if works else f"does not show that training works, {follows}"
-    figures = in_figures(rows) if len(rows) else "it has no arm."
+    figures = "it has no arm."
+    if len(rows):
+        over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
+        several = f", p corrected for {len(rows)} comparisons (Holm)" if len(rows) > 1 else ""
+        figures = f"{evidence.in_figures(rows)} (intervals {over}{several})."
     sentence = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {shows}: {figures}"
     if differences:
         changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())

@@ -70,20 +70,21 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
 def in_figures(rows: pd.DataFrame, margin: str = "the margin") -> str:
     """Every difference of a claim: change, interval, p after Holm's correction, and whether it is shown to be below the margin.
 
-    The correction is for the differences of this claim; other tables correct for all of theirs.
+    The correction is for the differences of this claim; other tables correct for all of theirs. `basis` says so once above all claims.
     """
     small = {True: f", shown to be below {margin}", False: ""}
-    parts = [
+    return "; ".join(
         f"{row['name']}: {change(row, ' points')}, {p_in_words(row['p_holm'])}{small[row['equal']]}"
         for row in rows.to_dict("records")
-    ]
-    over = runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-    family = (
-        f"both tests corrected for the {len(rows)} comparisons of this claim (Holm), intervals not; they are"
-        if len(rows) > 1
-        else "interval"
     )
-    return "; ".join(parts) + f" ({family} {over})."
+
+
+def basis(over: str, confidence: float) -> str:
+    """What the numbers behind all claims have in common, to be said once above them. over: what the intervals cover (`runs_in_words`)."""
+    return (
+        f"The numbers below are differences with {100 * confidence:g} % intervals {over}. Where a claim has several comparisons, both tests "
+        "(of a difference, and that it is below the margin) are corrected for their number (Holm); intervals are not."
+    )
 
 
 def in_points(number: str) -> str:

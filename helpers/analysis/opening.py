@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks, indices
+from helpers.analysis import checks, indices, plots
 from helpers.analysis.evidence import change, runs_in_words
+from helpers.study.schema import HELD_OUT, REASONING, in_reasoning_mode
+from helpers.study.schema_eval import SIDES
 from helpers.study.study import UNTRAINED
 
 OPENINGS = dict.fromkeys(("supports", "contradicts"), "What limits this study") | {"cannot tell": "Why this is inconclusive"}
@@ -19,7 +21,6 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
     "cannot tell": "This is no evidence for or against a filter. Before comparing data, check that training on random questions raises accuracy on "
     "held-out questions, and count the questions that the arms share",
 }
-POOL_TEST = "medqa"  # how the benchmarks begin that ask the test questions of the pool: they say what could have been detected
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -35,17 +36,17 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         over = runs_in_words(seeds, int(pairs["draws"].max()))
         found.append(
             f"On the trained subject, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} differs from "
-            f"training on random ones by {change(between.iloc[0].to_dict())} points (index of specialisation; 95 % interval {over})."
+            f"training on random ones by {change(between.iloc[0].to_dict())} points (index of specialisation; {100 * about['confidence']:g} % interval {over})."
         )
     found += [
         f"The paper's differences are about one point; this study could detect {line}."
-        for line in detectable(pairs, tables["comparison"])
+        for line in detectable(pairs, tables["comparison"], about)
     ]
     return {
         "Asked": f"Does GRPO on questions that a filter chose from {about['pool']} teach {about['model']} more than GRPO on as many chosen "
         f"at random? ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
         "Found": " ".join(found),
-        "For training": MEANING.get(verdict["outcome"].iloc[0], "Nothing about the choice of questions follows") + ".",
+        "For training": MEANING.get(verdict["outcome"].iloc[0], "This study says nothing about the choice of questions") + ".",
     }
 
 
@@ -67,22 +68,36 @@ def first_arm(pairs: pd.DataFrame) -> str:
     return next(iter(between.loc[between["group"] == "specialisation", "arm"]), "")
 
 
-def detectable(pairs: pd.DataFrame, comparison: pd.DataFrame) -> list[str]:
-    """What the study could detect between its first arm and the random one, in words: on the index of what was trained and on the test
-    questions of its pool, in every mode; nothing with one seed, which says nothing about others."""
+def detectable(pairs: pd.DataFrame, comparison: pd.DataFrame, about: pd.Series) -> list[str]:
+    """What the study could detect between its first arm and the random one, in words: on the index of what was trained and on questions
+    of its pool, in every mode; nothing with one seed, which says nothing about others. about: the row of the table study."""
     arm = first_arm(pairs)
-    index = _between(pairs, arm).query("seeds > 1")
-    rows = comparison[(comparison["arm"] == arm) & comparison["benchmark"].str.startswith(POOL_TEST)]
+    rows = comparison[(comparison["arm"] == arm) & comparison["group"].isin(SIDES) & ~indices.strict_beside_flexible(comparison)]
+    named = plots.names(rows.assign(benchmark=rows["benchmark"].str.removesuffix(f"_{REASONING}")))
     modes = [
-        f"{100 * float(value):.1f} on MedQA {'in reasoning mode' if name.endswith('_reasoning') else 'by likelihood'}"
-        for name, value in zip(rows["benchmark"], rows.get("vs_random_detectable", ()), strict=False)
-        if value != "" and pd.notna(value)
+        f"{100 * float(row.vs_random_detectable):.1f} on {name}{_mode(row.benchmark, row.filter)}"
+        for row, name in zip(rows.itertuples(), named, strict=True)
+        if _of_pool(row.benchmark, name, about["pool"]) and row.vs_random_detectable != "" and pd.notna(row.vs_random_detectable)
     ]
+    how = f"{100 * about['power']:g} % power, one test at the {100 * (1 - about['confidence']):.2g} % level"
     return [
-        f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} (80 % power, one test at the 5 % level; the scatter of seeds is "
-        "pooled over all arms)"
-        for row in index.itertuples()
+        f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} ({how}; the scatter of seeds is pooled over all arms)"
+        for row in _between(pairs, arm).query("seeds > 1").itertuples()
     ]
+
+
+def _of_pool(benchmark: str, name: str, pool: str) -> bool:
+    """Whether a benchmark asks questions of the pool: those held out, or those of a data set whose name begins with the benchmark's.
+
+    >>> [_of_pool("", name, "GBaker/MedQA-USMLE-4-options") for name in ("MedQA", "GSM8K (last number)")]
+    [True, False]
+    """
+    return benchmark == HELD_OUT or pool.rpartition("/")[2].lower().startswith(name.partition(" (")[0].lower())
+
+
+def _mode(benchmark: str, answer_filter: str) -> str:
+    """How a benchmark was answered, unless the name of its answer filter says so."""
+    return " in reasoning mode" if in_reasoning_mode(benchmark) else " by likelihood" if answer_filter == "none" else ""
 
 
 def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -> str:

@@ -29,7 +29,7 @@ __all__ = [
 _DEPTHS = {"recall": 0, "one-step": 1, "two-step": 2, "three-step": 3}
 READ = {"custom": "written answers", "flexible": "last number", "strict": "strict format"}  # answer filters of the harness
 PLAIN = {"medqa 4options": "MedQA", "medqa": "MedQA", "mmlu pro": "MMLU-Pro", "cmmlu": "CMMLU", "mmlu": "MMLU", "gsm8k": "GSM8K", "medmcqa": "MedMCQA",
-         "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA"}  # fmt: skip
+         "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA", "pool held out": "held-out questions"}  # fmt: skip
 
 
 def answer_kinds(rates: pd.DataFrame) -> Figure:

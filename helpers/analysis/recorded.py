@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import compare, indices, mechanism
-from helpers.analysis.evidence import runs_in_words
+from helpers.analysis.evidence import basis, runs_in_words
 from helpers.selection import draws
 from helpers.study.files import StudyError, read_note, read_table
 from helpers.study.study import UNTRAINED, Study
@@ -66,6 +66,11 @@ class Recorded:
     def over(self) -> str:
         """What the intervals cover, for captions."""
         return runs_in_words(self.seeds, self.seeds if self.paired else 1)
+
+    @property
+    def basis(self) -> str:
+        """What the numbers behind all claims have in common."""
+        return basis(self.over, self.settings.confidence)
 
     @property
     def band(self) -> str:

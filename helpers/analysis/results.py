@@ -107,11 +107,14 @@ class Results(Recorded):
 
     @property
     def about(self) -> pd.DataFrame:
-        """One row: the trained model, the pool, seeds per arm, what the control shows."""
+        """One row: the trained model, the pool, seeds per arm, the confidence of intervals, the power that *detectable* has, what the
+        control shows."""
         facts = {
             "model": self.study.model.id,
             "pool": self.study.pool.source,
             "seeds": self.seeds,
+            "confidence": self.settings.confidence,
+            "power": self.settings.power,
             "control": self.control.sentence,
         }
         return pd.DataFrame([facts])

@@ -228,7 +228,7 @@ def detectable(r: Results) -> str:
     """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
     parts = [
         f"Between {opening.first_arm(r.pairs)} and random, this study could detect {line}."
-        for line in opening.detectable(r.pairs, r.comparison)
+        for line in opening.detectable(r.pairs, r.comparison, r.about.iloc[0])
     ]
     if r.seeds == 1:
         parts.append("With one seed the scatter of seeds is unknown: the column detectable holds for this seed only.")

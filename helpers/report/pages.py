@@ -78,12 +78,17 @@ def _is_text(column: pd.Series) -> bool:
     return all(isinstance(value, str) and (value[:1].isalpha() or not value) for value in column)
 
 
-def claims(verdict: pd.DataFrame) -> HTML:
-    """The claims with outcome and evidence (columns claim, outcome, evidence), all text escaped; those not tested in one folded list."""
+def claims(verdict: pd.DataFrame, basis: str = "") -> HTML:
+    """The claims with outcome and evidence (columns claim, outcome, evidence), all text escaped; those not tested in one folded list.
+
+    basis: what the numbers of all evidence have in common, shown above it.
+    """
     tested = verdict["outcome"].isin(["supports", "contradicts", "cannot tell"])
     card = Markup('<div class="text claim" style="{}"><p><b>{}</b>: {}</p><p>{}</p></div>')
     entry = Markup("<li>{}. <i>{}</i></li>")
     blocks = [card.format(CARD, row.outcome, row.claim, row.evidence) for row in verdict[tested].itertuples()]
+    if blocks and basis:
+        blocks.insert(0, Markup("<p>{}</p>").format(basis))
     rest = [entry.format(row.claim, row.evidence) for row in verdict[~tested].itertuples()]
     if rest:
         folded = Markup("<details><summary>{} claims that this study does not test</summary><ul>{}</ul></details>")

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import indices, opening, plots
-from helpers.analysis.evidence import change
+from helpers.analysis.evidence import basis, change, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
@@ -54,6 +54,7 @@ def finding(figures: Path = FIGURES) -> str:
         comparison=_against_random(tables, cells, about["model"]),
         claims=tables["verdict"].to_dict("records"),
         outcomes=OUTCOMES,
+        basis=basis(runs_in_words(int(about["seeds"]), int(pairs["draws"].max())), about["confidence"]),
         limits=opening.limits(pairs, tables["guards"]),
         origins=_origins(folder / "provenance.json"),
     )
@@ -122,8 +123,7 @@ def _gpu_hours(times: Path) -> list[str]:
     known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
     unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
     without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
-    said = "GPU hours of the notebooks, each as it last ran (its seconds times its share of a GPU)"
-    return [f"{said}: {', '.join(known)}{without}."] if known else []
+    return [f"GPU hours: {', '.join(known)}{without}."] if known else []
 
 
 def _counts(name: str) -> bool:
@@ -147,7 +147,7 @@ def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[st
     """
     without, cells = tables["without"], {arm: dict(found) for arm, found in cells.items()}
     heads = {
-        "specialisation": "difference from the random arm: benchmarks of medicine (points)",
+        "specialisation": "difference from the random arm: benchmarks of the trained subject (points)",
         "robustness": "other benchmarks",
     }
     rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]

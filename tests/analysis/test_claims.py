@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import claims
+from helpers.analysis import claims, evidence
 from helpers.analysis.claims import Arms
 from helpers.analysis.control import judge, no_control
+from helpers.analysis.evidence import runs_in_words
 from helpers.analysis.roles import Role
 from helpers.study.schema import HELD_OUT
 
@@ -72,11 +73,11 @@ def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_eviden
     pairs = table(("random", "self", "specialisation", BETTER))
     left = claims.filter_teaches(pairs, Arms(ARMS, {"larger", "phi"}))
     assert left.outcome == "cannot tell"
-    assert "Left out, since their filters are not shown to be right more often than guesses: self." in left.evidence
+    assert "Left out (filter not shown to be better than guessing): self." in left.evidence
     assert claims.filter_teaches(pairs, Arms(ARMS)).outcome == "not tested"
     more = ARMS | {"small": labelled("smaller", "small"), "tiny": labelled("smaller", "tiny")}
     left = claims.filter_teaches(pairs, Arms(more, {"self", "larger", "small"}))
-    assert "not shown to be right more often than guesses: phi, tiny. Left out, since the paper has no filter of this kind: small." in left.evidence  # fmt: skip
+    assert "not shown to be better than guessing): phi, tiny. Left out (no filter of this kind in the paper): small." in left.evidence  # fmt: skip
     assert claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("smaller", "self")}, KNOWING)).outcome == "cannot tell"
     assert (
         claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING)).outcome == "cannot tell"
@@ -239,12 +240,8 @@ def test_evidence_has_a_sentence_and_figure_interval_and_test():
     assert found.startswith(
         "We found a benefit of filtering. self against random, specialisation: +5.0 points [+2.0, +8.0], p = 0.003"
     )
-    assert (
-        "(both tests corrected for the 3 comparisons of this claim (Holm), intervals not; they are over items and 3 seeds, for one draw of questions)"
-        in found
-    )
-    assert "each with its own draw" in claims.filter_teaches(table().assign(draws=3), STUDY).evidence
-    assert "for the one seed that was run" in claims.filter_teaches(table(seeds=1), STUDY).evidence
+    assert found.endswith("[-1.0, +5.0], p = 0.400.")
+    assert "interval" not in found  # said once, above all claims
     open_ended = claims.filter_teaches(table(), STUDY).evidence
     none = "Inconclusive: none of 3 comparisons shows a benefit of filtering; the intervals allow one of at most "
     assert open_ended.startswith(none)
@@ -254,7 +251,7 @@ def test_the_paragraph_says_what_the_table_says():
     found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
     words = claims.paragraph(found, "a model", 1, "1 point", NONE)
     assert "tests 7 of 10 claims" in words
-    assert "cannot tell about 7" in words
+    assert "It cannot decide 7: Training on questions chosen by a filter teaches" in words
     assert "It supports" not in words
     assert "It contradicts" not in words
     assert "one seed" in words
@@ -350,3 +347,15 @@ def test_a_margin_has_its_size():
     assert "every difference is shown to be smaller than 2.5 points." in evidence.iloc[0]
     assert evidence.iloc[0].count("shown to be below 2.5 points") == 3
     assert "below 2.5 points" in evidence[next(claim for claim in evidence.index if "CMMLU" in claim)]
+
+
+def test_what_all_numbers_have_in_common_names_seeds_draws_and_confidence():
+    assert "with 95 % intervals over items and 3 seeds, for one draw of questions. " in evidence.basis(runs_in_words(3), 0.95)
+    assert "with 90 % intervals over items and 8 seeds, each with its own draw" in evidence.basis(runs_in_words(8, 8), 0.9)
+    assert "for the one seed that was run" in evidence.basis(runs_in_words(1), 0.95)
+
+
+def test_titles_of_claims_are_statements_about_training_or_filtering():
+    titles = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)["claim"]
+    assert titles.str.contains(r"^(?:Ours: )?(?:Training|Filtering|training) .*(?:teaches|keeps|raises|lowers|gives|make) ").all()
+    assert not titles.str.contains("gains in|loses|medicine").any()

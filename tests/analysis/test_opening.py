@@ -63,17 +63,38 @@ def test_a_study_that_does_not_test_the_first_claim_has_no_answer():
     assert opening.reason(verdict("not tested"), rows, compared()).startswith("Why: one filter")
 
 
+ABOUT = pd.Series({"pool": "GBaker/MedQA-USMLE-4-options", "confidence": 0.95, "power": 0.8})
+SCORED = pd.DataFrame(
+    [
+        ("self", "specialisation", "medqa_4options_mirror", "none", 0.0304),
+        ("self", "specialisation", "medqa_reasoning", "none", 0.093),
+        ("self", "apart", "medqa_reasoning_search", "none", 0.05),  # answered with a tool: another question
+        ("self", "robustness", "mmlu", "none", 0.02),
+        ("self", "robustness", "gsm8k", "strict-match", 0.05),
+        ("self", "robustness", "gsm8k", "flexible-extract", 0.04),
+        ("random", "specialisation", "medqa_4options_mirror", "none", None),
+    ],
+    columns=["arm", "group", "benchmark", "filter", "vs_random_detectable"],
+)
+
+
 def test_what_could_be_detected_is_the_pooled_column_of_the_first_arm():
-    rows = [
-        ("self", "medqa_4options_mirror", 0.0304),
-        ("self", "medqa_reasoning", 0.093),
-        ("self", "mmlu", 0.02),
-        ("random", "medqa", None),
-    ]
-    table = pd.DataFrame(rows, columns=["arm", "benchmark", "vs_random_detectable"])
-    (line,) = opening.detectable(compared(), table)
-    assert line.startswith("3.6 points on this index, 3.0 on MedQA by likelihood, 9.3 on MedQA in reasoning mode (80 % power")
-    assert opening.detectable(compared(seeds=1), table) == []
+    (line,) = opening.detectable(compared(), SCORED, ABOUT)
+    assert line == (
+        "3.6 points on this index, 3.0 on MedQA by likelihood, 9.3 on MedQA in reasoning mode (80 % power, one test at the 5 % level; "
+        "the scatter of seeds is pooled over all arms)"
+    )
+    assert opening.detectable(compared(seeds=1), SCORED, ABOUT) == []
+
+
+def test_what_could_be_detected_is_named_by_the_pool_and_by_the_studys_own_power_and_level():
+    about = pd.Series({"pool": "openai/gsm8k", "confidence": 0.9, "power": 0.95})
+    (line,) = opening.detectable(compared(), SCORED, about)
+    held = SCORED.iloc[[0]].assign(benchmark="pool_held_out", vs_random_detectable=0.01)
+    assert line.startswith("3.6 points on this index, 4.0 on GSM8K (last number) (95 % power, one test at the 10 % level;")
+    assert "4.0 on GSM8K (last number), 1.0 on held-out questions in reasoning mode (" in opening.detectable(
+        compared(), pd.concat([SCORED, held]), about
+    )[0]  # fmt: skip
 
 
 def test_limits_of_a_fixed_draw_and_of_one_stream():

@@ -62,6 +62,9 @@ def test_the_verdict_is_escaped_and_claims_that_are_not_tested_are_folded():
     assert "<script>" not in shown
     assert "<details><summary>2 claims that this study does not test</summary><ul><li>Another. <i>&lt;i&gt;</i></li>" in shown
     assert shown.count('class="text claim"') == 1
+    table = pd.DataFrame(rows, columns=["claim", "outcome", "evidence"])
+    assert pages.claims(table, "Intervals <95 %>.").data.startswith("<p>Intervals &lt;95 %&gt;.</p><div")
+    assert "95 %" not in pages.claims(table[1:], "Intervals <95 %>.").data  # no number that it could be about
 
 
 def test_a_section_without_content_is_left_out():

@@ -23,8 +23,10 @@ def published(folder, low=-0.001):
     pd.DataFrame(claims, columns=["claim", "outcome", "evidence"]).to_csv(folder / "small/verdict.csv", index=False)
     opens = {
         "model": "org/a",
-        "pool": "org/pool",
+        "pool": "org/medqa-pool",
         "seeds": 3,
+        "confidence": 0.95,
+        "power": 0.8,
         "control": "The control works.",
     }
     pd.DataFrame([opens]).to_csv(folder / "small/study.csv", index=False)
@@ -35,11 +37,11 @@ def published(folder, low=-0.001):
     ]
     pd.DataFrame(fired, columns=["what", "where", "value"]).to_csv(folder / "small/guards.csv", index=False)
     detectable = [
-        ("self", "medqa_4options_mirror", "none", 0.0301),
-        ("self", "mmlu", "none", 0.02),
-        ("random", "medqa_4options_mirror", "none", None),
+        ("self", "specialisation", "medqa_4options_mirror", "none", 0.0301),
+        ("self", "robustness", "mmlu", "none", 0.02),
+        ("random", "specialisation", "medqa_4options_mirror", "none", None),
     ]
-    columns = ["arm", "benchmark", "filter", "vs_random_detectable"]
+    columns = ["arm", "group", "benchmark", "filter", "vs_random_detectable"]
     pd.DataFrame(detectable, columns=columns).to_csv(folder / "small/comparison.csv", index=False)
     arms = [("self", "org/a-1.5B"), ("random", "chance")]
     pd.DataFrame(arms, columns=["arm", "chosen by"]).to_csv(folder / "small/arms.csv", index=False)
@@ -69,11 +71,11 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in text
     assert text.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
     assert text.count("- small: not the original weights: 4-bit GGUF (a).") == 1
-    assert "(its seconds times its share of a GPU): 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
+    assert "- small: GPU hours: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
     order = [
-        "- **Asked:** Does GRPO on questions that a filter chose from org/pool teach org/a",
+        "- **Asked:** Does GRPO on questions that a filter chose from org/medqa-pool teach org/a",
         "\n- **Found:** Inconclusive: we found nothing. On the trained subject",
         "\n- **For training:** This is",
         "<img",
@@ -94,9 +96,13 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
     assert "- A larger one pays more: No such arm.\n\nThe control works.\n" in first
     assert "| the same without MMLU-Pro, the benchmark with the fewest items (71) |" in first
-    assert "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\n- Filtering pays" in first
     assert (
-        "on questions of one pool (org/pool). All seeds of an arm trained on the same questions, so no interval covers" in first
+        "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nThe numbers below are differences with 95 % intervals over items and 3 seeds"
+        in first
+    )
+    assert (
+        "on questions of one pool (org/medqa-pool). All seeds of an arm trained on the same questions, so no interval covers"
+        in first
     )
     assert "choice of another draw. Its weights are not the original ones: 4-bit GGUF (a)." in first
     assert "else" not in first
@@ -125,7 +131,7 @@ def test_an_outcome_says_what_it_means_for_training(tmp_path):
         claims.assign(outcome=outcome).to_csv(tmp_path / "small/verdict.csv", index=False)
         assert f"- **For training:** {words}" in readme.finding(tmp_path)
     claims.assign(outcome="not tested").to_csv(tmp_path / "small/verdict.csv", index=False)
-    assert "Nothing about the choice of questions follows." in readme.finding(tmp_path)
+    assert "**For training:** This study says nothing about the choice of questions." in readme.finding(tmp_path)
 
 
 def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comparison(tmp_path):
