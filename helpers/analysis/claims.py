@@ -158,7 +158,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
     claim, roles = (
-        "Filtering by a model of another family keeps more robustness than filtering by the trained model, less than by the larger one",
+        "Filtering by a model of another family keeps more robustness than filtering by the trained model and less than filtering by a larger one",
         arms.roles,
     )
     above = [(own, other) for other in arms.of("other family") for own in arms.of("self") if roles[own].size == roles[other].size]

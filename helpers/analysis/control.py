@@ -114,7 +114,7 @@ def judge(
     figures = "it has no arm."
     if len(rows):
         over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-        several = f", p corrected for {len(rows)} comparisons (Holm)" if len(rows) > 1 else ""
+        several = f"; p corrected for {len(rows)} comparisons by Holm's method" if len(rows) > 1 else ""
         figures = f"{evidence.in_figures(rows)} (intervals {over}{several})."
     sentence = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {shows}: {figures}"
     if differences:

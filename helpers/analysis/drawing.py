@@ -35,7 +35,7 @@ COLOURS = [
     "#117733",
     "#cc78bc",
 ]
-MARKERS = "osXDvP*^<>p"
+MARKERS = "osXDvP*^dhp"
 ARMS = {  # places in COLOURS and MARKERS, the same in every study
     "random": 0, "self": 1, "hard400-easy100": 1, "hard500": 2, "easy500": 3, "half": 4, "hardest-solvable": 5, "random-reward": 6,
     "gemma-3-270m": 7, "smaller": 8, "larger": 9, "random-search": 10}  # fmt: skip
