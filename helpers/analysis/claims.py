@@ -57,7 +57,7 @@ def _judged(claim: str, outcome: Outcome, rows: pd.DataFrame, effect: str, arms:
     return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}.")
 
 
-def _one_way(claim: str, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
+def one_way(claim: str, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
     """Supported if a difference goes the claimed way and none the opposite; contradicted if the reverse, or if all are equal."""
     this, that = rows[claimed].any(), rows["worse" if claimed == "better" else "better"].any()
     outcome: Outcome = "cannot tell"
@@ -90,7 +90,7 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     rows = compared(pairs, [("random", arm, group) for arm in chosen])
     if rows.empty:
         return Claim(claim, "not tested", f"No arm of this study fits the claim.{note}")
-    found = _one_way(claim, rows, effect, arms)
+    found = one_way(claim, rows, effect, arms)
     if found.outcome == "contradicts" and not rows["worse"].any():
         learned = compared(pairs, [("untrained", arm, "specialisation") for arm in ["random", *chosen]])
         same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
@@ -184,7 +184,7 @@ def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
     rows = compared(pairs, [(*twin, group) for twin in twins for group in BOTH])
     if rows.empty:
         return Claim(claim, "not tested", "No arm of this study was trained in 4 bits.")
-    return _one_way(claim, rows, "loss from training in 4 bits", arms, claimed="worse")
+    return one_way(claim, rows, "loss from training in 4 bits", arms, claimed="worse")
 
 
 def chinese_costs(comparison: pd.DataFrame, arms: Arms) -> Claim:
@@ -196,7 +196,7 @@ def chinese_costs(comparison: pd.DataFrame, arms: Arms) -> Claim:
     if mine.empty:
         return Claim(claim, "not tested", "This study has no Chinese benchmark.")
     rows = corrected(from_untrained(whole if len(whole) else mine))
-    return _one_way(claim, rows, "loss in Chinese", arms, claimed="worse")
+    return one_way(claim, rows, "loss in Chinese", arms, claimed="worse")
 
 
 def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
@@ -249,7 +249,7 @@ def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     if rows.empty:
         lacking = "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions."
         return Claim(claim, "not tested", lacking)
-    return _one_way(claim, rows, "benefit of hard questions", arms)
+    return one_way(claim, rows, "benefit of hard questions", arms)
 
 
 def verdict(
@@ -259,8 +259,9 @@ def verdict(
     arms: Arms,
     reflection_margin: float,
     control: Control,
+    others: Collection[Claim] = (),
 ) -> pd.DataFrame:
-    """All claims; one row each with claim, outcome, evidence.
+    """All claims, then `others`; one row each with claim, outcome, evidence.
 
     pairs: `indices.pairs` of every two models; comparison: `compare.comparison`; reflection: `mechanism.reflection_change`. Where a
     positive control did not show that training works, every outcome is `cannot tell`. The control itself tests no claim: its pool is
@@ -269,7 +270,7 @@ def verdict(
     claims = [
         filter_teaches(pairs, arms), filter_keeps(pairs, arms), self_specialises(pairs, arms), larger_most_robust(pairs, arms),
         other_family_between(pairs, arms), qlora_worse(pairs, arms), chinese_costs(comparison, arms),
-        no_aha(reflection, reflection_margin), half_teaches(pairs, arms), hard_teaches(pairs, arms),
+        no_aha(reflection, reflection_margin), half_teaches(pairs, arms), hard_teaches(pairs, arms), *others,
     ]  # fmt: skip
     table = pd.DataFrame(claims)
     tested = table["outcome"] != "not tested"

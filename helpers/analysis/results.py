@@ -83,7 +83,10 @@ class Results(Recorded):
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
         near = {frozenset(pair) for pair in checks.alike(self.common)[["first", "second"]].to_numpy()}
         arms = claims.Arms(roles, knowing, near, self.margin)
-        return claims.verdict(self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control)
+        others = searching.claims(self.search_effect, self.margin)
+        return claims.verdict(
+            self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control, others
+        )
 
     @cached_property
     def notices(self) -> list[checks.Notice]:
@@ -151,11 +154,12 @@ class Results(Recorded):
 
     # What a search tool was used for, and what it brings; None without one
 
+    trained_with_search = cached_property(lambda r: [arm for arm in r.arms if r.study.arms[arm].search])
     searched = cached_property(lambda r: searching.searched(r.rollouts, r.raw))
     search_steps = cached_property(lambda r: searching.steps(r.searched) if SEARCHES in r.rollouts else None)
     search_found = cached_property(lambda r: searching.by(r.searched, ["what", "arm"]) if len(r.searched) else None)
     search_queries = cached_property(lambda r: searching.queries(r.searched) if len(r.searched) else None)
-    search_effect = cached_property(lambda r: searching.effect(r.raw, r.settings.confidence))
+    search_effect = cached_property(lambda r: searching.effect(r.raw, r.settings, r.trained_with_search, r.paired))
 
     # Who chose what, and what was learned; None or empty without rollouts, or without pass rates of the trained model
 

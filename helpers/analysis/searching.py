@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import intervals
-from helpers.analysis.evidence import change
+from helpers.analysis import intervals, plots
+from helpers.analysis.claims import Arms, Claim, one_way
+from helpers.analysis.evidence import change, corrected
 from helpers.study.schema import SEARCH
+from helpers.study.schema_eval import Analysis
 from helpers.study.study import UNTRAINED
 
 SEARCHES = "searches"  # the column of an answer that says what was searched, found and inserted
 QUERIES = 50  # rows of the table of queries
 ANSWERABLE = ", answer in the passages"  # after a benchmark's name: items whose question finds a passage with the right option
 SHARES = ("searched", "found", "right_found", "wrong_found")
-EFFECTS = ("search", "training", "training_with_search", "both", "interaction")
+EFFECTS = ("search", "training", "training_with_search", "both", "interaction", "to_search", "against_random")
+SUMMARY = ["questions", "number", "seeds", "tool before training", "training without tool", "tool after that training", "training to search",
+           "all with tool against all without"]  # fmt: skip
+CLAIM = "Training and answering with a search tool gives higher accuracy than without one (the paper's open question)"
 
 
 def searched(rollouts: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +74,7 @@ def queries(rows: pd.DataFrame) -> pd.DataFrame:
     return named.sort_values(["times", "query"], ascending=[False, True]).head(QUERIES).reset_index()
 
 
-def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
+def effect(scores: pd.DataFrame, settings: Analysis, searching: Sequence[str] = (), paired: bool = True) -> pd.DataFrame | None:
     """Accuracy with and without search, of the untrained and of each trained model, and what follows: one row per benchmark and model.
 
     None if no benchmark was answered both with and without search.
@@ -83,7 +88,9 @@ def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
     - training: this model − the untrained one, both without search;
     - training_with_search: the same, both with search;
     - both: this model with search − the untrained one without;
-    - interaction: what search brings to this model beyond what it brings to the untrained one (training_with_search − training).
+    - interaction: what search brings to this model beyond what it brings to the untrained one (training_with_search − training);
+    - to_search: an arm of `searching` with search − the random arm with search, over the seeds that both have;
+    - against_random: the same arm − the random arm without search; also `_seeds`, `_p`, `_p_equal`.
 
     The two scores of a model come from the same runs, so their difference is taken within seeds.
     """
@@ -97,51 +104,96 @@ def effect(scores: pd.DataFrame, confidence: float) -> pd.DataFrame | None:
         wide = part.set_index(["tool", "arm", "seed", "item_id"])["correct"].astype(float).unstack("item_id").dropna(axis=1)
         arms = list(dict.fromkeys(part["arm"]))
         known = set(part.loc[part["answerable"].eq(True), "item_id"]) if "answerable" in part else set()
-        inside = [item for item in wide if item in known]
-        rows += _effects(benchmark, wide, arms, confidence) if len(wide.columns) else []
-        rows += _effects(f"{benchmark}{ANSWERABLE}", wide[inside], arms, confidence) if len(inside) > 1 else []
-    columns = ["benchmark", "items", "arm", "seeds", "without", "with"]
+        parts = {benchmark: wide, f"{benchmark}{ANSWERABLE}": wide[[item for item in wide if item in known]]}
+        for name, items in parts.items():
+            if len(items.columns) > (name != benchmark):
+                found = _effects(items, arms, settings, searching, paired)
+                rows += [{"benchmark": name, "group": part["group"].iloc[0]} | row for row in found]
+    columns = ["benchmark", "group", "items", "arm", "seeds", "without", "with"]
     columns += [f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")]
+    columns += [f"against_random_{end}" for end in ("seeds", "p", "p_equal")]
     return pd.DataFrame(rows, columns=columns) if rows else None
 
 
-def _effects(benchmark: str, wide: pd.DataFrame, arms: list[str], confidence: float) -> list[dict[str, Any]]:
+def _effects(
+    wide: pd.DataFrame, arms: list[str], settings: Analysis, searching: Sequence[str], paired: bool
+) -> list[dict[str, Any]]:
     """The rows of `effect` of one benchmark. wide: right or wrong, one row per tool, arm and seed, one column per item."""
-    without, using = ({arm: wide.loc[tool, arm].to_numpy() for arm in arms} for tool in (False, True))
+    without, using = ({arm: wide.loc[tool, arm] for arm in arms} for tool in (False, True))
     rows = []
     for arm in arms:
-        found = {"search": intervals.estimate([without[arm]], [using[arm]], paired=True)}
+        plain, tool = without[arm].to_numpy(), using[arm].to_numpy()
+        row: dict[str, Any] = {"items": wide.shape[1], "arm": arm, "seeds": 0 if arm == UNTRAINED else len(plain)}
+        found = {"search": intervals.estimate([plain], [tool], paired=True)}
         if arm != UNTRAINED:
-            gain, base = using[arm] - without[arm], using[UNTRAINED] - without[UNTRAINED]
-            found["training"] = intervals.estimate([without[UNTRAINED]], [without[arm]])
-            found["training_with_search"] = intervals.estimate([using[UNTRAINED]], [using[arm]])
-            found["both"] = intervals.estimate([without[UNTRAINED]], [using[arm]])
-            found["interaction"] = intervals.estimate([base], [gain])
-        row = {"benchmark": benchmark, "items": wide.shape[1], "arm": arm, "seeds": 0 if arm == UNTRAINED else len(without[arm]),
-               "without": without[arm].mean(), "with": using[arm].mean()}  # fmt: skip
+            before, before_tool = without[UNTRAINED].to_numpy(), using[UNTRAINED].to_numpy()
+            found["training"] = intervals.estimate([before], [plain])
+            found["training_with_search"] = intervals.estimate([before_tool], [tool])
+            found["both"] = intervals.estimate([before], [tool])
+            found["interaction"] = intervals.estimate([before_tool - before], [tool - plain])
+        both = using[arm].index.intersection(without["random"].index) if arm in searching and "random" in without else []
+        if len(both):
+            random, random_tool, own = (part.loc[both].to_numpy() for part in (without["random"], using["random"], using[arm]))
+            found["to_search"] = intervals.estimate([random_tool], [own], paired)
+            found["against_random"] = e = intervals.estimate([random], [own], paired)
+            row |= {"against_random_seeds": len(both), "against_random_p": intervals.p_value(e)}
+            row["against_random_p_equal"] = intervals.p_equivalence(e, settings.margin)
+        row |= {"without": plain.mean(), "with": tool.mean()}
         for name, e in found.items():
-            row[name], (row[f"{name}_low"], row[f"{name}_high"]) = e.difference, intervals.interval(e, confidence)
+            row[name], (row[f"{name}_low"], row[f"{name}_high"]) = e.difference, intervals.interval(e, settings.confidence)
         rows.append(row)
     return rows
 
 
-def in_words(table: pd.DataFrame, searching: Sequence[str]) -> str:
-    """What `effect` says, in a sentence for each benchmark: what search, training and both bring.
+def claims(table: pd.DataFrame | None, margin: str) -> list[Claim]:
+    """What `effect` says of the paper's open question; nothing without an arm that was trained with search and a random one without.
 
-    searching: arms trained with search; of the others, the random arm is named.
+    Supported if such an arm with the tool is better than the random arm without it on a benchmark of what was trained, and worse on none;
+    contradicted if the reverse, or if all differences are shown to be smaller than the margin. Items whose answer is in the passages do not
+    count a second time.
     """
-    lines = []
-    for benchmark, rows in table.groupby("benchmark", sort=False):
-        named = [("search alone", rows[rows["arm"] == UNTRAINED].iloc[0], "search")]
-        for _, row in rows[rows["arm"].isin(["random", *searching])].iterrows():
-            used = row["arm"] in searching
-            name, kind = ("training with search", "both") if used else ("training without search", "training")
-            named.append((f"{name} ({row['arm']})", row, kind))
-        said = ", ".join(f"{name} {points(row, kind)}" for name, row, kind in named)
-        clear = [name for name, row, kind in named if row[f"{kind}_low"] > 0 or row[f"{kind}_high"] < 0]
-        excluded = f"Only the interval of {' and of '.join(clear)} excludes 0" if clear else "All intervals include 0"
-        lines.append(f"{benchmark}, change from the untrained model without search: {said}. {excluded}.")
-    return " ".join(lines)
+    if table is None:
+        return []
+    shown = table["group"].eq("specialisation") & table["against_random"].notna() & ~table["benchmark"].str.endswith(ANSWERABLE)
+    rows = table[shown]
+    if rows.empty:
+        return []
+    ends = {"change": "", "low": "_low", "high": "_high", "p": "_p", "p_equal": "_p_equal", "seeds": "_seeds"}
+    found = pd.DataFrame({name: rows[f"against_random{end}"] for name, end in ends.items()})
+    names = rows["arm"] + " with search against random without, " + rows["benchmark"].map(named)
+    return [one_way(CLAIM, corrected(found.assign(name=names)), "benefit of the search tool", Arms({}, margin=margin))]
+
+
+def named(benchmark: str) -> str:
+    """A benchmark of `effect` for readers: its name, and whether only items with the answer in the passages count."""
+    plain = benchmark.removesuffix(ANSWERABLE)
+    table = pd.DataFrame({"benchmark": [plain], "filter": ["none"]})
+    return plots.names(table).iloc[0] + benchmark[len(plain) :]
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """What `effect` says, for readers: one row per benchmark and arm that was trained with search, columns SUMMARY, differences as text.
+
+    The tool before training: `search` of the untrained model; after that training: of the random arm. The last column is the sum of the two
+    before it. Without an arm that was trained with search there are dashes.
+    """
+    rows = []
+    for benchmark, part in table.groupby("benchmark", sort=False):
+        models = part.set_index("arm").to_dict("index")
+        for arm in list(part.loc[part["against_random"].notna(), "arm"]) or [UNTRAINED]:
+            row, random = models[arm], models.get("random", {})
+            ends = (
+                (models[UNTRAINED], "search"),
+                (random, "training"),
+                (random, "search"),
+                (row, "to_search"),
+                (row, "against_random"),
+            )
+            seeds = row.get("against_random_seeds", np.nan)
+            rows.append(
+                [named(benchmark), f"{row['items']:,}", 0 if np.isnan(seeds) else int(seeds), *(points(*end) for end in ends)]
+            )
+    return pd.DataFrame(rows, columns=SUMMARY)
 
 
 def points(row: Mapping[str, float], name: str) -> str:

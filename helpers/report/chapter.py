@@ -156,26 +156,36 @@ def search_effect(r: Results) -> pd.DataFrame | None:
         return None
     rows = r.search_effect.to_dict("records")
     cells = [
-        {key: row[key] for key in ("benchmark", "items", "arm")}
+        {"benchmark": searching.named(row["benchmark"]), "items": row["items"], "arm": row["arm"]}
         | {key: f"{100 * row[key]:.1f}" for key in ("without", "with")}
-        | {key.replace("_", " "): searching.points(row, key) for key in searching.EFFECTS}
+        | {
+            key.replace("_", " "): searching.points(row, key) for key in searching.EFFECTS[:5]
+        }  # the others are in `search_summary`
         for row in rows
     ]
     return pd.DataFrame(cells).set_index(["benchmark", "items", "arm"])
 
 
-def search_in_words(r: Results) -> str:
-    """What search and training bring (`searching.in_words`), and what could be searched; empty without search."""
+def search_summary(r: Results) -> pd.DataFrame | None:
+    """`searching.summary`: what search brings, what training brings, and what both bring; None without search."""
+    return None if r.search_effect is None else searching.summary(r.search_effect)
+
+
+def search_corpus(r: Results) -> str:
+    """What could be searched; empty without search."""
     facts = read_note(r.study.path(DROPPED))
     if not facts:
         return ""
-    trained = [arm for arm in r.arms if r.study.arms[arm].search]
-    effect = "" if r.search_effect is None else searching.in_words(r.search_effect, trained)
     licences = ", ".join(f"{name or 'not stated'} ({count:,})" for name, count in facts["licences"].items())
     return (
-        f"{effect} Corpus: {facts['corpus']}, {facts['passages']:,} passages; licences: {licences}. Dropped because they contain a "
+        f"Corpus: {facts['corpus']}, {facts['passages']:,} passages; licences: {licences}. Dropped because they contain a "
         f"question of a benchmark: {facts['dropped']:,}. Left out because they are broken: {facts['refused']:,}."
-    ).strip()
+    )
+
+
+def search_found(r: Results) -> pd.DataFrame | None:
+    """`searching.by` of rollouts and of the answers to each benchmark, with the benchmarks' names for readers; None without search."""
+    return None if r.search_found is None else r.search_found.assign(what=r.search_found["what"].map(searching.named))
 
 
 def members(r: Results) -> pd.DataFrame:

@@ -148,7 +148,7 @@ def main() -> None:
         (publish_unfinished if arguments.unfinished else publish)(study, target)
         sizes = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
         print(f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB: {target}")
-        if not (arguments.to or arguments.unfinished) and not readme.update(REPOSITORY / "README.md"):
+        if target.resolve().parent == FIGURES and not arguments.unfinished and not readme.update(REPOSITORY / "README.md"):
             marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in readme.BLOCKS)
             print(f"README.md lacks one of its markers ({marks}); it was not changed")
     except StudyError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.analysis import indices, opening, plots
+from helpers.analysis import indices, opening, plots, searching
 from helpers.analysis.evidence import basis, change, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
@@ -61,12 +61,14 @@ def finding(figures: Path = FIGURES) -> str:
 
 
 def results(figures: Path = FIGURES) -> str:
-    """All published studies that are no demonstration, in Markdown: claims, indices of each arm, remarks on pools, weights and GPU hours."""
-    rows, remarks, verdicts = [], [], []
+    """All published studies that are no demonstration, in Markdown: claims, what a search tool brings, indices of each arm, remarks on pools,
+    weights and GPU hours."""
+    rows, remarks, verdicts, tools = [], [], [], []
     for folder in (path.parent for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)):
         table = pd.read_csv(folder / "groups.csv")
         verdicts.append(pd.read_csv(folder / "verdict.csv").assign(study=folder.name))
         remarks += [f"{folder.name}: {line}" for line in _remarks(folder)]
+        tools += _search(folder)
         seeds = table.drop_duplicates("arm").set_index("arm")["seeds"]
         rows += [
             (folder.name, arm, seeds[arm], *(cells.get(group, "–") for group in INDICES)) for arm, cells in _cells(table).items()
@@ -76,7 +78,9 @@ def results(figures: Path = FIGURES) -> str:
         (claim, *(", ".join(part.loc[part["outcome"] == outcome, "study"]) or "–" for outcome in OUTCOMES))
         for claim, part in tested.groupby("claim", sort=False)
     ]
-    return MARKDOWN.get_template("results.md.j2").render(outcomes=OUTCOMES, claims=claims, rows=rows, remarks=remarks)
+    return MARKDOWN.get_template("results.md.j2").render(
+        outcomes=OUTCOMES, claims=claims, tools=tools, columns=searching.SUMMARY, rows=rows, remarks=remarks
+    )
 
 
 BLOCKS = {"finding": finding, "results": results}
@@ -112,6 +116,14 @@ def _remarks(folder: Path) -> list[str]:
     """What to know about a published study beside its numbers: its pool, its weights, and the GPU hours that it took."""
     changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
     return [*pools.recorded_remarks(folder / "data"), *changed, *_gpu_hours(folder / "data" / "times.csv")]
+
+
+def _search(folder: Path) -> list[list[str]]:
+    """What a search tool brings in a published study: its name and the rows of `searching.summary`, with the number of planned seeds."""
+    path, planned = folder / "search_effect.csv", len(open_study(folder.name).seeds)
+    rows = searching.summary(pd.read_csv(path)) if path.is_file() else pd.DataFrame({"seeds": []})
+    ran = rows["seeds"].map(lambda seeds: f"{seeds} of {planned}" if seeds < planned else str(seeds))
+    return [[folder.name, *row] for row in rows.assign(seeds=ran).astype(str).itertuples(index=False)]
 
 
 def _gpu_hours(times: Path) -> list[str]:

@@ -113,6 +113,30 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert text.endswith("after\n")
 
 
+def test_the_readme_says_what_a_search_tool_brings_and_how_many_of_the_seeds_ran(tmp_path):
+    published(tmp_path)
+    (tmp_path / "small").rename(tmp_path / "search")
+    changes = {"search": 0.02, "training": 0.04, "to_search": 0.01, "against_random": 0.03}
+    ends = {
+        f"{name}{end}": value + more
+        for name, value in changes.items()
+        for end, more in (("", 0), ("_low", -0.03), ("_high", 0.03))
+    }
+    inside = "mmlu_medical_reasoning, answer in the passages"
+    rows = [{"benchmark": name, "items": 1871, "arm": arm, "against_random_seeds": 3} | ends
+            for name in ("mmlu_medical_reasoning", inside) for arm in ("untrained", "random", "random-search")]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.loc[table["arm"] != "random-search", ["against_random", "against_random_seeds"]] = None
+    table.to_csv(tmp_path / "search/search_effect.csv", index=False)
+    text = readme.results(tmp_path).replace("\xa0", " ")
+    cells = "+2.0 [-1.0, +5.0] | +4.0 [+1.0, +7.0] | +2.0 [-1.0, +5.0] | +1.0 [-2.0, +4.0] | +3.0 [+0.0, +6.0]"
+    for name in ("MMLU medical reasoning", "MMLU medical reasoning, answer in the passages"):
+        assert f"| search | {name} | 1,871 | 3 of 5 | {cells} |\n" in text
+    assert "answers the paper's open question about search tools" in text
+    (tmp_path / "search/search_effect.csv").unlink()
+    assert "search tools" not in readme.results(tmp_path)
+
+
 def test_arms_before_the_random_one_are_turned(tmp_path):
     published(tmp_path)
     pairs = pd.read_csv(tmp_path / "small/pairs.csv")

@@ -1,6 +1,8 @@
 """The index: what a search finds, in which order, for any query, and what is dropped or refused."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -87,6 +89,21 @@ def test_an_index_is_built_once_and_again_when_the_corpus_changes(tmp_path, monk
     assert index.open_index(find_corpus(str(written(tmp_path, ROWS[:2]))), tmp_path / "cache").folder != first.folder
     (first.folder / "index.json").unlink()  # a build that was killed
     assert len(index.open_index(find_corpus(str(written(tmp_path, ROWS))), tmp_path / "cache")) == 5
+
+
+def test_jobs_that_start_together_build_an_index_once(tmp_path, monkeypatch):
+    found, built, build = find_corpus(str(written(tmp_path, ROWS))), [], index.build
+
+    def slow(*arguments):
+        built.append(arguments[1])
+        time.sleep(0.2)
+        build(*arguments)
+
+    monkeypatch.setattr(index, "build", slow)
+    with ThreadPoolExecutor(3) as pool:
+        opened = list(pool.map(lambda _: index.open_index(found, tmp_path / "cache"), range(3)))
+    assert len(built) == 1
+    assert [ids(one.search(["scurvy"], 1)) for one in opened] == [ids(opened[0].search(["scurvy"], 1))] * 3
 
 
 def test_passages_and_scores_stay_on_disk(small):
