@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from helpers.analysis import compare
+from helpers.analysis import compare, searching
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
 from helpers.study.study import UNTRAINED
@@ -50,11 +50,25 @@ def gains(study: Study) -> pd.DataFrame:
 
     One row per benchmark, answer filter and arm; empty if no arm has all its seeds, or the untrained model is not scored.
     """
+    scores = _whole(study)
+    if scores["arm"].nunique() < 2:
+        return pd.DataFrame(columns=GAIN)
+    table = compare.comparison(compare.by_suite(scores), study.analysis)
+    return table.loc[table["arm"] != UNTRAINED, GAIN]
+
+
+def search(study: Study) -> pd.DataFrame | None:
+    """What a search tool brings (`searching.effect`) to the untrained model and to each arm whose seeds are all scored; None without one."""
+    scores = _whole(study)
+    return searching.effect(scores, study.analysis) if study.search and len(scores) else None
+
+
+def _whole(study: Study) -> pd.DataFrame:
+    """The answers of the untrained model and of each arm whose seeds are all scored; empty if the untrained model is not scored."""
     files = {UNTRAINED: {-1: study.path("eval", UNTRAINED, "scores.parquet")}}
     files |= {arm: {seed: study.path("eval", arm, seed, "scores.parquet") for seed in study.seeds} for arm in study.arms}
     whole = {arm: paths for arm, paths in files.items() if all(path.exists() for path in paths.values())}
-    if UNTRAINED not in whole or len(whole) == 1:
-        return pd.DataFrame(columns=GAIN)
+    if UNTRAINED not in whole:
+        return pd.DataFrame(columns=["arm"])
     parts = [pd.read_parquet(path).assign(arm=arm, seed=seed) for arm, paths in whole.items() for seed, path in paths.items()]
-    table = compare.comparison(compare.by_suite(pd.concat(parts, ignore_index=True)), study.analysis)
-    return table.loc[table["arm"] != UNTRAINED, GAIN]
+    return pd.concat(parts, ignore_index=True)

@@ -215,6 +215,31 @@ def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_pat
     assert pd.read_csv(tmp_path / "out" / "gains.csv").empty, "no arm has all its seeds"
 
 
+def test_what_a_search_tool_brings_to_the_untrained_model_is_published_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    study = open_study("search_dev")
+    assert unfinished.search(study) is None
+    about = {"group": "specialisation", "filter": "none", "rotation": 0}
+    parts = [
+        pd.DataFrame({"item_id": [str(n) for n in range(20)], "correct": [n < right for n in range(20)], "answerable": [n < 5 for n in range(20)]})
+        .assign(benchmark=f"medqa_dev_reasoning{end}", task=f"medqa_dev_reasoning{end}", **about)
+        for end, right in (("", 4), ("_search", 6))
+    ]  # fmt: skip
+    for task in parts:
+        path = study.path("eval", "untrained", "tasks", f"{task['task'].iloc[0]}.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        task.to_parquet(path)
+    pd.concat(parts).to_parquet(study.path("eval", "untrained", "scores.parquet"))
+    publish.publish_unfinished(study, tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out/search_effect.csv")
+    assert table[["items", "arm"]].to_numpy().tolist() == [[20, "untrained"], [5, "untrained"]], (
+        "all, and those with the answer in the passages"
+    )
+    assert table["search"].tolist() == pytest.approx([0.1, 0.2])
+    assert (table["search_low"] < table["search"]).all()
+    assert table["against_random"].isna().all()
+
+
 def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(parameters, tmp_path, monkeypatch):
     """Another arm lacks a seed."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
