@@ -22,7 +22,7 @@ PAPER_FILTERS = ("self", "larger", "other family")  # what the paper's three fil
 PAPER_HARD = 0.8  # share of hard questions in the paper's filtered arms: 400 of 500
 OTHER_FILTERS = ("smaller", "same size")
 CONTRAST = 0.5  # the least difference in the share of hard questions between a hard and an easy arm
-UNPROVEN = "Training was not shown to work in the positive control, so these numbers allow no conclusion:"
+UNPROVEN = "Training was not shown to work, so these numbers allow no conclusion:"
 BOTH = ("specialisation", "robustness")
 
 

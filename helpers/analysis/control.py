@@ -69,17 +69,44 @@ def inputs(study: Study) -> dict[str, Any]:
 
 
 def positive_control(study: Study, comparison: pd.DataFrame, groups: pd.DataFrame) -> Control:
-    """What the positive control of a study shows; the study may be its own.
+    """What the positive control of a study shows. The study may be its own; one that names none may show on held-out questions whether its
+    own training works (`judge_itself`).
 
     comparison, groups: the study's own tables (`compare.comparison`, `indices.group_changes`), read if it is its own control.
     """
     name, folder = study.analysis.control, tables_of(study)
     if name == study.name:
         return judge(name, comparison, groups, own=True, pool=study.pool.source)
+    if name is None and len(held := comparison[comparison["benchmark"] == HELD_OUT]):
+        return judge_itself(held)
     if folder is None:
         return no_control(name)
     comparison, groups, about = (read_table(folder / f"{table}.csv", name) for table in ("comparison", "groups", "study"))
     return judge(name, comparison, groups, training_differences(study), pool=about["pool"].iloc[0])
+
+
+def judge_itself(held: pd.DataFrame) -> Control:
+    """Whether a study's own training works, from its held-out questions: the random arm, or else all arms (Holm), against the untrained model.
+
+    held: the rows of `compare.comparison` on the held-out questions.
+    """
+    from helpers.analysis import evidence
+
+    arms = held[held["vs_untrained"].notna()]
+    counted = arms[arms["arm"] == "random"] if "random" in set(arms["arm"]) else arms
+    rows = evidence.corrected(evidence.from_untrained(counted, "held-out questions"))
+    works = bool(rows["better"].any())
+    shown = "Training works in this study" if works else "Training is not shown to work in this study, so it allows no conclusion"
+    return Control(works, f"{shown}: {_figures(rows)}")
+
+
+def _figures(rows: pd.DataFrame) -> str:
+    """Differences (`evidence.corrected`) with what their intervals cover."""
+    from helpers.analysis import evidence
+
+    over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
+    several = f"; p corrected for {len(rows)} comparisons by Holm's method" if len(rows) > 1 else ""
+    return f"{evidence.in_figures(rows)} (intervals {over}{several})."
 
 
 def no_control(name: str | None) -> Control:
@@ -111,11 +138,7 @@ def judge(
     works = bool(rows["better"].any())
     follows = "so a study with this control allows no conclusion" if own else "so this study allows no conclusion"
     shows = "shows that training works" if works else f"does not show that training works, {follows}"
-    figures = "it has no arm."
-    if len(rows):
-        over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-        several = f"; p corrected for {len(rows)} comparisons by Holm's method" if len(rows) > 1 else ""
-        figures = f"{evidence.in_figures(rows)} (intervals {over}{several})."
+    figures = _figures(rows) if len(rows) else "it has no arm."
     sentence = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {shows}: {figures}"
     if differences:
         changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())

@@ -44,6 +44,7 @@ LINES = ("-", "--", ":", "-.")
 KINDS = ["#0072B2", "#D55E00", "#E69F00", "#999999", "#56B4E9"]  # Okabe and Ito 2008, distinct for colour-blind readers
 HATCHES = ("", "///", "...", "xx", "\\\\\\")  # so that kinds differ in grey, too
 LEGEND_COLUMNS = 4
+BANDS = 4  # arms whose curves have bands
 WIDE = 24  # letters of a legend entry; a legend with longer ones has two columns
 
 
@@ -109,11 +110,14 @@ def markers(arms: Sequence[str]) -> dict[str, str]:
 
 
 def lines(axes: Axes, table: pd.DataFrame, y: str, arms: Sequence[str], marked: bool = False, **options: Any) -> None:
-    """One line per arm: the mean over seeds with a band from the lowest to the highest seed. table: arm, step (or options' x), y."""
+    """One line per arm: the mean over seeds, with a band from the lowest to the highest seed unless many arms would hide each other.
+
+    table: arm, step (or options' x), y.
+    """
     shown = [arm for arm in arms if arm in set(table["arm"])]
     how = {
         "x": "step",
-        "errorbar": ("pi", 100),
+        "errorbar": ("pi", 100) if len(shown) <= BANDS else None,
         "palette": colours(arms),
         "markers": markers(arms) if marked else False,
     } | options

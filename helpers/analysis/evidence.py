@@ -48,7 +48,8 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
     opposite = "worse" if claimed == "better" else "better"
     found, against, count = rows[claimed].sum(), rows[opposite].sum(), len(rows)
     if outcome == "supports":
-        return f"We found a {effect}."
+        small = ", shown to be smaller than " + margin if rows.loc[rows[claimed], "equal"].all() else ""
+        return f"We found a {effect}{small}."
     if outcome == "contradicts" and against:
         return f"We found the opposite of a {effect}."
     if outcome == "contradicts":

@@ -67,7 +67,8 @@ def item_scores(scores: pd.DataFrame) -> pd.DataFrame:
     scores: one row per answer, from `set_apart`, rotations included. Returns columns group, benchmark (`mmlu` for all tasks that ask
     MMLU's items), arm, seed, item_id, score (between 0 and 1).
     """
-    again = {task for task, other in AGAIN.items() if other in set(scores["task"])}
+    scored = set(scores["task"].unique())
+    again = {task for task, other in AGAIN.items() if other in scored}
     used = scores[scores["group"].isin(INDICES) & ~scores["task"].isin({*again, *one_letter(scores)["task"]})]
     used = used[~strict_beside_flexible(used)]
     members = used.groupby("task")["benchmark"].nunique()

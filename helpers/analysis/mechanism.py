@@ -34,6 +34,9 @@ MARKERS = (
     r"(?-i:\b[Aa]ha\b)(?=\W*$|\s*[,.!:;…—–]|,? (?:i|so|that|this|now)\b)",
 )
 REFLECTS = re.compile("|".join(MARKERS), re.IGNORECASE)
+# Every marker contains one of these, and most texts none: finding them takes a twentieth of the time of the expression.
+PARTS = ("wait", "hold on", "second th", "check", "examin", "consider", "rethink", "re-think", "think again", "evaluat", "visit", "re-read", "reread", "go back",
+         "verify", "mistake", "error", "wrong", "not right", "incorrect", "hmm", "aha")  # fmt: skip
 ROOM = 40  # words from which on a completion has room to take up again what it said; ours
 PHASES = ("first third", "middle third", "last third")
 BANDS = 5  # of length, for the standardised rate
@@ -125,12 +128,22 @@ def jaccard(chosen: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def reflections(completions: pd.DataFrame) -> pd.DataFrame:
     """The rollouts with words (how many), reflects (whether a marker occurs) and phase (third of the run's steps)."""
-    text = completions["completion"].fillna("")
+    texts = completions["completion"].fillna("").tolist()
     last = completions.groupby(["arm", "seed"])["step"].transform("max")
     third = np.minimum(3 * (completions["step"] - 1) // (last - 1).clip(lower=1), 2).astype(int)
     return completions.assign(
-        words=text.str.split().str.len(), reflects=text.str.contains(REFLECTS), phase=[PHASES[i] for i in third]
+        words=[len(text.split()) for text in texts], reflects=[reflects(text) for text in texts], phase=[PHASES[i] for i in third]
     )
+
+
+def reflects(text: str) -> bool:
+    """Whether a marker occurs in a text.
+
+    >>> reflects("Wait, that is 7."), reflects("They wait 20 minutes.")
+    (True, False)
+    """
+    plain = text.casefold()
+    return any(part in plain for part in PARTS) and REFLECTS.search(text) is not None
 
 
 def _standardised(part: pd.DataFrame, weights: np.ndarray) -> float:

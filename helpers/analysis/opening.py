@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks, indices, plots
+from helpers.analysis import checks, indices, plots, primary
 from helpers.analysis.evidence import change, runs_in_words
 from helpers.study.schema import HELD_OUT, REASONING, in_reasoning_mode
 from helpers.study.schema_eval import SIDES
@@ -24,10 +24,12 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Asked, Found and For training, in words.
+    """The lines Asked, Found and For training, in words: about the primary outcome if the study has one (`primary.lines`).
 
     tables: verdict, pairs, arms, study, comparison of a study, as they are published.
     """
+    if found := primary.lines(tables):
+        return found
     about, pairs, verdict = tables["study"].iloc[0], tables["pairs"], tables["verdict"]
     arm, seeds = first_arm(pairs), int(about["seeds"])
     found = [answer(verdict)]
@@ -106,6 +108,7 @@ def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -
     warnings: the warnings of `helpers.analysis.checks`, columns what, where, value; pairs: `indices.pairs`.
     """
     outcome, arm = verdict["outcome"].iloc[0], first_arm(pairs)
+    own_draws = bool((pairs["draws"] > 1).any())  # such a study is about its primary outcome, not about the first claim
     learned = _learned(pairs) if outcome == "cannot tell" else ""
     seeds = int(pairs["seeds"].min()) if len(pairs) else 0
     parts = [
@@ -113,11 +116,12 @@ def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -
         if learned
         else "",
         _alike(warnings, arm),
-        f"{_number(seeds)} seed{'s' if seeds > 1 else ''} per arm" if outcome == "cannot tell" and arm else "",
-        "" if asked(verdict) else _guessing(warnings),
+        f"{_number(seeds)} seed{'s' if seeds > 1 else ''} per arm" if outcome == "cannot tell" and arm and not own_draws else "",
+        "" if asked(verdict) or own_draws else _guessing(warnings),
     ]
     said = "; ".join(part for part in parts if part)
-    return f"{OPENINGS.get(outcome, 'Why')}: {said}." if said else ""
+    opens = OPENINGS["supports"] if own_draws else OPENINGS.get(outcome, "Why")
+    return f"{opens}: {said}." if said else ""
 
 
 def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:

@@ -173,13 +173,18 @@ def paper_table(seed_sd: float, discordant: float = 0.05, alpha: float = 0.05, p
     return pd.DataFrame(rows)
 
 
-def curve(seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> pd.DataFrame:
-    """Smallest detectable difference over the number of items, with 3 and 5 seeds; columns items, seeds, detectable.
+def curve(seed_sd: float, discordant: float, alpha: float = 0.05, power: float = 0.8, own: int = 0) -> pd.DataFrame:
+    """Smallest detectable difference over the number of items, with 3 and 5 seeds and, if they are more, the study's own; columns items, seeds,
+    detectable.
 
     Seeds scatter by `seed_sd`; no rows where it is NaN: one seed says nothing about others. Half of the changes are taken to be the same
     in all seeds.
     """
     parts = Components(discordant / 2, discordant / 2, seed_sd)
     sizes = np.unique(np.geomspace(50, 20_000, 25).astype(int)) if np.isfinite(seed_sd) else ()
-    rows = [(items, seeds, seeds_detectable(int(items), seeds, parts, alpha, power)) for items in sizes for seeds in (3, 5)]
+    rows = [
+        (items, seeds, seeds_detectable(int(items), seeds, parts, alpha, power))
+        for items in sizes
+        for seeds in (3, 5, *([own] if own > 5 else []))
+    ]
     return pd.DataFrame(rows, columns=["items", "seeds", "detectable"])

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import compare, indices, mechanism
+from helpers.analysis.drawing import BANDS
 from helpers.analysis.evidence import basis, runs_in_words
 from helpers.selection import draws
 from helpers.study.files import StudyError, read_note, read_table
@@ -33,7 +34,8 @@ class Recorded:
         final = self.answers[self.answers["step"] == 0]
         self.raw = indices.set_apart(compare.common_seeds(final) if self.paired else final, self.settings.apart)
         self.scores, self.items = compare.by_suite(self.raw), indices.item_scores(self.raw)
-        self.arms = [arm for arm in study.arms if arm in set(self.scores["arm"])]
+        scored = set(self.scores["arm"].unique())
+        self.arms = [arm for arm in study.arms if arm in scored]
         files = {name: study.path("filter", name, "labels.parquet") for name in study.filters}
         self.labels = {name: read_table(path, "01_filter") for name, path in files.items() if path.exists()}
         self.runs = {(arm, seed): study.path("train", arm, seed) for arm in self.arms for seed in study.seeds}
@@ -75,7 +77,8 @@ class Recorded:
     @property
     def band(self) -> str:
         """The meaning of the bands around curves, for captions."""
-        return f"{self.seeds} seeds per arm; band: lowest to highest seed." if self.seeds > 1 else "One seed per arm."
+        shown = "band: lowest to highest seed" if len(self.arms) <= BANDS else "lines: means"
+        return f"{self.seeds} seeds per arm; {shown}." if self.seeds > 1 else "One seed per arm."
 
 
 def _read_scores(study: Study) -> tuple[pd.DataFrame, dict[str, dict[str, Any]], list[str]]:

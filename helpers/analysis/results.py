@@ -12,7 +12,20 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import answers, checks, claims, compare, components, control, indices, mechanism, plots, power, searching
+from helpers.analysis import (
+    answers,
+    checks,
+    claims,
+    compare,
+    components,
+    control,
+    indices,
+    mechanism,
+    plots,
+    power,
+    primary,
+    searching,
+)
 from helpers.analysis.evidence import in_points
 from helpers.analysis.recorded import Recorded, arms_in_words
 from helpers.analysis.roles import roles_of
@@ -41,6 +54,7 @@ class Results(Recorded):
     # The comparison: each table is what the function of its module returns
 
     comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired))
+    primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source))
     groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired))
     sides = cached_property(lambda r: indices.by_group(r.items))
     without = cached_property(lambda r: indices.leave_one_out(r.items, r.settings.confidence, r.paired))
@@ -79,14 +93,17 @@ class Results(Recorded):
     @cached_property
     def verdict(self) -> pd.DataFrame:
         """`claims.verdict`: one row per claim."""
-        roles = {arm: role for arm, role in roles_of(self.study).items() if arm in self.arms}
+        informed = [
+            arm for arm in self.arms if self.study.training(arm).reward != "random"
+        ]  # no claim is about a negative control
+        roles = {arm: role for arm, role in roles_of(self.study).items() if arm in informed}
+        rises = self.rises[self.rises["arm"].isin(informed)] if len(self.rises) else self.rises
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
         near = {frozenset(pair) for pair in checks.alike(self.common)[["first", "second"]].to_numpy()}
         arms = claims.Arms(roles, knowing, near, self.margin)
         others = searching.claims(self.search_effect, self.margin)
-        return claims.verdict(
-            self.pairs, self.comparison, self.rises, arms, self.settings.reflection_margin, self.control, others
-        )
+        margin = self.settings.reflection_margin
+        return claims.verdict(self.pairs, self.comparison, rises, arms, margin, self.control, others)
 
     @cached_property
     def notices(self) -> list[checks.Notice]:
@@ -110,14 +127,15 @@ class Results(Recorded):
 
     @property
     def about(self) -> pd.DataFrame:
-        """One row: the trained model, the pool, seeds per arm, the confidence of intervals, the power that *detectable* has, what the
-        control shows."""
+        """One row: the trained model, the pool, seeds per arm, the confidence of intervals, the power that *detectable* has, the study's question,
+        what the control shows."""
         facts = {
             "model": self.study.model.id,
             "pool": self.study.pool.source,
             "seeds": self.seeds,
             "confidence": self.settings.confidence,
             "power": self.settings.power,
+            "question": self.study.question,
             "control": self.control.sentence,
         }
         return pd.DataFrame([facts])
@@ -127,7 +145,7 @@ class Results(Recorded):
     spread = cached_property(lambda r: components.seed_spread(r.scores))
 
     paper = cached_property(lambda r: None if r.study.demonstration else power.paper_table(*r.assumed))
-    curve = cached_property(lambda r: power.curve(*r.assumed))
+    curve = cached_property(lambda r: power.curve(*r.assumed, own=r.seeds))
 
     @property
     def discordant(self) -> float:
@@ -214,16 +232,15 @@ class Results(Recorded):
     @cached_property
     def filter_gap(self) -> pd.DataFrame | None:
         """Accuracy of each filter minus that of the trained model, beside the changes of its arms; None without another filter."""
-        if not self.own or len(self.labels) < 2:
+        if not self.own or len(self.labels) == len(self.own):
             return None
         chosen = [(arm, self.study.arms[arm].filter) for arm in self.arms if self.study.arms[arm].filter]
         arms = pd.DataFrame(chosen, columns=["arm", "filter"])
         gaps = answers.filter_gap(self.labels, self.own[0])
         return gaps.merge(arms, on="filter", how="left").merge(self.groups, on="arm", how="left")
 
-    def save(self) -> None:
-        """Write every table that applies to the study below `tables/`."""
-        for name, attribute in TABLES.items():
-            table = getattr(self, attribute or name)
+    def save(self, **others: pd.DataFrame | None) -> None:
+        """Write every table that applies to the study below `tables/`. others: tables by name that are computed elsewhere, or None."""
+        for name, table in ({name: getattr(self, attribute or name) for name, attribute in TABLES.items()} | others).items():
             if table is not None:
                 write_table(table, self.study.path("tables", f"{name}.csv"))

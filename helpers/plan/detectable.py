@@ -6,6 +6,7 @@ Each training seed of a study has its own draw, and arms are compared within a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,9 +40,13 @@ class Effect(NamedTuple):
     corrected: float
 
 
-def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
-    """One `Effect` per task of the study."""
-    published = list(_published(study, figures))
+def effects(study: Study, figures: Path = FIGURES, before: str = "") -> list[Effect]:
+    """One `Effect` per task of the study. before: only of studies all of whose results are older than this time (ISO 8601)."""
+    return from_deviations(study, list(_published(study, figures, before)))
+
+
+def from_deviations(study: Study, published: list[dict[str, pd.Series]]) -> list[Effect]:
+    """One `Effect` per task of the study. published: task → deviations (`by_task`), of each study that has some, the nearest first."""
     alpha, seeds = 1 - study.analysis.confidence, len(study.seeds)
     compared = max(1, sum(arm != "random" for arm in study.arms))
     found = []
@@ -63,17 +68,29 @@ def effects(study: Study, figures: Path = FIGURES) -> list[Effect]:
     return found
 
 
-def _published(study: Study, figures: Path) -> Iterator[dict[str, pd.Series]]:
+def _published(study: Study, figures: Path, before: str) -> Iterator[dict[str, pd.Series]]:
     """Task → deviations, of each published study with several seeds; those of the same pool and model first, then of more seeds."""
     tables = []
     for folder in sorted(path.parent for path in figures.glob("*/components.csv")):
         about, table = pd.read_csv(folder / "study.csv").iloc[0], pd.read_csv(folder / "components.csv")
-        if len(table):
+        if len(table) and (not before or _made(folder) < before):
             near = (about["pool"] == study.pool.source, about["model"] == study.model.id, int(about["seeds"]))
             tables.append((near, table.assign(study=folder.name)))
     for (same_pool, *_), table in sorted(tables, key=lambda pair: pair[0], reverse=True):
-        # The last row of a name is kept: of two answer filters the flexible one, of a suite the whole.
-        table = table.assign(flexible=table["filter"] == FLEXIBLE).sort_values(["flexible", "items"])
-        names = table["benchmark"].str.removesuffix("_mirror").str.partition(":")[0]
-        rows = {name: row for name, (_, row) in zip(names, table.iterrows(), strict=True) if not np.isnan(row["sd_difference"])}
+        rows = by_task(table)
         yield {name: row for name, row in rows.items() if name != HELD_OUT or same_pool}
+
+
+def by_task(components: pd.DataFrame) -> dict[str, pd.Series]:
+    """Task → its row of `components.components` with a column study. Of two answer filters the flexible one counts, of a suite the whole."""
+    table = components.assign(flexible=components["filter"] == FLEXIBLE).sort_values(["flexible", "items"])
+    names = table["benchmark"].str.removesuffix("_mirror").str.partition(":")[0]  # the last row of a name is kept
+    rows = {name: row for name, (_, row) in zip(names, table.iterrows(), strict=True)}
+    return {name: row for name, row in rows.items() if not np.isnan(row["sd_difference"])}
+
+
+def _made(folder: Path) -> str:
+    """When the last result of a published study was made; later than any time if that is unknown."""
+    path = folder / "provenance.json"
+    notes = json.loads(path.read_text(encoding="utf-8")).values() if path.is_file() else []
+    return max((note.get("made", "~") for note in notes), default="~")

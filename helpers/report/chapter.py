@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from helpers.analysis import compare, indices, opening, plots, searching
+from helpers.analysis import primary as outcome
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
 from helpers.report import pages
@@ -34,7 +35,7 @@ def answer(r: Results) -> HTML:
     reason = opening.reason(r.verdict, r.guards, r.pairs)
     if r.control.own:
         said = [r.control.sentence]
-    elif opening.asked(r.verdict):
+    elif opening.asked(r.verdict) or len(r.primary):
         said = [*(Markup("<b>{}:</b> {}").format(*line) for line in opening.lines(tables).items()), reason]
     else:
         said = [opening.answer(r.verdict), reason]
@@ -69,6 +70,24 @@ def hard_by_filter(r: Results) -> pd.DataFrame:
     return pd.DataFrame(
         {name: {arm: label.reindex(ids).dropna().mean() for arm, ids in asked.items()} for name, label in hard.items()}
     )
+
+
+def primary(r: Results) -> Picture | None:
+    """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
+    effect = r.settings.effect
+    band = f" Band: below {100 * effect:g} points, the difference that the study is about." if effect else ""
+    text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
+    draw = partial(outcome.picture, rules=r.arms_in_words.set_index("arm")["questions"], effect=effect)
+    return picture(r, "primary", draw, r.primary, text, saved=compare.against(r.primary, "random"))
+
+
+def primary_table(r: Results) -> pd.DataFrame | None:
+    """The primary outcome for readers: one row per outcome and arm, accuracy and difference from the random arm; None without one."""
+    if r.primary.empty:
+        return None
+    shown = compare.against(r.primary, "random")
+    named = shown.assign(outcome=r.primary["outcome"], accuracy=r.primary["accuracy"])
+    return named[["outcome", "arm", "accuracy", "change", "low", "high", "p_holm", "p_equal_holm", "detectable"]]
 
 
 def plane(r: Results) -> Picture | None:
@@ -236,10 +255,16 @@ def benchmark_data(r: Results) -> pd.DataFrame:
 
 def detectable(r: Results) -> str:
     """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
-    parts = [
-        f"Between {opening.first_arm(r.pairs)} and random, this study could detect {line}."
-        for line in opening.detectable(r.pairs, r.comparison, r.about.iloc[0])
-    ]
+    about, arm = r.about.iloc[0], opening.first_arm(r.pairs)
+    if r.primary.empty:
+        parts = [
+            f"Between {arm} and random, this study could detect {line}."
+            for line in opening.detectable(r.pairs, r.comparison, about)
+        ]
+    else:
+        parts = [
+            f"On its primary outcome, this study could detect differences from random of {outcome.detectable(r.primary, about)}."
+        ]
     if r.seeds == 1:
         parts.append("With one seed the scatter of seeds is unknown: the column detectable holds for this seed only.")
     if pd.isna(r.spread["discordant"]):

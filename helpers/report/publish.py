@@ -8,7 +8,6 @@ rollouts, and how long each notebook took. `helpers/workflow/rebuild.py` runs th
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from helpers.study import overrides
 from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES, REPOSITORY
 from helpers.study.study import Study, open_study
+from helpers.study.times import times
 
 DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),
@@ -85,17 +85,6 @@ def publish_shown(study: Study, target: Path) -> None:
         _copy(path, target / path.name)
     for name in executed.chapters(study):
         executed.publish(study, name, target)
-
-
-def times(study: Study) -> pd.DataFrame:
-    """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds."""
-    rows = []
-    for path in sorted(study.path("notebooks").glob("*.ipynb")):
-        run = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-        if run.get("duration") and not run.get("exception"):
-            seconds, lent = run["duration"], run.get("gpus", 0.0)
-            rows.append((path.stem, round(seconds, 1), round(lent, 4), round(seconds * lent, 1)))
-    return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
 
 
 def _copy(path: Path, to: Path) -> None:

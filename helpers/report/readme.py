@@ -6,13 +6,14 @@ Both are rendered from `finding.md.j2` and `results.md.j2` and the published tab
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from helpers.analysis import indices, opening, plots, searching
+from helpers.analysis import indices, opening, plots, primary, searching
 from helpers.analysis.evidence import basis, change, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
@@ -21,7 +22,7 @@ from helpers.study.files import StudyError, atomic
 from helpers.study.places import FIGURES, PARAMETERS
 from helpers.study.study import open_study
 
-FIRST = "small"  # the study whose finding opens the README
+OPENING = ("choice", "small")  # the first of these that is published opens the README, the others stand folded below it
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
@@ -31,33 +32,39 @@ MARKDOWN = TEMPLATES.overlay(autoescape=False)
 
 
 def finding(figures: Path = FIGURES) -> str:
-    """The first study's question, answer and meaning, its figure, why it is not more certain, its arms, claims, control and limits.
+    """What the studies of OPENING found: of the first that is published question, answer and meaning, its figure, why it is not more certain, its
+    arms, claims, control and limits; the others folded below it.
 
-    Returns Markdown. Raises StudyError if the study was published before it had all of these tables.
+    Returns Markdown. Raises StudyError if a study was published before it had all of these tables.
     """
-    folder = figures / FIRST
     others = [path.parent.name for path in sorted(figures.glob("*/groups.csv")) if _counts(path.parent.name)]
-    if not (folder / "study.csv").exists():
-        return MARKDOWN.get_template("finding.md.j2").render(study=FIRST, others=others)
+    found = [_found(figures / name) for name in OPENING if (figures / name / "study.csv").exists()]
+    first, rest = (found[0], found[1:]) if found else (None, [])
+    shown = MARKDOWN.get_template("finding.md.j2").render(
+        study=OPENING[-1], others=others, first=first, rest=rest, outcomes=OUTCOMES
+    )
+    return re.sub(r"\n{3,}", "\n\n", shown)
+
+
+def _found(folder: Path) -> dict[str, Any]:
+    """What the README says of one published study."""
     missing = [name for name in NEEDED if not (folder / f"{name}.csv").exists()]
     if missing:
-        raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={FIRST} again")
+        raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={folder.name} again")
     tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in NEEDED}
     about, pairs = tables["study"].iloc[0], tables["pairs"]
-    between = indices.from_random(pairs[pairs["group"].isin(INDICES)])
-    cells = _cells(between)
-    return MARKDOWN.get_template("finding.md.j2").render(
-        study=FIRST,
-        about=about,
-        lines=opening.lines(tables),
-        reason=opening.reason(tables["verdict"], tables["guards"], pairs),
-        comparison=_against_random(tables, cells, about["model"]),
-        claims=tables["verdict"].to_dict("records"),
-        outcomes=OUTCOMES,
-        basis=basis(runs_in_words(int(about["seeds"]), int(pairs["draws"].max())), about["confidence"]),
-        limits=opening.limits(pairs, tables["guards"]),
-        origins=_origins(folder / "provenance.json"),
-    )
+    return {
+        "study": folder.name,
+        "about": about,
+        "lines": opening.lines(tables),
+        "figure": "primary" if (folder / "primary.png").exists() else "plane",
+        "reason": opening.reason(tables["verdict"], tables["guards"], pairs),
+        "comparison": _against_random(tables, about),
+        "claims": tables["verdict"].to_dict("records"),
+        "basis": basis(runs_in_words(int(about["seeds"]), int(pairs["draws"].max())), about["confidence"]),
+        "limits": opening.limits(pairs, tables["guards"]),
+        "origins": _origins(folder / "provenance.json"),
+    }
 
 
 def results(figures: Path = FIGURES) -> str:
@@ -151,13 +158,25 @@ def _cells(table: pd.DataFrame) -> dict[str, dict[str, str]]:
     return found
 
 
-def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[str, str]], model: str) -> dict[str, Any]:
-    """Arms minus the random arm on both indices, and what the first is without its smallest benchmark.
+def _against_random(tables: Mapping[str, pd.DataFrame], about: pd.Series) -> dict[str, Any]:
+    """Arms minus the random arm: on the primary outcome if the study has one, else on the index of what was trained and on that index without
+    its smallest benchmark; and on the other benchmarks.
 
-    tables: the published arms and without; cells: `_cells` of the differences; model: the trained one. Returns heads and rows of a
-    table, as text; no rows if the study has no random arm.
+    tables: as published. Returns heads and rows of a table, as text; no rows if the study has no random arm.
     """
-    without, cells = tables["without"], {arm: dict(found) for arm, found in cells.items()}
+    pairs, arms = tables["pairs"], tables["arms"].set_index("arm")
+    cells = _cells(indices.from_random(pairs[pairs["group"].isin(INDICES)]))
+    outcome = primary.rows(tables["comparison"], about["pool"])
+    if len(outcome):
+        heads = {name: f"{name} (points)" for name in outcome["outcome"].unique()} | {"robustness": "other benchmarks (index)"}
+        for row in outcome[outcome["vs_random"].notna()].to_dict("records"):
+            cells.setdefault(row["arm"], {})[row["outcome"]] = primary.difference(row)
+        rows = [
+            (f"{arm}: {arms['questions'].get(arm, '')}", *(found.get(head, "–") for head in heads))
+            for arm, found in cells.items()
+        ]
+        return {"heads": ["arm: difference from the random arm", *heads.values()], "rows": rows}
+    without = tables["without"]
     heads = {
         "specialisation": "difference from the random arm: benchmarks of the trained subject (points)",
         "robustness": "other benchmarks",
@@ -170,11 +189,12 @@ def _against_random(tables: Mapping[str, pd.DataFrame], cells: dict[str, dict[st
         heads = {"specialisation": heads["specialisation"], "rest": title, "robustness": heads["robustness"]}
         for row in rest.to_dict("records"):
             cells.setdefault(row["second"], {})["rest"] = change(row)
-    chosen = tables["arms"].set_index("arm")["chosen by"]
+    chosen = arms["chosen by"]
     rows = [
-        (f"{arm}{_filtered_by(arm, chosen, model)}", *(found.get(head, "–") for head in heads)) for arm, found in cells.items()
+        (f"{arm}{_filtered_by(arm, chosen, about['model'])}", *(found.get(head, "–") for head in heads))
+        for arm, found in cells.items()
     ]
-    return {"heads": list(heads.values()), "rows": rows}
+    return {"heads": ["arm: filtered by", *heads.values()], "rows": rows}
 
 
 def _filtered_by(arm: str, chosen: pd.Series, model: str) -> str:

@@ -57,7 +57,19 @@ def test_a_study_may_be_its_own_control_or_have_none(parameters):
     assert "trained on openai/gsm8k" in own.sentence
     theirs = control.positive_control(open_study("small"), comparison.head(0), groups.head(0))
     assert (theirs.works, theirs.own) == (True, False)
-    alone = control.positive_control(
-        open_study(str(parameters(lambda p: p["analysis"].update(control=None)))), comparison, groups
-    )
-    assert alone.works is None
+    none = open_study(str(parameters(lambda p: p["analysis"].update(control=None))))
+    assert control.positive_control(none, comparison.query("benchmark != 'pool_held_out'"), groups).works is None
+
+
+def test_a_study_without_a_control_may_show_on_held_out_questions_that_its_training_works(parameters):
+    comparison = pd.read_csv(REPOSITORY / "figures" / "control" / "comparison.csv")
+    none = open_study(str(parameters(lambda p: p["analysis"].update(control=None))))
+    found = control.positive_control(none, comparison, comparison.head(0))
+    assert (found.works, found.own) == (True, False)  # its claims are judged
+    assert found.sentence.startswith("Training works in this study: random, held-out questions: +13.9 points [+8.3, +19.4]")
+    assert "self" not in found.sentence
+    held = comparison["benchmark"] == "pool_held_out"
+    lost = comparison.assign(vs_untrained=-comparison["vs_untrained"].where(held))
+    found = control.positive_control(none, lost, lost)
+    assert found.works is False
+    assert found.sentence.startswith("Training is not shown to work in this study, so it allows no conclusion: ")

@@ -100,7 +100,7 @@ def test_jaccard():
     ],
 )
 def test_markers(text, found):
-    assert bool(mechanism.REFLECTS.search(text)) == found
+    assert bool(mechanism.REFLECTS.search(text)) == mechanism.reflects(text) == found
 
 
 def texts(rates, lengths, steps=30, each=40, seed=0):

@@ -72,7 +72,8 @@ def test_a_difference_of_two_means_is_detected_as_a_t_test_does():
 
 
 def test_lines_of_power_have_several_seeds_only():
-    assert set(power.curve(0.0075, 0.08)["seeds"]) == {3, 5}
+    assert set(power.curve(0.0075, 0.08)["seeds"]) == set(power.curve(0.0075, 0.08, own=3)["seeds"]) == {3, 5}
+    assert set(power.curve(0.0075, 0.08, own=8)["seeds"]) == {3, 5, 8}
     assert power.curve(float("nan"), 0.08).empty
 
 

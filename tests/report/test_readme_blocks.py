@@ -1,5 +1,7 @@
 """What the README says about published studies: its tables, its sentences, and that it is up to date."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -174,6 +176,63 @@ def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
     published(tmp_path)
     (tmp_path / "small").rename(tmp_path / "control")
     assert "`small`, the study that asks, has not been published; others have (control)." in readme.finding(tmp_path)
+
+
+def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_it(tmp_path):
+    """Made-up tables of `choice` beside those of `small`: nothing else has to be changed on the day that `choice` is complete."""
+    assert readme.OPENING == ("choice", "small")
+    published(tmp_path)
+    alone = readme.finding(tmp_path)
+    assert "first try" not in alone
+    choice = tmp_path / "choice"
+    shutil.copytree(tmp_path / "small", choice)
+    (choice / "primary.png").touch()
+    about = {
+        "model": "org/a",
+        "pool": "openai/gsm8k",
+        "seeds": 8,
+        "confidence": 0.95,
+        "power": 0.8,
+        "question": "Does it matter?",
+        "control": "Training works in this study.",
+    }
+    pd.DataFrame([about]).to_csv(choice / "study.csv", index=False)
+    arms = [
+        ("half", "500 with a pass rate near 0.5", "org/a", "as the study (lora)"),
+        ("random", "500 at random", "chance", "as the study (lora)"),
+    ]
+    pd.DataFrame(arms, columns=["arm", "questions", "chosen by", "trained"]).to_csv(choice / "arms.csv", index=False)
+    pairs = pd.read_csv(choice / "pairs.csv").assign(draws=8, second="half")
+    pairs.to_csv(choice / "pairs.csv", index=False)
+    own = {"group": "specialisation", "benchmark": "pool_held_out", "filter": "none", "seeds": 8, "draws": 8, "items": 2000, "vs_untrained": 0.14,
+           "vs_untrained_low": 0.12, "vs_untrained_high": 0.16}  # fmt: skip
+    against = {
+        "vs_random": 0.034,
+        "vs_random_low": 0.012,
+        "vs_random_high": 0.056,
+        "vs_random_p_holm": 0.01,
+        "vs_random_detectable": 0.02,
+    }
+    pd.DataFrame([own | {"arm": "random"}, own | against | {"arm": "half"}]).to_csv(choice / "comparison.csv", index=False)
+    text = readme.finding(tmp_path)
+    first, _, rest = text.partition("<details><summary>first try, and why it could not answer: <code>small</code></summary>\n\n")
+    assert first.startswith("- **Asked:** Does it matter? org/a was trained with GRPO")
+    assert (
+        "held-out questions; 8 seeds per arm, each with its own draw of questions. Study [`choice`](parameters/choice.yaml).\n"
+        in first
+    )
+    assert (
+        "- **Found:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). Training on"
+        in first
+    )
+    assert "- **For training:** Choose 500 with a pass rate near 0.5 (half), for a model" in first
+    assert '<img src="figures/choice/primary.png"' in first
+    assert "| half: 500 with a pass rate near 0.5 | +3.4 [+1.2, +5.6] | -0.4 [-2.0, +1.2] |" in first
+    assert "Training works in this study." in first
+    assert first.count("<details>") == first.count("</details>") == 1
+    assert rest.strip().startswith(alone.partition("\n")[0])
+    assert "figures/small/plane.png" in rest
+    assert rest.count("</details>") == 1
 
 
 def test_a_readme_without_its_markers_is_left_alone(tmp_path):

@@ -1,0 +1,116 @@
+"""What a study whose seeds have draws of their own says first: no choice differs, one is better, one is worse; and its figure."""
+
+import pandas as pd
+import pytest
+
+from helpers.analysis import primary
+
+ARMS = {  # rule, how it is trained
+    "random": ("500 at random", "as the study (lora)"),
+    "hard500": ("500 hard, 0 easy", "as the study (lora)"),
+    "half": ("500 with a pass rate near 0.5", "as the study (lora)"),
+    "random-reward": ("500 at random", "reward random"),
+}
+
+
+def comparison(half=(0.002, 0.9), hard=(-0.004, 0.8), gain=0.14, draws=8):
+    """Made-up rows of `compare.comparison`. half, hard: the arm's difference from random on the pool's outcomes, and its p after Holm."""
+    found = []
+    for name, items in (("pool_held_out", 2000), ("gsm8k_reasoning", 1319), ("gsm8k", 1319), ("mmlu_medical_reasoning", 1871)):
+        apart = name not in ("pool_held_out", "gsm8k_reasoning")
+        for arm, (change, p) in {
+            "untrained": (None, None),
+            "random": (None, None),
+            "hard500": hard,
+            "half": half,
+            "random-reward": (-0.26, 0.0),
+        }.items():
+            row = {
+                "group": "specialisation",
+                "benchmark": name,
+                "filter": "none",
+                "arm": arm,
+                "seeds": 8,
+                "draws": draws,
+                "items": items,
+                "accuracy": 0.7,
+            }
+            if change is not None:
+                change = 0.3 if apart else change
+                row |= {"vs_random": change, "vs_random_low": change - 0.015, "vs_random_high": change + 0.015, "vs_random_p_holm": p,
+                        "vs_random_detectable": 0.019}  # fmt: skip
+            if arm != "untrained":
+                own = gain + (change or 0)
+                row |= {"vs_untrained": own, "vs_untrained_low": own - 0.02, "vs_untrained_high": own + 0.02}
+            found.append(row)
+    return pd.DataFrame(found)
+
+
+def said(**how):
+    arms = pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
+    about = {
+        "question": "Does it matter?",
+        "model": "org/a",
+        "pool": "openai/gsm8k",
+        "seeds": 8,
+        "confidence": 0.95,
+        "power": 0.8,
+    }
+    return primary.lines(
+        {"study": pd.DataFrame([about]), "arms": arms, "comparison": comparison(**how).astype(object).fillna("")}
+    )
+
+
+def test_the_outcome_is_reasoning_on_held_out_questions_and_on_the_pools_own_test():
+    found = primary.rows(comparison(), "openai/gsm8k")
+    assert list(found["outcome"].unique()) == ["held-out questions", "GSM8K test questions"]
+    assert set(primary.rows(comparison(), "GBaker/MedQA-USMLE-4-options")["benchmark"]) == {"pool_held_out"}
+    assert primary.rows(comparison(draws=1), "openai/gsm8k").empty  # the paper's design is judged by its first claim
+    assert said(draws=1) == {}
+
+
+def test_no_choice_differs():
+    lines = said()
+    assert lines["Asked"] == (
+        "Does it matter? org/a was trained with GRPO on questions of openai/gsm8k, chosen at random or by one of 2 rules. Primary outcome: accuracy in "
+        "reasoning mode on 2,000 held-out questions and 1,319 GSM8K test questions; 8 seeds per arm, each with its own draw of questions."
+    )
+    assert lines["Found"] == (
+        "No choice of questions was shown to be better or worse than a random one. Training on 500 with a pass rate near 0.5 (half) differs from training "
+        "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
+        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). The intervals of all arms "
+        "allow a gain of at most 1.7 and a loss of at most 1.9 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
+        "test questions (80 % power, one test at the 5 % level; the scatter of seeds is pooled over all arms). Change from the untrained model, in the "
+        "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]."
+    )
+    assert lines["For training"].startswith("Choose at random, for a model")
+    assert lines["For training"].endswith("A gain of up to 1.7 points by a rule remains possible.")
+
+
+@pytest.mark.parametrize(
+    ("how", "found", "advice"),
+    [
+        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "Choose 500 with a pass rate near 0.5 (half), for a model"),
+        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "Choose at random and avoid 500 hard, 0 easy (hard500), for a model"),
+        ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "Choose 500 with a pass rate near 0.5 (half), and avoid 500 hard, 0 easy (hard500), for"),
+        ({"half": (0.03, 0.01), "gain": 0.01}, "half is better", "Nothing about the choice follows, since training on random questions was not shown"),
+    ],
+)  # fmt: skip
+def test_a_choice_is_better_or_worse(how, found, advice):
+    lines = said(**how)
+    assert lines["Found"].startswith(found)
+    assert lines["For training"].startswith(advice)
+
+
+def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
+    table = primary.rows(comparison(), "openai/gsm8k")
+    figure = primary.picture(table, list(ARMS), {arm: rule for arm, (rule, _) in ARMS.items()}, effect=0.02)
+    (first, _) = figure.axes
+    assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
+    assert first.get_xlim()[1] < 3
+    assert [label.get_text() for label in first.get_yticklabels()] == [
+        "hard500\n500 hard, 0 easy",
+        "half\n500 with a pass rate near 0.5",
+        "random-reward\n500 at random",
+    ]
+    assert "half +0.2, random-reward -26.0" in figure.get_label()

@@ -1,0 +1,68 @@
+"""A study that was run against its plan: which published studies count as known before it, and GPU hours per kind of job."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from helpers.analysis.power import minimum_detectable_effect
+from helpers.plan import cost, machine, measured
+from helpers.study.study import open_study
+
+COLUMNS = ["group", "benchmark", "filter", "items", "draws", "sd_seed", "sd_items", "sd_difference"]
+OWN = pd.DataFrame([("specialisation", "gsm8k_reasoning", "none", 1319, 3, 0.01, 0.0, 0.02)], columns=COLUMNS)
+
+
+@pytest.fixture
+def figures(tmp_path):
+    """Two published studies of the control's pool: one that was finished on the first of the month, one on the third."""
+    for name, day, sd in (("first", 1, 0.03), ("third", 3, 0.05)):
+        folder = tmp_path / name
+        folder.mkdir()
+        pd.DataFrame([{"model": "m", "pool": "openai/gsm8k", "seeds": 8}]).to_csv(folder / "study.csv", index=False)
+        OWN.assign(sd_difference=sd).to_csv(folder / "components.csv", index=False)
+        (folder / "provenance.json").write_text(json.dumps({"a": {"made": f"2026-01-0{day}"}, "b": {"made": "2026-01-01"}}))
+    return tmp_path
+
+
+def test_only_studies_that_were_finished_before_the_first_result_count_as_known(figures):
+    study = open_study("control")
+    table = measured.effects(study, OWN, [{"made": "2026-01-02"}, {"made": "2026-01-09"}], figures).set_index("task")
+    row = table.loc["gsm8k_reasoning"]
+    assert (row["source"], row["items"]) == ("first", 1319)
+    assert row["random_before"] == pytest.approx(minimum_detectable_effect(0.03, 3))
+    assert row["random_after"] == pytest.approx(minimum_detectable_effect(0.02, 3))
+    assert row["untrained_after"] == pytest.approx(minimum_detectable_effect(0.01, 3))
+    assert table.loc["mmlu", "source"] == ""
+    assert table.loc["mmlu", ["random_before", "random_after"]].isna().all()
+    early = measured.effects(study, OWN, [{"made": "2026-01-01"}], figures)
+    assert early["random_before"].isna().all()
+    assert measured.effects(study, OWN.head(0), [{"made": "2026-01-02"}], figures) is None, "one seed"
+
+
+def test_gpu_hours_stand_beside_those_of_the_plan(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    study = open_study("control")
+    study.folder.mkdir(parents=True)
+    rows = [
+        ("01_filter-self", 60, 0.0, 0.0),
+        ("03_grpo_train-a", 3600, 0.5, 1800),
+        ("03_grpo_train-b", 3600, 0.5, 1800),
+        ("04_eval-a", 720, 1, 720),
+    ]
+    table = pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
+    table.to_csv(study.path("times.csv"), index=False)
+    notes = [
+        {"device": "CPU, 2 threads"},
+        {"device": "NVIDIA H200"},
+        {"device": "NVIDIA H200"},
+        {"device": "NVIDIA H100 80GB HBM3"},
+    ]
+    found = measured.hours(study, notes).set_index("kind")
+    assert list(found.index) == ["training", "evaluation", "all"], "labels took no GPU"
+    assert found["measured"].tolist() == pytest.approx([1.0, 0.2, 1.2])
+    assert set(found["on"]) == {"NVIDIA H200"}
+    (train,) = (step for step in cost.hours(study, machine.machine("H200"), None) if step.name == "03 train")
+    assert found.loc["training", "planned"] == pytest.approx(train.hours * 2 / train.jobs)
+    assert found.loc["all", "ratio"] == pytest.approx(1.2 / found.loc["all", "planned"])
+    assert measured.hours(study, notes[:1]) is None, "nothing ran on a GPU"
