@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis import plots
+from helpers.analysis import compare, plots
 from helpers.analysis.drawing import colours, finished, in_words, markers
 from helpers.analysis.evidence import change, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA
@@ -167,6 +167,14 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str])
         f"Choose at random, for a model, recipe and questions like these: no rule was shown to teach more, and a filter has to answer the whole "
         f"pool first. A gain of up to {most:.1f} points by a rule remains possible."
     )
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame | None:
+    """`rows` for readers: one row per outcome and arm, accuracy and difference from the random arm; None without any."""
+    if found.empty:
+        return None
+    shown = compare.against(found, "random").assign(outcome=found["outcome"], accuracy=found["accuracy"])
+    return shown[["outcome", "arm", "accuracy", "change", "low", "high", "p_holm", "p_equal_holm", "detectable"]]
 
 
 def difference(row: Mapping[str, float], base: str = "random") -> str:

@@ -81,15 +81,6 @@ def primary(r: Results) -> Picture | None:
     return picture(r, "primary", draw, r.primary, text, saved=compare.against(r.primary, "random"))
 
 
-def primary_table(r: Results) -> pd.DataFrame | None:
-    """The primary outcome for readers: one row per outcome and arm, accuracy and difference from the random arm; None without one."""
-    if r.primary.empty:
-        return None
-    shown = compare.against(r.primary, "random")
-    named = shown.assign(outcome=r.primary["outcome"], accuracy=r.primary["accuracy"])
-    return named[["outcome", "arm", "accuracy", "change", "low", "high", "p_holm", "p_equal_holm", "detectable"]]
-
-
 def plane(r: Results) -> Picture | None:
     """Robustness against specialisation; None if the study has one index only."""
     draw = partial(plots.plane, confidence=r.settings.confidence, about=r.study.eval.about)
