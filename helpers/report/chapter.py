@@ -40,9 +40,8 @@ def answer(r: Results) -> HTML:
     else:
         said = [opening.answer(r.verdict), reason]
     said += [f"Not scored yet: {', '.join(r.missing)}."] if r.missing else []
-    kind = "warning" if r.study.demonstration else "note"
-    lines = Markup("").join(Markup("<p>{}</p>").format(line) for line in said if line)
-    return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], lines))
+    kind, lines = "warning" if r.study.demonstration else "note", [Markup("<p>{}</p>").format(line) for line in said if line]
+    return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], Markup("").join(lines)))
 
 
 def picture(
@@ -74,11 +73,11 @@ def hard_by_filter(r: Results) -> pd.DataFrame:
 
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
-    effect = r.settings.effect
+    effect, rules = r.settings.effect, r.arms_in_words.set_index("arm")["questions"]
     band = f" Band: below {100 * effect:g} points, the difference that the study is about." if effect else ""
     text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
-    draw = partial(outcome.picture, rules=r.arms_in_words.set_index("arm")["questions"], effect=effect)
-    return picture(r, "primary", draw, r.primary, text, saved=compare.against(r.primary, "random"))
+    saved = compare.against(r.primary, "random")
+    return picture(r, "primary", partial(outcome.picture, rules=rules, effect=effect), r.primary, text, saved)
 
 
 def plane(r: Results) -> Picture | None:
@@ -259,12 +258,10 @@ def detectable(r: Results) -> str:
     if r.seeds == 1:
         parts.append("With one seed the scatter of seeds is unknown: the column detectable holds for this seed only.")
     if pd.isna(r.spread["discordant"]):
-        return " ".join(
-            [
-                *parts,
-                f"No benchmark of this study enters the indices, so {100 * r.discordant:.0f} % changed items are assumed below.",
-            ]
+        parts.append(
+            f"No benchmark of this study enters the indices, so {100 * r.discordant:.0f} % changed items are assumed below."
         )
+        return " ".join(parts)
     parts.append(
         f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently than the untrained model (median over arms and benchmarks)."
     )
