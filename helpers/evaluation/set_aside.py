@@ -35,10 +35,11 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
             make=lambda _: held_out.draw_of(study, pool),
         )
         tested = benchmarks.questions(study)
+        every = pd.concat([tested, away[["question"]].assign(task=HELD_OUT, benchmark=HELD_OUT)], ignore_index=True)
         if rule.held_out_from:  # the pool may have copies of these questions
-            tested = pd.concat([tested, away[["question"]].assign(task=HELD_OUT, benchmark=HELD_OUT)], ignore_index=True)
+            tested = every
         if study.search:
-            tool.prepare(study, tested)
+            tool.prepare(study, every)
         found = study.result(
             "split/overlaps.parquet",
             inputs=study.inputs("overlaps"),
@@ -53,8 +54,7 @@ def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def search_tool(study: Study) -> Tool:
     """The search tool of a study, with an index (built if it is missing) without passages that contain a question of a benchmark."""
-    with FileLock(study.path("split", ".lock")):
-        tool.prepare(study, benchmarks.questions(study))
+    set_aside(study)
     return tool.open_tool(study)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scripted import ANSWER, QUERY, Engine, tool
 
 from helpers.evaluation import scoring
-from helpers.evaluation.set_aside import search_tool
+from helpers.evaluation.set_aside import search_tool, set_aside
 from helpers.models import engines, generate, loading
 from helpers.questions import pools, prompts
 from helpers.search import tool as tools
@@ -77,3 +77,21 @@ def test_a_benchmark_is_scored_with_and_without_search(engine, study, tmp_path):
     written = len(engine.batches)
     scoring.score(lambda: engine, tokenizer, study, "weights", tmp_path / "tasks", names)
     assert len(engine.batches) == written
+
+
+def test_no_passage_contains_a_held_out_question_of_the_pool(parameters, tmp_path, monkeypatch):
+    """Nor does the filter's tool, which is made from the same index as all others."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    passages = [{"id": row.question_id, "text": row.question} for row in pools.load_starter("medicine_pool").itertuples()]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, passages)))
+
+    def change(values):
+        values["search"] = {"corpus": "own.jsonl"}
+        values["split"]["held_out"] = 20
+        values["eval"]["tasks"].append({"name": "pool_held_out", "search": True})
+
+    study = open_study(str(parameters(change)))
+    _, away = set_aside(study)
+    assert set(away["question_id"]) <= set(pd.read_csv(study.path("search/dropped.csv"))["id"])
+    mark = tools.mark(study)
+    assert search_tool(study).mark == mark
