@@ -139,17 +139,17 @@ def doses(r: Results) -> dict[str, tuple[str, dict[str, tuple[str, Any]]]]:
 
 
 def accuracies(r: Results) -> pd.DataFrame:
-    """The comparison for readers: one row per benchmark, one column per model, accuracy in percent with its interval."""
-    rows = plots.by_side(r.comparison)
+    """The comparison for readers: one row per benchmark, one column per model, accuracy in percent, with its interval where they fit (up to five arms)."""
+    rows, few = plots.by_side(r.comparison), len(r.arms) <= 5
+    ends = [f" [{100 * row.low:.0f},\u00a0{100 * row.high:.0f}]" if few else "" for row in rows.itertuples()]
     cells = [
-        f"{NEAR if row.at_chance else ''}{100 * row.accuracy:.1f} [{100 * row.low:.0f},\u00a0{100 * row.high:.0f}]"
-        for row in rows.itertuples()
+        f"{NEAR if near else ''}{100 * value:.1f}{end}"
+        for near, value, end in zip(rows["at_chance"], rows["accuracy"], ends, strict=True)
     ]
     chance = [f"{100 * value:.0f}" if value else "–" for value in rows["chance"]]
     shown = rows.assign(benchmark=rows["short"], cell=cells, chance=chance, items=[f"{items:,}" for items in rows["items"]])
     by = ["group", "benchmark", "setting", "items", "chance"]
-    wide = shown.pivot_table(index=by, columns="arm", values="cell", aggfunc="first", sort=False)
-    return wide[[UNTRAINED, *r.arms]]
+    return shown.pivot_table(index=by, columns="arm", values="cell", aggfunc="first", sort=False)[[UNTRAINED, *r.arms]]
 
 
 def against_random(r: Results) -> pd.DataFrame:
