@@ -54,7 +54,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     tested = found[found["arm"].map(arms["trained"]).str.startswith(AS_STUDY, na=False) & found["vs_random"].notna()]
     if tested.empty:
         return {}
-    rules = arms["questions"].to_dict()
+    rules = rules_of(tables["arms"])
     return {
         "Asked": _asked(about, tested),
         "Found": " ".join(
@@ -68,6 +68,12 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         ),
         "For training": _advice(tested, found, rules),
     }
+
+
+def rules_of(arms: pd.DataFrame) -> dict[str, str]:
+    """How each arm's questions were chosen and, where its training is not the study's, how it was trained. arms: `recorded.arms_in_words`."""
+    own = arms["trained"].str.startswith(AS_STUDY)
+    return dict(zip(arms["arm"], arms["questions"].where(own, arms["questions"] + ", " + arms["trained"]), strict=True))
 
 
 def _asked(about: pd.Series, tested: pd.DataFrame) -> str:
@@ -105,16 +111,16 @@ def _answer(tested: pd.DataFrame) -> str:
 
 
 def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
-    """The difference of the arm that is compared first, unless the answer has it."""
+    """The difference of the arm that is compared first, unless the answer has it; and what all intervals and tests cover."""
     near = [arm for arm in dict.fromkeys(tested["arm"]) if NEAR in rules[arm]]
     arm = (near or list(tested["arm"]))[0]
     own = tested[tested["arm"] == arm]
-    figures = " and ".join(f"{difference(row)} points on {row['outcome']}" for row in own.to_dict("records"))
     over = runs_in_words(int(own["seeds"].min()), int(own["draws"].max()))
-    return (
-        f"Training on {rules[arm]} ({arm}) differs from training on random questions by {figures} ({100 * confidence:g} % intervals {over}; tests adjusted for all arms "
-        "and benchmarks, intervals not)."
-    )
+    cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
+    if (_better(own) | _worse(own)).all():
+        return f"({cover[0].upper()}{cover[1:]}.)"
+    figures = " and ".join(f"{difference(row)} points on {row['outcome']}" for row in own.to_dict("records"))
+    return f"Training on {arm} ({rules[arm]}) differs from training on random questions by {figures} ({cover})."
 
 
 def _reach(tested: pd.DataFrame) -> str:
@@ -153,11 +159,11 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str])
     random = found[found["arm"] == "random"]
     better, worse = (list(dict.fromkeys(tested.loc[which, "arm"])) for which in (_better(tested), _worse(tested)))
     best, avoided = ([arm for arm in one if arm not in other] for one, other in ((better, worse), (worse, better)))
-    named = {kind: " or ".join(f"{rules[arm]} ({arm})" for arm in kept) for kind, kept in (("best", best), ("avoided", avoided))}
+    named = {kind: " or ".join(f"{arm} ({rules[arm]})" for arm in kept) for kind, kept in (("best", best), ("avoided", avoided))}
     if not (random["vs_untrained_low"] > 0).all():
         return "Nothing about the choice follows, since training on random questions was not shown to raise accuracy. Find a recipe that does first."
     if best:
-        return f"Choose {named['best']}{', and avoid ' + named['avoided'] if avoided else ''}, for a model, recipe and questions like these."
+        return f"Choose as in {named['best']}{', and avoid ' + named['avoided'] if avoided else ''}, for a model, recipe and questions like these."
     if avoided:
         return f"Choose at random and avoid {named['avoided']}, for a model, recipe and questions like these. No rule was shown to teach more than chance."
     if better:

@@ -73,7 +73,7 @@ def hard_by_filter(r: Results) -> pd.DataFrame:
 
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
-    effect, rules = r.settings.effect, r.arms_in_words.set_index("arm")["questions"]
+    effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)
     band = f" Band: below {100 * effect:g} points, the difference that the study is about." if effect else ""
     text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
     saved = compare.against(r.primary, "random")

@@ -171,10 +171,8 @@ def _against_random(tables: Mapping[str, pd.DataFrame], about: pd.Series) -> dic
         heads = {name: f"{name} (points)" for name in outcome["outcome"].unique()} | {"robustness": "other benchmarks (index)"}
         for row in outcome[outcome["vs_random"].notna()].to_dict("records"):
             cells.setdefault(row["arm"], {})[row["outcome"]] = primary.difference(row)
-        rows = [
-            (f"{arm}: {arms['questions'].get(arm, '')}", *(found.get(head, "–") for head in heads))
-            for arm, found in cells.items()
-        ]
+        rules = primary.rules_of(tables["arms"])
+        rows = [(f"{arm}: {rules.get(arm, '')}", *(found.get(head, "–") for head in heads)) for arm, found in cells.items()]
         return {"heads": ["arm: difference from the random arm", *heads.values()], "rows": rows}
     without = tables["without"]
     heads = {

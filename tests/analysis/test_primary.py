@@ -46,8 +46,11 @@ def comparison(half=(0.002, 0.9), hard=(-0.004, 0.8), gain=0.14, draws=8):
     return pd.DataFrame(found)
 
 
+def arms():
+    return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
+
+
 def said(**how):
-    arms = pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
     about = {
         "question": "Does it matter?",
         "model": "org/a",
@@ -57,7 +60,7 @@ def said(**how):
         "power": 0.8,
     }
     return primary.lines(
-        {"study": pd.DataFrame([about]), "arms": arms, "comparison": comparison(**how).astype(object).fillna("")}
+        {"study": pd.DataFrame([about]), "arms": arms(), "comparison": comparison(**how).astype(object).fillna("")}
     )
 
 
@@ -76,7 +79,7 @@ def test_no_choice_differs():
         "reasoning mode on 2,000 held-out questions and 1,319 GSM8K test questions; 8 seeds per arm, each with its own draw of questions."
     )
     assert lines["Found"] == (
-        "No choice of questions was shown to be better or worse than a random one. Training on 500 with a pass rate near 0.5 (half) differs from training "
+        "No choice of questions was shown to be better or worse than a random one. Training on half (500 with a pass rate near 0.5) differs from training "
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
         "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). The intervals of all arms "
         "allow a gain of at most 1.7 and a loss of at most 1.9 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
@@ -90,27 +93,28 @@ def test_no_choice_differs():
 @pytest.mark.parametrize(
     ("how", "found", "advice"),
     [
-        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "Choose 500 with a pass rate near 0.5 (half), for a model"),
-        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "Choose at random and avoid 500 hard, 0 easy (hard500), for a model"),
-        ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "Choose 500 with a pass rate near 0.5 (half), and avoid 500 hard, 0 easy (hard500), for"),
+        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "Choose as in half (500 with a pass rate near 0.5), for a model"),
+        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "Choose at random and avoid hard500 (500 hard, 0 easy), for a model"),
+        ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "Choose as in half (500 with a pass rate near 0.5), and avoid hard500 (500 hard, 0 easy), for"),
         ({"half": (0.03, 0.01), "gain": 0.01}, "half is better", "Nothing about the choice follows, since training on random questions was not shown"),
     ],
 )  # fmt: skip
 def test_a_choice_is_better_or_worse(how, found, advice):
     lines = said(**how)
     assert lines["Found"].startswith(found)
+    assert lines["Found"].count("half") == 1, "its figures stand there once"
     assert lines["For training"].startswith(advice)
 
 
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
-    figure = primary.picture(table, list(ARMS), {arm: rule for arm, (rule, _) in ARMS.items()}, effect=0.02)
+    figure = primary.picture(table, list(ARMS), primary.rules_of(arms()), effect=0.02)
     (first, _) = figure.axes
     assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
     assert first.get_xlim()[1] < 3
     assert [label.get_text() for label in first.get_yticklabels()] == [
         "hard500\n500 hard, 0 easy",
         "half\n500 with a pass rate near 0.5",
-        "random-reward\n500 at random",
+        "random-reward\n500 at random, reward random",
     ]
     assert "half +0.2, random-reward -26.0" in figure.get_label()

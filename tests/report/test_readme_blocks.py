@@ -225,7 +225,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
         "- **Found:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). Training on"
         in first
     )
-    assert "- **For training:** Choose 500 with a pass rate near 0.5 (half), for a model" in first
+    assert "- **For training:** Choose as in half (500 with a pass rate near 0.5), for a model" in first
     assert '<img src="figures/choice/primary.png"' in first
     assert "| half: 500 with a pass rate near 0.5 | +3.4 [+1.2, +5.6] | -0.4 [-2.0, +1.2] |" in first
     assert "Training works in this study." in first
