@@ -222,7 +222,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
         in first
     )
     assert (
-        "- **Found:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). Training on"
+        "- **Found:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). (95 % intervals over"
         in first
     )
     assert "- **For training:** Choose as in half (500 with a pass rate near 0.5), for a model" in first
