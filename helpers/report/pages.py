@@ -58,7 +58,7 @@ def table(
             factor, form, unit = forms.get(column, (1, f"z.{digits}f", ""))
             shown[column] = [f"{factor * v:{form}}{unit}" if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
             if str(column).partition("_")[0] == "p":
-                shown[column] = shown[column].replace(f"{0:.{digits}f}", f"< {10**-digits:g}")
+                shown[column] = shown[column].replace(f"{0:.{digits}f}", f"<\u00a0{10**-digits:g}")
         elif pd.api.types.is_integer_dtype(shown[column]) and column not in ("seed", "step"):
             shown[column] = [f"{v:,}" for v in frame[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
