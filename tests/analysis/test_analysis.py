@@ -11,6 +11,7 @@ import yaml
 from conftest import REPOSITORY
 from PIL import Image
 
+from helpers.analysis import searching
 from helpers.study.study import open_study
 
 ALL = """
@@ -109,6 +110,8 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
     missing = claims.loc[claims["outcome"] == "not tested", "claim"]
     assert missing.str.contains("CMMLU").sum() == 1  # no Chinese benchmark
     assert missing.str.contains("another family").sum() == 1  # no filter of another family
+    assert claims["claim"].iloc[-1] == searching.CLAIM
+    assert claims["evidence"].iloc[-1].count("searching with search against random without, MedQA reasoning: ") == 1
     assert len(alts_of(study)) == len(FIGURES)
     assert [alt for alt in alts_of(study) if not re.search(r"\d", alt)] == []  # each has numbers of its own figure
     text = text_of(study)
