@@ -159,13 +159,16 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str])
     random = found[found["arm"] == "random"]
     better, worse = (list(dict.fromkeys(tested.loc[which, "arm"])) for which in (_better(tested), _worse(tested)))
     best, avoided = ([arm for arm in one if arm not in other] for one, other in ((better, worse), (worse, better)))
-    named = {kind: " or ".join(f"{arm} ({rules[arm]})" for arm in kept) for kind, kept in (("best", best), ("avoided", avoided))}
+    named = {
+        kind: f" {word} ".join(f"{arm} ({rules[arm]})" for arm in kept)
+        for kind, kept, word in (("best", best, "or"), ("avoided", avoided, "and"))
+    }
     if not (random["vs_untrained_low"] > 0).all():
         return "Nothing about the choice follows, since training on random questions was not shown to raise accuracy. Find a recipe that does first."
     if best:
         return f"Choose as in {named['best']}{', and avoid ' + named['avoided'] if avoided else ''}, for a model, recipe and questions like these."
     if avoided:
-        return f"Choose at random and avoid {named['avoided']}, for a model, recipe and questions like these. No rule was shown to teach more than chance."
+        return f"Choose at random and avoid {named['avoided']}, for a model, recipe and questions like these. No rule was shown to teach more than random questions."
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
     most = 100 * max(0, tested["vs_random_high"].max())
