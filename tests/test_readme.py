@@ -208,3 +208,12 @@ def test_what_the_multi_process_service_saves():
     saved = (100 * (1 - means[True] / means[False])).dropna()
     words = " ".join((REPOSITORY / "parameters" / "README.md").read_text().split())
     assert f"took {saved.min():.0f} to {saved.max():.0f} % less time" in words
+
+
+def test_what_a_search_tool_adds_to_a_step():
+    table = pd.read_csv(REPOSITORY / "figures/speed/search_step.csv")
+    added, share = (100 * table["added"]).round().astype(int), (100 * table["searching_share"]).round().astype(int)
+    words = " ".join(EVIDENCE.split())
+    assert f"{added[0]} % where {share[0]} % of the rollouts search, and {added[1]} % where all do" in words
+    assert share[1] == 100
+    assert added.max() <= 15
