@@ -4,9 +4,10 @@ A study that runs in several sittings trains some arms mostly on one machine and
 squares, once by arm and once by arm and lease, for held-out questions and the pool's own test task in reasoning mode. A lease is one kind of
 card, without a pause of more than an hour between two finished trainings.
 
-Written to validation/leases_<study>.csv: one row per benchmark and arm, with its difference from `random` and its standard error in both fits.
-Questions are taken as given here, so the standard errors cover seeds and draws only. The negative control (random-reward) is left out, since its
-seeds scatter more. Where leases and arms cannot be told apart, nothing is adjusted. Nothing of this project is imported.
+The result is validation/leases_<study>.csv: one row per benchmark and arm, with its difference from `random` and its standard error in both fits.
+The standard errors cover seeds and draws, but not questions. The script leaves out the negative control (random-reward), whose accuracy varies
+more between seeds. If an arm has a lease of its own, the second fit cannot separate the two, and its columns stay empty. The script imports
+nothing of this project.
 """
 
 from __future__ import annotations

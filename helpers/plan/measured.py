@@ -16,11 +16,8 @@ from helpers.study.study import Study
 from helpers.study.times import times
 
 KINDS = {"01": "labels", "03": "training", "04": "evaluation"}  # of job, by the number of their notebook
-SIDES = {
-    "untrained": "untrained",
-    "arms": "random",
-    "corrected": "corrected",
-}  # what an arm is compared with: attributes of Effect, columns
+# What an arm is compared with: attributes of Effect, columns.
+SIDES = {"untrained": "untrained", "arms": "random", "corrected": "corrected"}
 
 
 def effects(
@@ -71,16 +68,6 @@ def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
             every = [step.hours for step in plans[number]]
             planned = float("nan") if None in every else sum(every) * jobs / sum(step.jobs for step in plans[number])
             rows.append({"kind": kind, "jobs": jobs, "planned": planned, "measured": measured})
+    rows.append({"kind": "all", **{name: sum(row[name] for row in rows) for name in ("jobs", "planned", "measured")}})
     table = pd.DataFrame(rows)
-    whole = pd.DataFrame(
-        [
-            {
-                "kind": "all",
-                "jobs": table["jobs"].sum(),
-                "planned": table["planned"].sum(skipna=False),
-                "measured": table["measured"].sum(),
-            }
-        ]
-    )
-    table = pd.concat([table, whole], ignore_index=True)
     return table.assign(ratio=table["measured"] / table["planned"], on=on.name)

@@ -1,5 +1,7 @@
 """The mechanism's measures on small cases worked by hand."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,10 +99,38 @@ def test_jaccard():
         ("However, B is more likely", False),
         ("Actually, option C", False),
         ("Recheck the potassium tomorrow", False),
+        # each alternative of each marker
+        ("Hold on.", True),
+        ("On second thought, 7.", True),
+        ("Let me recheck.", True),
+        ("Let's re-examine it.", True),
+        ("Let us reconsider.", True),
+        ("Let me rethink.", True),
+        ("Let me re-evaluate.", True),
+        ("Let me revisit it.", True),
+        ("Let me re-read it.", True),
+        ("Let me check again.", True),
+        ("Let me think again.", True),
+        ("Let us go back.", True),
+        ("Let's verify.", True),
+        ("I have made an error.", True),
+        ("That is wrong.", True),
+        ("This can't be right; this seems incorrect.", True),
+        ("That was not right.", True),
+        ("After re-thinking, B.", True),
+        ("By reevaluating, B.", True),
+        ("A double check gives 7.", True),
     ],
 )
 def test_markers(text, found):
     assert bool(mechanism.REFLECTS.search(text)) == mechanism.reflects(text) == found
+
+
+def test_every_marker_has_a_text_above_that_it_alone_finds():
+    """So a new marker needs a text, which `reflects` must find too: it looks only at texts that contain one of PARTS."""
+    tried = [text for text, found in test_markers.pytestmark[0].args[1] if found]
+    alone = [[re.search(marker, text, re.IGNORECASE) is not None for marker in mechanism.MARKERS] for text in tried]
+    assert {row.index(True) for row in alone if sum(row) == 1} == set(range(len(mechanism.MARKERS)))
 
 
 def texts(rates, lengths, steps=30, each=40, seed=0):
