@@ -18,15 +18,13 @@ from helpers.analysis.intervals import ALPHA
 from helpers.questions.text import LETTERS
 from helpers.study.study import UNTRAINED
 
-GUESSES = (
-    "A filter's answers are not shown to be right more often than guesses, so its labels say little about what the model knows"
-)
-LEFT_OUT = "A benchmark is left out of the indices, since the untrained model nearly always answers it with one letter"
-HEAVY = "One benchmark brings more than half of the item variance of an index"
-ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice"
+GUESSES = "A filter is not shown to be more accurate than guessing, so its labels say little about what the model knows"
+LEFT_OUT = "A benchmark is left out of the indices because the untrained model nearly always answers it with the same letter"
+HEAVY = "One benchmark contributes more than half of the item variance of an index"
+ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_STREAM = (
-    "Rollouts of all runs were sampled from one stream of random numbers, whatever their seed (huggingface/trl#7040), so runs of different "
-    "arms with one seed began alike"
+    "All runs sampled rollouts from the same random number stream, regardless of their seed (huggingface/trl#7040), so runs of different arms "
+    "began with the same random numbers"
 )
 TRUNCATED = 1 / 3  # share of truncated completions above which their rewards and labels say little
 BELOW_CHANCE = 4.0  # standard errors
@@ -70,7 +68,7 @@ def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: f
     can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
-    bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so hard says more about the format than about the questions"
+    bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so the label hard reflects the format more than the questions"
     right, read = labels["correct"].mean(), labels.loc[labels["predicted"].notna(), "correct"].mean()
     form = (
         f", {(labels['correct'] & labels['format_valid']).mean():.0%} right in the required format"
@@ -99,14 +97,14 @@ def knows(labels: pd.DataFrame, chance: float) -> bool:
 def filter_letters(labels: pd.DataFrame, filter: str) -> list[Notice]:
     """Warning about a filter (column predicted) whose readable answers nearly all name one letter: its easy questions have that answer."""
     letter, share = _most_frequent_letter(labels["predicted"].dropna())
-    what = f"More than {ONE_LETTER:.0%} of a filter's readable answers name one letter, so its easy questions are those with that answer"
+    what = f"More than {ONE_LETTER:.0%} of a filter's readable answers name the same letter, so its easy questions are those with that answer"
     return _fired(filter, (share > ONE_LETTER, what, f"{letter} {share:.0%}"))
 
 
 def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
     """Warning about an arm (column answer) that rewards one letter on most of its questions, so that always naming it pays."""
     letter, share = _most_frequent_letter(chosen["answer"])
-    what = "One letter is the right answer to more than half of an arm's questions, so a model is rewarded for always naming it"
+    what = "More than half of an arm's questions have the same letter as right answer, so always naming it is rewarded"
     return _fired(arm, (share > DOMINANT, what, f"{letter} {share:.0%}"))
 
 
@@ -118,7 +116,7 @@ def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
 
 def contamination(dropped: int, pool: int) -> list[Notice]:
     """Warning about pool questions that are in a benchmark."""
-    what = "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split"
+    what = "Pool questions that occur in a benchmark were dropped; 02_split lists them"
     return _fired(f"{dropped} of {pool}", (dropped > 0, what, ""))
 
 
@@ -147,15 +145,15 @@ def training(log: pd.DataFrame, run: str) -> list[Notice]:
         run,
         (truncated > TRUNCATED, "More than a third of a training's completions were truncated; raise train.max_completion_tokens",
          f"{truncated:.0%}"),
-        (never, "In every step of a training all groups had zero variance, so nothing was learned", ""),
+        (never, "All groups of a training had zero reward variance, so nothing was learned", ""),
         (last >= ZERO_VARIANCE and not never,
-         "In the last third of a training almost all groups had zero variance, so it had stopped learning", f"{last:.0%} of the groups"),
-        (skipped > 0, "Optimiser steps were skipped, since their gradient was not finite", f"{skipped} of {len(log)}"),
+         "In the last third of a training almost all groups had zero reward variance, so little was learned there", f"{last:.0%} of the groups"),
+        (skipped > 0, "Optimiser steps were skipped because their gradient was not finite", f"{skipped} of {len(log)}"),
         (same.rolling(ONE_ANSWER_STEPS).min().max() > ONE_ANSWER,
-         f"In {ONE_ANSWER_STEPS} steps of a training in a row, more than {ONE_ANSWER:.0%} of the answers were the same",
+         f"In {ONE_ANSWER_STEPS} consecutive steps of a training, more than {ONE_ANSWER:.0%} of the answers were the same",
          f"up to {same.max():.0%}"),
         (accuracy > ZERO_VARIANCE,
-         "In the last third of a training the accuracy of almost all groups had zero variance, so it taught format at most",
+         "In the last third of a training almost all groups had zero variance in accuracy, so at most the format was learned",
          f"{accuracy:.0%} of the groups"),
     )  # fmt: skip
 
@@ -170,7 +168,7 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
     before, end = f"{first['accuracy']:.1%} before", f"{last['accuracy']:.1%} at the end"
     rose = log["reward"].tail(max(1, len(log) // 3)).mean() > log.loc[log["step"] <= max(best["step"], 1), "reward"].mean()
     lower = "Accuracy on held-out questions is lower after a training than before it"
-    astray = "The reward rose while accuracy on held-out questions fell, so the training learned something else"
+    astray = "The reward rose while accuracy on held-out questions fell, so the model learned something else"
     return _fired(
         run,
         (first["accuracy"] - last["accuracy"] > error, lower, f"{before}, {end}"),
@@ -180,7 +178,7 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
 
 def stopped(notes: dict[str, dict[str, Any]]) -> list[Notice]:
     """Warnings about trainings that were ended early (train.stop_on_collapse). notes: those beside the logs, by run."""
-    what = "Trainings were ended early, since they had collapsed; their data is kept"
+    what = "Trainings were stopped early because they had collapsed; their data is included"
     ended = {run: note for run, note in notes.items() if "stopped_at" in note}
     return [Notice(what, run, f"step {note['stopped_at']} of {note['planned']}: {note['why']}") for run, note in ended.items()]
 
@@ -228,8 +226,8 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
         error = np.sqrt(chance * (1 - chance) / len(part))
         letter, named = _most_frequent_letter(part["predicted"])
         unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
-        low = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably read wrongly"
-        lettered = f"More than {ONE_LETTER:.0%} of the answers to {name} name one letter"
+        low = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably parsed wrongly"
+        lettered = f"More than {ONE_LETTER:.0%} of the answers to {name} name the same letter"
         bare = f"No answer could be read from more than {unparsed:.0%} of the completions to {name}"
         found += _fired(
             model,

@@ -22,7 +22,7 @@ PAPER_FILTERS = ("self", "larger", "other family")  # what the paper's three fil
 PAPER_HARD = 0.8  # share of hard questions in the paper's filtered arms: 400 of 500
 OTHER_FILTERS = ("smaller", "same size")
 CONTRAST = 0.5  # the least difference in the share of hard questions between a hard and an easy arm
-UNPROVEN = "Training was not shown to work, so these numbers allow no conclusion:"
+UNPROVEN = "Training was not shown to work, so these numbers support no conclusion:"
 BOTH = ("specialisation", "robustness")
 
 
@@ -81,10 +81,10 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     chosen = [arm for arm in sized if roles[arm].filter in arms.knowing]
     other = arms.of(*OTHER_FILTERS) if kinds is PAPER_FILTERS else []
     notes = {
-        "Left out (filter not shown to be better than guessing)": [
+        "Excluded (filter not shown to be better than guessing)": [
             arm for arm in [*sized, *other] if roles[arm].filter not in arms.knowing
         ],
-        "Left out (no filter of this kind in the paper)": [arm for arm in other if roles[arm].filter in arms.knowing],
+        "Excluded (no filter of this kind in the paper)": [arm for arm in other if roles[arm].filter in arms.knowing],
     }
     note = "".join(f" {why}: {', '.join(found)}." for why, found in notes.items() if found)
     rows = compared(pairs, [("random", arm, group) for arm in chosen])
@@ -105,13 +105,13 @@ def filter_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if an arm that chose as the paper did is better than the random arm of its size on specialisation and none is worse;
     contradicted if one is worse and none is better, or if all are shown to be equal to it. Arms: a filter of the paper's kinds that is
     shown to be right more often than guesses, and four hard questions to one easy one."""
-    claim = "Training on questions chosen by a filter teaches more than training on random ones"
+    claim = "Training on filtered questions raises accuracy on the trained subject more than training on random ones"
     return _against_random(claim, "benefit of filtering", "specialisation", pairs, arms, PAPER_FILTERS)
 
 
 def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """As `filter_teaches`, on robustness. If no model learned anything, equal robustness is no evidence either way."""
-    claim = "Training on questions chosen by a filter keeps more robustness than training on random ones"
+    claim = "Training on filtered questions preserves robustness better than training on random ones"
     return _against_random(claim, "benefit of filtering for robustness", "robustness", pairs, arms, PAPER_FILTERS)
 
 
@@ -119,7 +119,7 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if, against the untrained model, every self-filtered arm gains on the trained subject and loses on the rest; contradicted if
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
     are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
-    claim = "Filtering by the trained model itself raises accuracy on the trained subject and costs robustness"
+    claim = "Filtering by the trained model itself raises accuracy on the trained subject and reduces robustness"
     rows = compared(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH])
     if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
@@ -142,7 +142,7 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
     than it, or all are shown to be equal to it."""
-    claim, roles = "Filtering by a larger model of the same series keeps the most robustness", arms.roles
+    claim, roles = "Filtering by a larger model of the same series preserves robustness best", arms.roles
     others = arms.of("random", "self", "other family", *OTHER_FILTERS)
     same = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
     rows = compared(pairs, [(*pair, "robustness") for pair in same])
@@ -158,7 +158,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
     claim, roles = (
-        "Filtering by a model of another family keeps more robustness than filtering by the trained model and less than filtering by a larger one",
+        "Filtering by a model of another family preserves robustness better than filtering by the trained model, but less than filtering by a larger one",
         arms.roles,
     )
     above = [(own, other) for other in arms.of("other family") for own in arms.of("self") if roles[own].size == roles[other].size]
@@ -170,7 +170,7 @@ def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     ]
     rows = compared(pairs, [(*pair, "robustness") for pair in [*above, *below]])
     if rows.empty or not (above and below):
-        needed = "This needs arms of three filters: the trained model, a larger one and another family's."
+        needed = "This study lacks arms of all three filters: the trained model, a larger one and one of another family."
         return Claim(claim, "not tested", needed)
     outcome: Outcome = "contradicts" if rows["worse"].any() else "supports" if rows["better"].all() else "cannot tell"
     return _judged(claim, outcome, rows, "difference in this order", arms)
@@ -183,8 +183,8 @@ def qlora_worse(pairs: pd.DataFrame, arms: Arms) -> Claim:
     twins = [(role.twin, arm) for arm, role in arms.roles.items() if role.method == "qlora" and role.twin]
     rows = compared(pairs, [(*twin, group) for twin in twins for group in BOTH])
     if rows.empty:
-        return Claim(claim, "not tested", "No arm of this study was trained in 4 bits.")
-    return one_way(claim, rows, "loss from training in 4 bits", arms, claimed="worse")
+        return Claim(claim, "not tested", "No arm of this study was trained with 4-bit weights.")
+    return one_way(claim, rows, "loss from training with 4-bit weights", arms, claimed="worse")
 
 
 def chinese_costs(comparison: pd.DataFrame, arms: Arms) -> Claim:
@@ -213,10 +213,10 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
     if not reflection[["first", "last"]].any(axis=None):
         return Claim(claim, outcome, without_markers(reflection))
     if not (reflection["room"] > 0).all():
-        found = "Inconclusive: in an arm no completion is long enough to re-examine anything."
+        found = "Inconclusive: in at least one arm no completion is long enough to re-examine anything."
     else:
         found = {"contradicts": "Re-examination becomes more frequent.", "supports": "Re-examination does not become more frequent.",
-                 "cannot tell": "Inconclusive: we found no rise and cannot rule out one that matters."}[outcome]  # fmt: skip
+                 "cannot tell": "Inconclusive: we found no increase and cannot rule out a relevant one."}[outcome]  # fmt: skip
     parts = [
         f"{row['arm']}: {change(row, ' points')}, {p_in_words(value)} ({row['completions']:,} completions, {row['room']:.0%} long enough)"
         for row, value in zip(reflection.to_dict("records"), p, strict=True)
@@ -229,14 +229,14 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
 
 def half_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. As `filter_teaches`, for arms of questions whose pass rate is near one half, where a group of rollouts differs most."""
-    claim = "Ours: training on questions with a pass rate near one half teaches more than training on random ones"
+    claim = "Ours: training on questions with a pass rate near one half raises accuracy on the trained subject more than training on random ones"
     return _against_random(claim, "benefit of a pass rate near one half", "specialisation", pairs, arms, ("half",))
 
 
 def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Ours. Of each filter and size the arm with the most hard questions against that with the fewest, if their shares differ by
     half or more. Supported if one is better on specialisation and none worse; contradicted if the reverse, or if all are equal."""
-    claim = "Ours: training on hard questions teaches more than training on easy ones"
+    claim = "Ours: training on hard questions raises accuracy on the trained subject more than training on easy ones"
     kinds: dict[tuple, dict[str, float]] = {}
     for arm, role in arms.roles.items():
         if role.hard is not None and role.method == "lora" and role.filter in arms.knowing:
@@ -247,7 +247,7 @@ def hard_teaches(pairs: pd.DataFrame, arms: Arms) -> Claim:
     apart = [(fewest, most, "specialisation") for fewest, most, contrast in ends if contrast >= CONTRAST]
     rows = compared(pairs, apart)
     if rows.empty:
-        lacking = "This study has no two arms of one filter and size, one of mostly hard and one of mostly easy questions."
+        lacking = "This study has no two arms of the same filter and size, one of mostly hard and one of mostly easy questions."
         return Claim(claim, "not tested", lacking)
     return one_way(claim, rows, "benefit of hard questions", arms)
 

@@ -13,10 +13,7 @@ from helpers.study.places import REPOSITORY
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study, open_study
 
-NO_CONTROL = (
-    "This study has no positive control ({why}): where it finds no difference, it cannot say whether this way of training "
-    "could have taught anything."
-)
+NO_CONTROL = "This study has no positive control ({why}). Where it finds no difference, it cannot say whether this training recipe works at all."
 
 
 class Control(NamedTuple):
@@ -96,7 +93,9 @@ def judge_itself(held: pd.DataFrame) -> Control:
     counted = arms[arms["arm"] == "random"] if "random" in set(arms["arm"]) else arms
     rows = evidence.corrected(evidence.from_untrained(counted, "held-out questions"))
     works = bool(rows["better"].any())
-    shown = "Training works in this study" if works else "Training is not shown to work in this study, so it allows no conclusion"
+    shown = (
+        "Training works in this study" if works else "Training is not shown to work in this study, so it supports no conclusion"
+    )
     return Control(works, f"{shown}: {_figures(rows)}")
 
 
@@ -105,7 +104,7 @@ def _figures(rows: pd.DataFrame) -> str:
     from helpers.analysis import evidence
 
     over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-    several = f"; p corrected for {len(rows)} comparisons by Holm's method" if len(rows) > 1 else ""
+    several = f"; p adjusted for {len(rows)} comparisons (Holm)" if len(rows) > 1 else ""
     return f"{evidence.in_figures(rows)} (intervals {over}{several})."
 
 
@@ -136,11 +135,11 @@ def judge(
     of_pool = groups[groups["group"] == "specialisation"].assign(name=lambda table: table["arm"] + ", benchmarks of its pool")
     rows = evidence.corrected(evidence.from_untrained(held, "held-out questions") if len(held) else of_pool)
     works = bool(rows["better"].any())
-    follows = "so a study with this control allows no conclusion" if own else "so this study allows no conclusion"
+    follows = "so a study with this control supports no conclusion" if own else "so this study supports no conclusion"
     shows = "shows that training works" if works else f"does not show that training works, {follows}"
     figures = _figures(rows) if len(rows) else "it has no arm."
     sentence = f"The positive control ({name}{f', trained on {pool}' if pool else ''}) {shows}: {figures}"
     if differences:
-        changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
-        sentence += f" Its training differs from this study's, so it shows what the pipeline can teach, not what this training taught: {changed}."
+        changed = ", ".join(f"{key}: {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
+        sentence += f" Its training settings differ ({changed}), so it shows that the pipeline can train a model, not that this study's training did."
     return Control(works, sentence, own)

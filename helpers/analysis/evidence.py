@@ -53,7 +53,7 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
     if outcome == "contradicts" and against:
         return f"We found the opposite of a {effect}."
     if outcome == "contradicts":
-        return f"There is no {effect} that matters: every difference is shown to be smaller than {margin}."
+        return f"We found no relevant {effect}: every difference is shown to be smaller than {margin}."
     if found and against:
         return f"Inconclusive: {found} of {count} comparisons show a {effect}, {against} the opposite."
     if found:
@@ -65,7 +65,7 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         return f"Inconclusive: we found no {effect} and cannot rule out {' or '.join(ends)} points."
     reach = (100 * sign * rows["high" if sign > 0 else "low"]).clip(lower=0).set_axis(rows["name"]).sort_values()
     ends = f"{reach.iloc[0]:.1f} ({reach.index[0]}) to {reach.iloc[-1]:.1f} points ({reach.index[-1]})"
-    return f"Inconclusive: none of {count} comparisons shows a {effect}; the intervals allow one of at most {ends}."
+    return f"Inconclusive: none of {count} comparisons shows a {effect}; the largest that the intervals allow is {ends}."
 
 
 def in_figures(rows: pd.DataFrame, margin: str = "the margin") -> str:
@@ -83,8 +83,8 @@ def in_figures(rows: pd.DataFrame, margin: str = "the margin") -> str:
 def basis(over: str, confidence: float) -> str:
     """What the numbers behind all claims have in common, to be said once above them. over: what the intervals cover (`runs_in_words`)."""
     return (
-        f"The numbers below are differences with {100 * confidence:g} % intervals {over}. Where a claim has several comparisons, both tests "
-        "(of a difference, and that it is below the margin) are corrected for their number (Holm); intervals are not."
+        f"The numbers below are differences with {100 * confidence:g} % confidence intervals {over}. Within each claim, the p-values of both tests "
+        "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not."
     )
 
 

@@ -219,9 +219,9 @@ def without_markers(reflection: pd.DataFrame) -> str:
     bound = 1 - 0.05 ** (1 / reflection["completions"].min())
     room = " to ".join(dict.fromkeys(f"{100 * share:.0f}" for share in (reflection["room"].min(), reflection["room"].max())))
     return (
-        f"Inconclusive: none of {reflection['completions'].sum():,} completions of the first and the last third has a marker (upper 95 % bound of an "
-        f"arm's rate, as if completions were independent: {100 * bound:.2g} %), so there is no rate to compare. Per arm {room} % of them have the "
-        f"{ROOM} words in which a marker is likely enough to be looked for."
+        f"Inconclusive: none of {reflection['completions'].sum():,} completions in the first and last third of training has a marker of re-examination, "
+        f"so there is no rate to compare (upper 95 % bound of each arm's rate, assuming independent completions: {100 * bound:.2g} %). Depending on the "
+        f"arm, {room} % of them have at least {ROOM} words; shorter ones have little room for re-examination."
     )
 
 

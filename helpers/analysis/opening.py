@@ -1,4 +1,4 @@
-"""What opens a report and the README: what a study asked, what it found, what that means for training, and why it is not more certain."""
+"""The opening of a report and of the README: a study's question, its result, what that means in practice, and what limits it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from helpers.study.study import UNTRAINED
 OPENINGS = dict.fromkeys(("supports", "contradicts"), "What limits this study") | {"cannot tell": "Why this is inconclusive"}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 MEANING = {  # what each outcome of the first claim means for someone who trains
-    "supports": "Choose by such a filter, for a model and questions like these",
-    "contradicts": "Draw the questions at random, for a model and questions like these",
-    "cannot tell": "This is no evidence for or against a filter. Before comparing data, check that training on random questions raises accuracy on "
-    "held-out questions, and count the questions that the arms share",
+    "supports": "With a similar model and pool, choose questions with such a filter",
+    "contradicts": "With a similar model and pool, choose questions at random",
+    "cannot tell": "This is no evidence for or against filtering. Before comparing training sets, check that training on random questions raises "
+    "accuracy on held-out questions, and count the questions that the arms share",
 }
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Asked, Found and For training, in words: about the primary outcome if the study has one (`primary.lines`).
+    """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`primary.lines`).
 
     tables: verdict, pairs, arms, study, comparison of a study, as they are published.
     """
@@ -37,25 +37,25 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     if len(between):
         over = runs_in_words(seeds, int(pairs["draws"].max()))
         found.append(
-            f"On the trained subject, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} differs from "
-            f"training on random ones by {change(between.iloc[0].to_dict())} points (index of specialisation; {100 * about['confidence']:g} % interval {over})."
+            f"On the trained subject, training on questions chosen by {_chooser(arm, tables['arms'], about['model'])} changes accuracy by "
+            f"{change(between.iloc[0].to_dict())} points relative to random questions (specialisation index; {100 * about['confidence']:g} % interval {over})."
         )
     found += [
-        f"The paper's differences are about one point; this study could detect {line}."
+        f"The paper reports differences of about one point; this study could detect {line}."
         for line in detectable(pairs, tables["comparison"], about)
     ]
     return {
-        "Asked": f"Does GRPO on questions that a filter chose from {about['pool']} teach {about['model']} more than GRPO on as many chosen "
-        f"at random? ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
-        "Found": " ".join(found),
-        "For training": MEANING.get(verdict["outcome"].iloc[0], "This study says nothing about the choice of questions") + ".",
+        "Question": f"Does GRPO improve {about['model']} more when a filter chooses the questions from {about['pool']} than when the same number "
+        f"is chosen at random? ({seeds} seed{'s' if seeds > 1 else ''} per arm.)",
+        "Result": " ".join(found),
+        "In practice": MEANING.get(verdict["outcome"].iloc[0], "This study says nothing about the choice of questions") + ".",
     }
 
 
 def answer(verdict: pd.DataFrame) -> str:
     """The answer to the study's question: the first sentence of the evidence for the first claim of `claims.verdict`."""
     if not asked(verdict):
-        return "This study cannot say whether filtered questions teach more than random ones."
+        return "This study does not test whether filtered questions are better for training than random ones."
     return re.split(r"(?<=[.!?]) ", str(verdict["evidence"].iloc[0]), maxsplit=1)[0]
 
 
@@ -83,7 +83,7 @@ def detectable(pairs: pd.DataFrame, comparison: pd.DataFrame, about: pd.Series) 
     ]
     how = f"{100 * about['power']:g} % power, one test at the {100 * (1 - about['confidence']):.2g} % level"
     return [
-        f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} ({how}; the scatter of seeds is pooled over all arms)"
+        f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} ({how}; between-seed variance pooled over all arms)"
         for row in _between(pairs, arm).query("seeds > 1").itertuples()
     ]
 
@@ -112,7 +112,7 @@ def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -
     learned = _learned(pairs) if outcome == "cannot tell" else ""
     seeds = int(pairs["seeds"].min()) if len(pairs) else 0
     parts = [
-        f"training on random questions did not change accuracy on the trained subject measurably ({learned} points)"
+        f"training on random questions did not measurably change accuracy on the trained subject ({learned} points)"
         if learned
         else "",
         _alike(warnings, arm),
@@ -128,10 +128,10 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
     """What the intervals of a study leave out, in sentences. pairs: `indices.pairs`; warnings as in `reason`."""
     found = []
     if ((pairs["draws"] == 1) & (pairs["seeds"] > 1)).any():
-        found.append("All seeds of an arm trained on the same questions, so no interval covers the choice of another draw.")
+        found.append("All seeds of an arm trained on the same questions, so the intervals do not cover variation between draws.")
     if (warnings["what"] == checks.ONE_STREAM).any():
         found.append(
-            "All runs sampled their rollouts from one stream of random numbers (huggingface/trl#7040), so runs of different arms began alike."
+            "All runs sampled rollouts from the same random number stream (huggingface/trl#7040), so runs of different arms began with the same random numbers."
         )
     return found
 
@@ -165,7 +165,7 @@ def _guessing(warnings: pd.DataFrame) -> str:
     """Filters that may only guess, in words."""
     names = list(warnings.loc[warnings["what"] == checks.GUESSES, "where"])
     filters = "one filter is" if len(names) == 1 else f"{_number(len(names))} filters are"
-    return f"{filters} not shown to be right more often than guesses ({', '.join(names)})" if names else ""
+    return f"{filters} not shown to be more accurate than guessing ({', '.join(names)})" if names else ""
 
 
 def _number(count: int) -> str:

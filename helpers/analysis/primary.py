@@ -1,4 +1,4 @@
-"""The primary outcome of a study in which each seed has its own draw: what it asked, what it found, and one figure of it.
+"""The primary outcome of a study in which each seed has its own draw: its question, its result, and one figure of it.
 
 The primary outcome is accuracy in the mode that was trained (reasoning), on held-out questions of the pool and on the pool's own test, of each
 arm against the random one. Tests are those of `compare.comparison`, adjusted for all arms and benchmarks (Holm). Shares, not points.
@@ -43,7 +43,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Asked, Found and For training, in words; none if the study has no primary outcome.
+    """The lines Question, Result and In practice, in words; none if the study has no primary outcome.
 
     tables: arms, study, comparison of a study, as they are published.
     """
@@ -56,8 +56,8 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         return {}
     rules = rules_of(tables["arms"])
     return {
-        "Asked": _asked(about, tested),
-        "Found": " ".join(
+        "Question": _asked(about, tested),
+        "Result": " ".join(
             [
                 _answer(tested),
                 _first(tested, rules, about["confidence"]),
@@ -66,7 +66,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
                 *_trained(found, arms),
             ]
         ),
-        "For training": _advice(tested, found, rules),
+        "In practice": _advice(tested, found, rules),
     }
 
 
@@ -140,7 +140,7 @@ def detectable(tested: pd.DataFrame, about: pd.Series) -> str:
     )  # nearly the same for all arms
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
     how = f"{100 * about['power']:g} % power, one test at the {100 * (1 - about['confidence']):.2g} % level"
-    return f"{parts} ({how}; the scatter of seeds is pooled over all arms)"
+    return f"{parts} ({how}; between-seed variance pooled over all arms)"
 
 
 def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
@@ -151,7 +151,7 @@ def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
         if arm == "random" or not how.startswith(AS_STUDY):
             figures = " and ".join(difference(row, "untrained") for row in own.to_dict("records"))
             said.append(f"{arm}{'' if how.startswith(AS_STUDY) else f' ({how})'} {figures}")
-    return [f"Change from the untrained model, in the same order: {'; '.join(said)}."] if said else []
+    return [f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}."] if said else []
 
 
 def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str]) -> str:
@@ -164,17 +164,17 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str])
         for kind, kept, word in (("best", best, "or"), ("avoided", avoided, "and"))
     }
     if not (random["vs_untrained_low"] > 0).all():
-        return "Nothing about the choice follows, since training on random questions was not shown to raise accuracy. Find a recipe that does first."
+        return "Nothing follows about the choice of questions, because training on random ones was not shown to raise accuracy. First find a recipe that does."
     if best:
-        return f"Choose as in {named['best']}{', and avoid ' + named['avoided'] if avoided else ''}, for a model, recipe and questions like these."
+        return f"With a similar model, recipe and pool, choose as in {named['best']}{' and avoid ' + named['avoided'] if avoided else ''}."
     if avoided:
-        return f"Choose at random and avoid {named['avoided']}, for a model, recipe and questions like these. No rule was shown to teach more than random questions."
+        return f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
     most = 100 * max(0, tested["vs_random_high"].max())
     return (
-        f"Choose at random, for a model, recipe and questions like these: no rule was shown to teach more, and a filter has to answer the whole "
-        f"pool first. A gain of up to {most:.1f} points by a rule remains possible."
+        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better, and a filter must first answer the whole "
+        f"pool. A rule could still gain up to {most:.1f} points."
     )
 
 

@@ -103,15 +103,15 @@ def pool_remarks(facts: dict[str, Any]) -> list[str]:
     if whole and read < whole:
         remarks.append(
             f"The pool has {read:,} of the {whole:,} training questions of {name} (from the {facts['from']}, split "
-            f"{facts['split']}). How they were selected is not recorded here; they need not be a random sample."
+            f"{facts['split']}). How this subset was selected is not recorded; it may not be a random sample."
         )
     if facts["duplicates"]:
-        remarks.append(f"Questions of {name} left out because they repeat an earlier one: {facts['duplicates']}.")
+        remarks.append(f"Questions of {name} excluded because they repeat an earlier one: {facts['duplicates']}.")
     if facts["refused"]:
-        remarks.append(f"Questions of {name} left out because they are broken: {facts['refused']}; {facts['first_refusal']}.")
+        remarks.append(f"Malformed questions of {name} excluded: {facts['refused']} (the first: {facts['first_refusal']}).")
     if facts.get("formulas"):
         remarks.append(
-            f"Questions of {name} left out because their answer is a formula, which cannot be graded: {facts['formulas']}."
+            f"Questions of {name} excluded because their answer is a formula, which cannot be graded: {facts['formulas']}."
         )
     return remarks
 

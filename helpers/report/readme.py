@@ -121,7 +121,7 @@ def _origins(provenance: Path) -> list[str]:
 
 def _remarks(folder: Path) -> list[str]:
     """What to know about a published study beside its numbers: its pool, its weights, and the GPU hours that it took."""
-    changed = [f"not the original weights: {line}." for line in _origins(folder / "provenance.json")]
+    changed = [f"Weights differ from the original ones: {line}." for line in _origins(folder / "provenance.json")]
     return [*pools.recorded_remarks(folder / "data"), *changed, *_gpu_hours(folder / "data" / "times.csv")]
 
 
@@ -141,7 +141,7 @@ def _gpu_hours(times: Path) -> list[str]:
     hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
     known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
     unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
-    without = f" ({' and '.join(unknown)}: none recorded)" if unknown else ""
+    without = f" ({' and '.join(unknown)}: not recorded)" if unknown else ""
     return [f"GPU hours: {', '.join(known)}{without}."] if known else []
 
 

@@ -115,7 +115,7 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
     assert len(alts_of(study)) == len(FIGURES)
     assert [alt for alt in alts_of(study) if not re.search(r"\d", alt)] == []  # each has numbers of its own figure
     text = text_of(study)
-    assert "Training is not shown to work in this study, so it allows no conclusion: random, held-out questions" in text
+    assert "Training is not shown to work in this study, so it supports no conclusion: random, held-out questions" in text
     assert "over items and 2 seeds" in text
     for title in (
         "Reward variance by question",

@@ -30,7 +30,7 @@ def test_what_is_wrong_with_all_models_is_said_once():
 def test_contamination():
     assert checks.contamination(0, 103) == []
     (line,) = checks.lines(checks.contamination(2, 103))
-    assert line == "Pool questions occur in a benchmark; they were dropped, and are listed in 02_split: 2 of 103"
+    assert line == "Pool questions that occur in a benchmark were dropped; 02_split lists them: 2 of 103"
 
 
 def test_a_filter_that_guesses():
@@ -66,7 +66,7 @@ def test_training():
     assert "nothing was learned" in checks.training(log.assign(frac_reward_zero_std=1.0), "random")[0].what
     late = pd.DataFrame({"clipped_share": 0.0, "frac_reward_zero_std": [0.0] * 6 + [1.0, 0.9, 0.8]})
     (dead,) = checks.training(late, "random")
-    assert dead.what.startswith("In the last third of a training almost all groups had zero variance")
+    assert dead.what.startswith("In the last third of a training almost all groups had zero reward variance")
     assert dead.value == "90% of the groups"
     assert checks.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
 
@@ -87,7 +87,11 @@ def scores(right, items=100, chance=0.25, unread=0):
 def test_one_letter_for_nearly_everything():
     many = scores(30).assign(predicted=["B"] * 76 + ["A"] * 24)
     (line,) = checks.scores(many, "self/seed0", 0.2)
-    assert (line.what, line.where, line.value) == ("More than 75% of the answers to mmlu name one letter", "self/seed0", "B 76%")
+    assert (line.what, line.where, line.value) == (
+        "More than 75% of the answers to mmlu name the same letter",
+        "self/seed0",
+        "B 76%",
+    )
     assert checks.scores(many.assign(predicted=["B"] * 75 + ["A"] * 25), "self/seed0", 0.2) == []
     assert checks.scores(many.assign(predicted="7"), "self/seed0", 0.2) == []  # a number
     assert checks.scores(many.assign(target="B"), "self/seed0", 0.2) == []  # which is right whatever is asked

@@ -73,11 +73,11 @@ def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_eviden
     pairs = table(("random", "self", "specialisation", BETTER))
     left = claims.filter_teaches(pairs, Arms(ARMS, {"larger", "phi"}))
     assert left.outcome == "cannot tell"
-    assert "Left out (filter not shown to be better than guessing): self." in left.evidence
+    assert "Excluded (filter not shown to be better than guessing): self." in left.evidence
     assert claims.filter_teaches(pairs, Arms(ARMS)).outcome == "not tested"
     more = ARMS | {"small": labelled("smaller", "small"), "tiny": labelled("smaller", "tiny")}
     left = claims.filter_teaches(pairs, Arms(more, {"self", "larger", "small"}))
-    assert "not shown to be better than guessing): phi, tiny. Left out (no filter of this kind in the paper): small." in left.evidence  # fmt: skip
+    assert "not shown to be better than guessing): phi, tiny. Excluded (no filter of this kind in the paper): small." in left.evidence  # fmt: skip
     assert claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("smaller", "self")}, KNOWING)).outcome == "cannot tell"
     assert (
         claims.filter_teaches(pairs, Arms(ARMS | {"self": labelled("self", "self", hard=0.2)}, KNOWING)).outcome == "cannot tell"
@@ -209,14 +209,14 @@ def rates(**changed):
     ("changed", "outcome", "said"),
     [
         ({}, "supports", "does not become more frequent"),
-        ({"high": 0.06}, "cannot tell", "cannot rule out one that matters"),  # more than half of 0.1
-        ({"first": 0.02}, "cannot tell", "cannot rule out one that matters"),  # the margin is relative to the rate
+        ({"high": 0.06}, "cannot tell", "cannot rule out a relevant one"),  # more than half of 0.1
+        ({"first": 0.02}, "cannot tell", "cannot rule out a relevant one"),  # the margin is relative to the rate
         ({"low": 0.04, "high": 0.2, "p": 0.001}, "contradicts", "becomes more frequent"),
         ({"room": 0.0}, "cannot tell", "no completion is long enough"),
         (
             {"first": 0.0, "last": 0.0, "room": 0.05},
             "cannot tell",
-            "completions were independent: 0.1 %), so there is no rate to compare. Per arm 5 % ",
+            "independent completions: 0.1 %). Depending on the arm, 5 % of them have at least 40 words",
         ),
         ({"first": 0.0, "low": 0.04, "high": 0.2, "p": 0.001}, "contradicts", "becomes more frequent"),
     ],
@@ -243,7 +243,7 @@ def test_evidence_has_a_sentence_and_figure_interval_and_test():
     assert found.endswith("[-1.0, +5.0], p = 0.400.")
     assert "interval" not in found  # said once, above all claims
     open_ended = claims.filter_teaches(table(), STUDY).evidence
-    none = "Inconclusive: none of 3 comparisons shows a benefit of filtering; the intervals allow one of at most "
+    none = "Inconclusive: none of 3 comparisons shows a benefit of filtering; the largest that the intervals allow is "
     assert open_ended.startswith(none)
 
 
@@ -251,7 +251,7 @@ def test_the_paragraph_says_what_the_table_says():
     found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
     words = claims.paragraph(found, "a model", 1, "1 point", NONE)
     assert "tests 7 of 10 claims" in words
-    assert "It cannot decide 7: Training on questions chosen by a filter teaches" in words
+    assert "It cannot decide 7: Training on filtered questions raises" in words
     assert "It supports" not in words
     assert "It contradicts" not in words
     assert "one seed" in words
@@ -310,7 +310,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
     ("p", "said"),
     [
         (0.001, "shows that training works:"),
-        (0.2, "does not show that training works, so a study with this control allows no conclusion"),
+        (0.2, "does not show that training works, so a study with this control supports no conclusion"),
     ],
 )
 def test_the_control_itself_asks_no_claim(p, said):
@@ -350,12 +350,16 @@ def test_a_margin_has_its_size():
 
 
 def test_what_all_numbers_have_in_common_names_seeds_draws_and_confidence():
-    assert "with 95 % intervals over items and 3 seeds, for one draw of questions. " in evidence.basis(runs_in_words(3), 0.95)
-    assert "with 90 % intervals over items and 8 seeds, each with its own draw" in evidence.basis(runs_in_words(8, 8), 0.9)
+    assert "with 95 % confidence intervals over items and 3 seeds, for one draw of questions. " in evidence.basis(
+        runs_in_words(3), 0.95
+    )
+    assert "with 90 % confidence intervals over items and 8 seeds, each with its own draw" in evidence.basis(
+        runs_in_words(8, 8), 0.9
+    )
     assert "for the one seed that was run" in evidence.basis(runs_in_words(1), 0.95)
 
 
 def test_titles_of_claims_are_statements_about_training_or_filtering():
     titles = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)["claim"]
-    assert titles.str.contains(r"^(?:Ours: )?(?:Training|Filtering|training) .*(?:teaches|keeps|raises|lowers|gives|make) ").all()
+    assert titles.str.contains(r"^(?:Ours: )?(?:Training|Filtering|training) .*(?:preserves|raises|lowers|gives|make) ").all()
     assert not titles.str.contains("gains in|loses|medicine").any()

@@ -43,8 +43,8 @@ def test_a_control_whose_training_differs_says_so():
     )
     comparison = pd.DataFrame([{"benchmark": "gsm8k", "vs_untrained": 0.05}])
     found = control.judge("control", comparison, groups, differences).sentence
-    changed = ", ".join(f"{key} {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
-    assert found.endswith(f"not what this training taught: {changed}.")
+    changed = ", ".join(f"{key}: {theirs} instead of {ours}" for key, (theirs, ours) in differences.items())
+    assert f" Its training settings differ ({changed}), so it shows" in found
     assert "differs" not in control.judge("control", comparison, groups).sentence
     gone = small.model_copy(update={"analysis": small.analysis.model_copy(update={"control": "of-another-house"})})
     assert control.training_differences(gone) == {}
@@ -72,4 +72,4 @@ def test_a_study_without_a_control_may_show_on_held_out_questions_that_its_train
     lost = comparison.assign(vs_untrained=-comparison["vs_untrained"].where(held))
     found = control.positive_control(none, lost, lost)
     assert found.works is False
-    assert found.sentence.startswith("Training is not shown to work in this study, so it allows no conclusion: ")
+    assert found.sentence.startswith("Training is not shown to work in this study, so it supports no conclusion: ")

@@ -26,7 +26,7 @@ def compared(change=0.001, low=-0.014, high=0.015, seeds=3):
     return table.assign(group="specialisation", seeds=seeds, draws=1, detectable=0.0358)
 
 
-LEARNED = "training on random questions did not change accuracy on the trained subject measurably (+0.1 [-1.4, +1.5] points); "
+LEARNED = "training on random questions did not measurably change accuracy on the trained subject (+0.1 [-1.4, +1.5] points); "
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_study_with_an_answer_has_limits_and_no_reason_to_be_inconclusive():
 
 def test_a_study_that_does_not_test_the_first_claim_has_no_answer():
     rows = warnings((checks.GUESSES, "small", "22%"))
-    assert opening.answer(verdict("not tested", "No arm fits.")).startswith("This study cannot say")
+    assert opening.answer(verdict("not tested", "No arm fits.")).startswith("This study does not test")
     assert opening.reason(verdict("not tested"), rows, compared()).startswith("Why: one filter")
 
 
@@ -82,7 +82,7 @@ def test_what_could_be_detected_is_the_pooled_column_of_the_first_arm():
     (line,) = opening.detectable(compared(), SCORED, ABOUT)
     assert line == (
         "3.6 points on this index, 3.0 on MedQA by likelihood, 9.3 on MedQA in reasoning mode (80 % power, one test at the 5 % level; "
-        "the scatter of seeds is pooled over all arms)"
+        "between-seed variance pooled over all arms)"
     )
     assert opening.detectable(compared(seeds=1), SCORED, ABOUT) == []
 
@@ -104,5 +104,5 @@ def test_limits_of_a_fixed_draw_and_of_one_stream():
     assert opening.limits(pairs(3, 3), warnings()) == []
     assert opening.limits(pairs(1, 1), warnings()) == []  # with one seed the interval says so itself
     fixed, stream = opening.limits(pairs(1, 3), warnings((checks.ONE_STREAM, "6 of 6 runs", "")))
-    assert "no interval covers the choice of another draw" in fixed
-    assert "one stream of random numbers" in stream
+    assert "the intervals do not cover variation between draws" in fixed
+    assert "same random number stream" in stream

@@ -74,36 +74,36 @@ def test_the_outcome_is_reasoning_on_held_out_questions_and_on_the_pools_own_tes
 
 def test_no_choice_differs():
     lines = said()
-    assert lines["Asked"] == (
+    assert lines["Question"] == (
         "Does it matter? org/a was trained with GRPO on questions of openai/gsm8k, chosen at random or by one of 2 rules. Primary outcome: accuracy in "
         "reasoning mode on 2,000 held-out questions and 1,319 GSM8K test questions; 8 seeds per arm, each with its own draw of questions."
     )
-    assert lines["Found"] == (
+    assert lines["Result"] == (
         "No choice of questions was shown to be better or worse than a random one. Training on half (500 with a pass rate near 0.5) differs from training "
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
         "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). The intervals of all arms "
         "allow a gain of at most 1.7 and a loss of at most 1.9 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
-        "test questions (80 % power, one test at the 5 % level; the scatter of seeds is pooled over all arms). Change from the untrained model, in the "
+        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms). Change from the untrained model, outcomes in the "
         "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]."
     )
-    assert lines["For training"].startswith("Choose at random, for a model")
-    assert lines["For training"].endswith("A gain of up to 1.7 points by a rule remains possible.")
+    assert lines["In practice"].startswith("With a similar model, recipe and pool, choose at random: no rule")
+    assert lines["In practice"].endswith("A rule could still gain up to 1.7 points.")
 
 
 @pytest.mark.parametrize(
     ("how", "found", "advice"),
     [
-        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "Choose as in half (500 with a pass rate near 0.5), for a model"),
-        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "Choose at random and avoid hard500 (500 hard, 0 easy), for a model"),
-        ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "Choose as in half (500 with a pass rate near 0.5), and avoid hard500 (500 hard, 0 easy), for"),
-        ({"half": (0.03, 0.01), "gain": 0.01}, "half is better", "Nothing about the choice follows, since training on random questions was not shown"),
+        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)."),
+        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "With a similar model, recipe and pool, choose at random and avoid hard500 (500 hard, 0 easy)."),
+        ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5) and avoid hard500 (500 hard, 0 easy)."),
+        ({"half": (0.03, 0.01), "gain": 0.01}, "half is better", "Nothing follows about the choice of questions, because training on random ones was not shown"),
     ],
 )  # fmt: skip
 def test_a_choice_is_better_or_worse(how, found, advice):
     lines = said(**how)
-    assert lines["Found"].startswith(found)
-    assert lines["Found"].count("half") == 1, "its figures stand there once"
-    assert lines["For training"].startswith(advice)
+    assert lines["Result"].startswith(found)
+    assert lines["Result"].count("half") == 1, "its figures stand there once"
+    assert lines["In practice"].startswith(advice)
 
 
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():

@@ -134,7 +134,7 @@ def test_what_is_to_be_said_of_the_pool_stands_beside_every_result(made):
 def test_the_guards_that_fired_are_a_table(made):
     fired = pd.read_csv(made / "tables" / "guards.csv")
     assert list(fired) == ["what", "where", "value"]
-    assert ("Pool questions occur in a benchmark; they were dropped, and are listed in 02_split", "2 of 40") in set(
+    assert ("Pool questions that occur in a benchmark were dropped; 02_split lists them", "2 of 40") in set(
         zip(fired["what"], fired["where"], strict=True)
     )
 

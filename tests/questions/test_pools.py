@@ -165,8 +165,8 @@ def test_repeated_and_broken_questions_of_a_hub_data_set_are_left_out_and_counte
     assert partial.startswith(
         f"The pool has 152 of the 10,178 training questions of {name} (from the offline mirror, split train)"
     )
-    assert duplicates == f"Questions of {name} left out because they repeat an earlier one: 1."
-    assert refused == f"Questions of {name} left out because they are broken: 1; {refusal}."
+    assert duplicates == f"Questions of {name} excluded because they repeat an earlier one: 1."
+    assert refused == f"Malformed questions of {name} excluded: 1 (the first: {refusal})."
     assert pools.pool_remarks(facts | {"rows": 10_178, "duplicates": 0, "refused": 0}) == []
 
 

@@ -72,41 +72,41 @@ def test_the_readmes_table_comes_from_the_published_files(tmp_path):
     assert readme.render(text, tmp_path) == text
     assert "| small | self | 3 | +1.2 [-0.1, +2.5] | -0.4 [-2.0, +1.2] |" in text
     assert text.count("- small: The pool has 40 of the 7,473 training questions of openai/gsm8k (main)") == 1
-    assert text.count("- small: not the original weights: 4-bit GGUF (a).") == 1
-    assert "- small: GPU hours: 3.50 training, 0.20 evaluation (labels: none recorded).\n" in text
+    assert text.count("- small: Weights differ from the original ones: 4-bit GGUF (a).") == 1
+    assert "- small: GPU hours: 3.50 training, 0.20 evaluation (labels: not recorded).\n" in text
     assert "| Filtering pays | – | – | small |" in text
     first, _, _ = text.partition("<!-- /finding -->")
     order = [
-        "- **Asked:** Does GRPO on questions that a filter chose from org/medqa-pool teach org/a",
-        "\n- **Found:** Inconclusive: we found nothing. On the trained subject",
-        "\n- **For training:** This is",
+        "- **Question:** Does GRPO improve org/a more when a filter chooses the questions from org/medqa-pool",
+        "\n- **Result:** Inconclusive: we found nothing. On the trained subject",
+        "\n- **In practice:** This is",
         "<img",
         "Why this is inconclusive",
         "<details>",
     ]
     places = [first.index(words) for words in order]
     assert places == sorted(places)
-    assert "as many chosen at random? (3 seeds per arm.) Study [`small`](parameters/small.yaml).\n" in first
+    assert "than when the same number is chosen at random? (3 seeds per arm.) Study [`small`](parameters/small.yaml).\n" in first
     assert (
-        "On the trained subject, training on questions chosen by a-1.5B differs from training on random ones by +1.2 [-0.1, +2.5] points (index of "
-        "specialisation; 95 % interval over items and 3 seeds, for one draw of questions). The paper's differences are about one point; this "
-        "study could detect 3.1 points on this index, 3.0 on MedQA by likelihood (80 % power, one test at the 5 % level; the scatter of seeds is "
+        "On the trained subject, training on questions chosen by a-1.5B changes accuracy by +1.2 [-0.1, +2.5] points relative to random questions ("
+        "specialisation index; 95 % interval over items and 3 seeds, for one draw of questions). The paper reports differences of about one point; this "
+        "study could detect 3.1 points on this index, 3.0 on MedQA by likelihood (80 % power, one test at the 5 % level; between-seed variance "
         "pooled over all arms).\n"
-        "- **For training:** This is no evidence for or against a filter. Before comparing data" in first
+        "- **In practice:** This is no evidence for or against filtering. Before comparing training sets" in first
     )
     assert "\nWhy this is inconclusive: random and self share 496 of 500 questions; three seeds per arm.\n" in first
     assert "- Filtering pays: **cannot tell**. Inconclusive: we found nothing. self: +1.2 points.\n" in first
     assert "- A larger one pays more: No such arm.\n\nThe control works.\n" in first
     assert "| the same without MMLU-Pro, the benchmark with the fewest items (71) |" in first
     assert (
-        "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nThe numbers below are differences with 95 % intervals over items and 3 seeds"
+        "| self: a-1.5B | +1.2 [-0.1, +2.5] | +0.3 [-0.2, +0.7] | -0.4 [-2.0, +1.2] |\n\nThe numbers below are differences with 95 % confidence intervals over items and 3 seeds"
         in first
     )
     assert (
-        "on questions of one pool (org/medqa-pool). All seeds of an arm trained on the same questions, so no interval covers"
+        "on questions of one pool (org/medqa-pool). All seeds of an arm trained on the same questions, so the intervals do"
         in first
     )
-    assert "choice of another draw. Its weights are not the original ones: 4-bit GGUF (a)." in first
+    assert "between draws. The weights are not the original ones: 4-bit GGUF (a)." in first
     assert "else" not in first
     assert "figures/small/plane.png" in first
     assert "none yet" not in text
@@ -153,11 +153,14 @@ def test_arms_before_the_random_one_are_turned(tmp_path):
 def test_an_outcome_says_what_it_means_for_training(tmp_path):
     published(tmp_path)
     claims = pd.read_csv(tmp_path / "small/verdict.csv")
-    for outcome, words in {"supports": "Choose by such a filter", "contradicts": "Draw the questions at random"}.items():
+    for outcome, words in {
+        "supports": "With a similar model and pool, choose questions with such a filter",
+        "contradicts": "With a similar model and pool, choose questions at random",
+    }.items():
         claims.assign(outcome=outcome).to_csv(tmp_path / "small/verdict.csv", index=False)
-        assert f"- **For training:** {words}" in readme.finding(tmp_path)
+        assert f"- **In practice:** {words}" in readme.finding(tmp_path)
     claims.assign(outcome="not tested").to_csv(tmp_path / "small/verdict.csv", index=False)
-    assert "**For training:** This study says nothing about the choice of questions." in readme.finding(tmp_path)
+    assert "**In practice:** This study says nothing about the choice of questions." in readme.finding(tmp_path)
 
 
 def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comparison(tmp_path):
@@ -172,10 +175,12 @@ def test_a_study_without_warnings_or_a_random_arm_has_neither_reasons_nor_a_comp
 
 
 def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
-    assert "**No answer yet.** What is published is the whole pipeline at its smallest real size." in readme.finding(tmp_path)
+    assert "**No result yet.** So far only a demonstration of the whole pipeline has been published." in readme.finding(tmp_path)
     published(tmp_path)
     (tmp_path / "small").rename(tmp_path / "control")
-    assert "`small`, the study that asks, has not been published; others have (control)." in readme.finding(tmp_path)
+    assert "The study `small`, which addresses this question, has not been published; others have (control)." in readme.finding(
+        tmp_path
+    )
 
 
 def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_it(tmp_path):
@@ -183,7 +188,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     assert readme.OPENING == ("choice", "small")
     published(tmp_path)
     alone = readme.finding(tmp_path)
-    assert "first try" not in alone
+    assert "The first study" not in alone
     choice = tmp_path / "choice"
     shutil.copytree(tmp_path / "small", choice)
     (choice / "primary.png").touch()
@@ -215,17 +220,19 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     }
     pd.DataFrame([own | {"arm": "random"}, own | against | {"arm": "half"}]).to_csv(choice / "comparison.csv", index=False)
     text = readme.finding(tmp_path)
-    first, _, rest = text.partition("<details><summary>first try, and why it could not answer: <code>small</code></summary>\n\n")
-    assert first.startswith("- **Asked:** Does it matter? org/a was trained with GRPO")
+    first, _, rest = text.partition(
+        "<details><summary>The first study, <code>small</code>, and why it was inconclusive</summary>\n\n"
+    )
+    assert first.startswith("- **Question:** Does it matter? org/a was trained with GRPO")
     assert (
         "held-out questions; 8 seeds per arm, each with its own draw of questions. Study [`choice`](parameters/choice.yaml).\n"
         in first
     )
     assert (
-        "- **Found:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). (95 % intervals over"
+        "- **Result:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). (95 % intervals over"
         in first
     )
-    assert "- **For training:** Choose as in half (500 with a pass rate near 0.5), for a model" in first
+    assert "- **In practice:** With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)." in first
     assert '<img src="figures/choice/primary.png"' in first
     assert "| half: 500 with a pass rate near 0.5 | +3.4 [+1.2, +5.6] | -0.4 [-2.0, +1.2] |" in first
     assert "Training works in this study." in first
