@@ -147,7 +147,7 @@ def test_small_on_80_gb_fits():
 def test_the_hardware_that_the_table_of_studies_states():
     """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for all parameters and for steps of 192 completions."""
     assert (
-        "one GPU of 80 GB; of 24 GB with `engine: transformers`, and `runs_per_gpu: 1` in `train` and `eval` (`full`, `medicine`: 48 GB)"
+        "one 80 GB GPU, or 24 GB with `engine: transformers` and `runs_per_gpu: 1` in `train` and `eval` (48 GB for `full` and `medicine`)"
         in (REPOSITORY / "parameters" / "README.md").read_text()
     )
 
