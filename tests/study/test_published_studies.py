@@ -96,7 +96,7 @@ def test_what_the_paper_states_stands_in_its_own_file_and_is_marked():
     for key in set(values["train"]) - stated:
         (number,) = [n for n, line in enumerate(lines) if line.strip().startswith(f"{key}:")]
         assert "stated" not in lines[number].split("#")[0]
-    assert "ours, as all below" in next(line for line in lines if line.strip().startswith("epochs:"))
+    assert "ours, like all values below" in next(line for line in lines if line.strip().startswith("epochs:"))
 
 
 def test_what_varies():
