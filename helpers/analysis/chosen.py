@@ -18,13 +18,13 @@ def summary(pool: pd.DataFrame, chosen: pd.DataFrame, arm: Arm, model: str | Non
 
     pool and chosen: with the columns of `difficulty.by_question`. model: the filter's, None without a filter.
     """
-    by = f", by the answers of {model}" if model else ""
+    by = f", as labelled by {model}" if model else ""
     rule = f"This arm trains on {len(chosen):,} of {len(pool):,} questions: {arm.rule}{by}."
     if model is None:
         lengths = (frame["question"].str.len().mean() for frame in (chosen, pool))
-        return "{} They have {:.0f} characters on average; those of the pool have {:.0f}.".format(rule, *lengths)
+        return "{} Their mean length is {:.0f} characters; in the pool it is {:.0f}.".format(rule, *lengths)
     easy = ((frame["label"] == "easy").mean() for frame in (chosen, pool))
-    return "{} {:.0%} of them are easy for the filter; of the pool {:.0%} are.".format(rule, *easy)
+    return "{} {:.0%} of them are labelled easy, compared with {:.0%} of the pool.".format(rule, *easy)
 
 
 def figure(pool: pd.DataFrame, chosen: pd.DataFrame) -> Figure:

@@ -35,22 +35,22 @@ def summary(labels: pd.DataFrame, pool: pd.DataFrame, model: str, confidence: fl
     low, high = wilson(right, answers, confidence)
     kind = "option" if guess else "number"
     sentences = (
-        f"{model} answers {easy:,} of {count:,} questions right and in the required format: these are easy, the other {count - easy:,} hard. "
+        f"{model} answers {easy:,} of {count:,} questions correctly in the required format; these are easy, the other {count - easy:,} hard. "
         f"The {kind} inside `<answer>` is right in {right / answers:.0%} of its answers ({confidence:.0%} interval {low:.0%} to {high:.0%})"
     )
     form = (
-        f" {labels['format_valid'].mean():.0%} of its answers are in the required format; read by the tolerant rule, "
+        f" {labels['format_valid'].mean():.0%} of its answers are in the required format; by the tolerant rule, "
         f"{labels['correct_tolerant'].mean():.0%} are right."
     )
     if not guess:
         return f"{sentences}.{form}"
     if low > guess:
-        meaning = "it knows more than guessing would show"
+        meaning = "it is better than guessing"
     elif high < guess:
-        meaning = "it does worse than guessing"
+        meaning = "it is worse than guessing"
     else:
-        meaning = "it is not shown to do better than guessing"
-    return f"{sentences}, where guessing gives {guess:.0%}, so {meaning}.{form}"
+        meaning = "it is not shown to be better than guessing"
+    return f"{sentences}, compared with {guess:.0%} for guessing: {meaning}.{form}"
 
 
 def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int | None = None) -> pd.DataFrame:
@@ -76,6 +76,6 @@ def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int 
 def outlook(labels: pd.DataFrame, arms: Mapping[str, Arm]) -> str:
     """What the arms need of these labels, and what there is: the sentence that ends 01_filter. arms: those of this filter."""
     found = difficulty.by_question(labels)["label"].value_counts()
-    there = f"{found.get('hard', 0):,} hard and {found.get('easy', 0):,} easy questions"
-    wanted = [f"{name} takes {arm.rule}" for name, arm in arms.items()]
-    return f"The labels offer {there}; {'; '.join(wanted) if wanted else 'no arm of this study draws from them'}."
+    there = f"{found.get('hard', 0):,} questions hard and {found.get('easy', 0):,} easy"
+    wanted = [f"arm {name} needs {arm.rule}" for name, arm in arms.items()]
+    return f"The filter labels {there}; {'; '.join(wanted) if wanted else 'no arm of this study uses these labels'}."

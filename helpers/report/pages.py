@@ -109,8 +109,8 @@ def remarks(study: Study, lines: Sequence[str] = (), notes: Sequence[dict[str, A
     not the hub's, that is said here, and from now on below every table of the notebook.
     """
     demonstration = (
-        "A demonstration. One seed and a few dozen items show how the study works; they cannot tell one arm from "
-        "another, and no number here is a finding."
+        "This is a demonstration. With one seed and a few dozen items it shows how the study works, but it cannot distinguish "
+        "the arms, and no number here is a finding."
     )
     _weights[:] = origins(notes)
     changed = [f"Not the original weights: {'; '.join(_weights)}."] if _weights else []

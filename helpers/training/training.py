@@ -169,8 +169,8 @@ class Training:
         count = int(self.rollouts["step"].isin(first["step"]).sum())
         return (
             f"Over {len(self.log)} steps on {seen} of the arm's {len(self.questions)} questions the mean reward went from {first['reward'].mean():.2f} (first third of the steps, {count} completions) "
-            f"to {last['reward'].mean():.2f} (last third). The rewards: {moved}. "
-            f"{taught:.0%} of the groups had rewards that differ; only these have a gradient."
+            f"to {last['reward'].mean():.2f} (last third). By part: {moved}. "
+            f"{taught:.0%} of the groups had unequal rewards; only these have a gradient."
         )
 
     def outlook(self) -> str:
@@ -179,4 +179,4 @@ class Training:
         if len(self.curve):
             first, last = self.curve["accuracy"].iloc[0], self.curve["accuracy"].iloc[-1]
             text += f" On held-out questions accuracy went from {first:.1%} to {last:.1%} during the training."
-        return text + " 04_eval asks questions that no arm trains on."
+        return text + " 04_eval evaluates the model on questions that no arm trains on."

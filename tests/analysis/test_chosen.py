@@ -13,13 +13,13 @@ ARMS = {
     "by label": (
         Arm(filter="f", hard=3, easy=1),
         1,
-        "3 hard, 1 easy, by the answers of a/model. 25% of them are easy",
+        "3 hard, 1 easy, as labelled by a/model. 25% of them are labelled easy",
         "share of the questions",
     ),
     "by rate": (
         Arm(filter="f", size=4, pass_rate=0.5),
         8,
-        "4 with a pass rate near 0.5, by the answers of a/model.",
+        "4 with a pass rate near 0.5, as labelled by a/model.",
         "pass rate of the filter",
     ),
 }

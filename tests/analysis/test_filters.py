@@ -35,14 +35,14 @@ LABELS = difficulty.label(POOL, WRITTEN, "<think>")
 def test_the_answer_counts_easy_questions_and_compares_with_guessing():
     outcome = filters.summary(LABELS, POOL, "a model", 0.95)
     assert outcome.startswith(
-        "a model answers 2 of 4 questions right and in the required format: these are easy, the other 2 hard. "
+        "a model answers 2 of 4 questions correctly in the required format; these are easy, the other 2 hard. "
     )
-    form = " 75% of its answers are in the required format; read by the tolerant rule, 50% are right."
-    assert outcome.endswith(f"where guessing gives 50%, so it is not shown to do better than guessing.{form}")
+    form = " 75% of its answers are in the required format; by the tolerant rule, 50% are right."
+    assert outcome.endswith(f"compared with 50% for guessing: it is not shown to be better than guessing.{form}")
     wrong = filters.summary(LABELS.assign(correct=False), POOL, "a model", 0.95)
-    assert wrong.endswith("where guessing gives 50%, so it does worse than guessing." + form)
+    assert wrong.endswith("compared with 50% for guessing: it is worse than guessing." + form)
     many = pd.concat([LABELS.assign(correct=True)] * 5)
-    assert filters.summary(many, POOL, "a model", 0.95).endswith(f"so it knows more than guessing would show.{form}")
+    assert filters.summary(many, POOL, "a model", 0.95).endswith(f"it is better than guessing.{form}")
     numbers = POOL.assign(options=[[]] * 4)
     assert filters.summary(LABELS, numbers, "a model", 0.95).endswith(
         "The number inside `<answer>` is right in 50% of its answers (95% interval 15% to 85%)." + form
@@ -61,5 +61,5 @@ def test_examples_are_of_different_kinds_first():
 
 def test_the_outlook_names_what_arms_take():
     outcome = filters.outlook(LABELS, {"self": Arm(filter="self", hard=2, easy=1)})
-    assert outcome == "The labels offer 2 hard and 2 easy questions; self takes 2 hard, 1 easy."
-    assert filters.outlook(LABELS, {}).endswith("no arm of this study draws from them.")
+    assert outcome == "The filter labels 2 questions hard and 2 easy; arm self needs 2 hard, 1 easy."
+    assert filters.outlook(LABELS, {}).endswith("no arm of this study uses these labels.")

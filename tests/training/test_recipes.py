@@ -16,7 +16,7 @@ RECIPES = sorted((REPOSITORY / "parameters" / "recipes").glob("*.yaml"))
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
 def test_recipes_are_trainings(file):
     Train.model_validate(yaml.safe_load(file.read_text()))
-    assert "# Seen to work" in file.read_text()
+    assert "\n# Tested" in file.read_text()
 
 
 def test_a_recipe_lies_between_what_is_shared_and_what_is_its_own(tiny, tmp_path):
