@@ -19,11 +19,6 @@ STUDY = shlex.quote(str(S.reference()))
 RUN = f"OMP_NUM_THREADS={{threads}} {shlex.quote(sys.executable)} -m helpers.workflow.execute"
 ON_GPU = "GPUS={resources.gpu} GPU_PARTS={resources.gpu_parts} " + RUN  # lent in twelfths, see helpers/workflow/gpus.py
 MODELS = ["/".join(parts) for parts in S.scored()]
-PAGES = (
-    [f"01_filter-{name}" for name in S.filters] + [f"02_split-{'-'.join(draw)}" for draw in S.draws()]
-    + [f"03_grpo_train-{arm}-seed{seed}" for arm in S.arms for seed in S.seeds]
-    + [f"04_eval-{model.replace('/', '-')}" for model in MODELS] + ["05_analysis"]
-)
 wildcard_constraints: filter="[^/]+", arm="[^/]+", seed=r"\d+", step=r"\d+"
 
 INDEX = [DROPPED] if S.search else []
@@ -50,7 +45,7 @@ def scoring_priority(wildcards):
     return 1 if S.arms[wildcards.arm].filter else 3
 
 rule report:
-    input: [f"notebooks/{page}.ipynb" for page in PAGES]
+    input: [f"notebooks/{page}.ipynb" for page in S.notebooks()]
     output: "report/index.html"
     shell: f"{shlex.quote(sys.executable)} -m helpers.report.build {STUDY} --quiet"
 

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
+from helpers.report import executed
 from helpers.report.browser import TEMPLATES
-from helpers.report.executed import empty_part
 from helpers.study import overrides
 from helpers.study.files import StudyError, atomic
 from helpers.study.study import Study, open_study
@@ -34,14 +33,7 @@ STEPS = {
 def pages(study: Study) -> list[Path]:
     """The executed notebooks of a study, in reading order. Raises StudyError if there are none."""
     folder = study.path("notebooks")
-    jobs = {
-        "01_filter": list(study.filters),
-        "02_split": ["-".join(draw) for draw in study.draws()],
-        "03_grpo_train": [f"{arm}-seed{seed}" for arm in study.arms for seed in study.seeds],
-        "04_eval": ["-".join(model) for model in study.scored()],
-    }
-    names = [f"{step}-{job}" for step in STEPS for job in jobs.get(step, [])] + ["05_analysis"]
-    found = [folder / f"{name}.ipynb" for name in names if (folder / f"{name}.ipynb").exists()]
+    found = [path for name in study.notebooks() if (path := folder / f"{name}.ipynb").exists()]
     if not found:
         raise StudyError(f"{folder}: no executed notebooks yet; run make study STUDY={study.name} first")
     return found
@@ -67,14 +59,10 @@ def build(study: Study) -> Path:
 
 def _body(path: Path) -> str:
     """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = executed.read(path)
     tags = [set(cell.metadata.get("tags", [])) for cell in notebook.cells]
     if {"injected-parameters"} in tags:  # the defaults say nothing beside the values of this run
         notebook.cells = [cell for cell, tag in zip(notebook.cells, tags, strict=True) if "parameters" not in tag]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    notebook.cells = [cell for cell in notebook.cells if not empty_part(cell)]
     config = Config({"HTMLExporter": {"anchor_link_text": "", "exclude_input_prompt": True, "exclude_output_prompt": True}})
     body, _ = HTMLExporter(config=config, raw_template=FOLDED).from_notebook_node(notebook)
     slug = _slug(path.stem)  # several notebooks share one page, so ids carry the notebook's name

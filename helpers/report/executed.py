@@ -42,12 +42,9 @@ def chapters(study: Study) -> list[str]:
 
 def publish(study: Study, name: str, target: Path) -> None:
     """Copy an executed notebook to `target` without paths, times and log lines of this machine."""
-    notebook = nbformat.read(study.path("notebooks", f"{name}.ipynb"), as_version=4)
+    notebook = read(study.path("notebooks", f"{name}.ipynb"))
     for cell in [notebook, *notebook.cells]:
         cell.metadata.pop("papermill", None)
-        if cell.get("outputs"):
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    notebook.cells = [cell for cell in notebook.cells if not empty_part(cell)]
     if not name.startswith("05_"):
         _shorten(study, notebook)
     text = nbformat.writes(notebook)
@@ -57,9 +54,13 @@ def publish(study: Study, name: str, target: Path) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def empty_part(cell: Any) -> bool:
-    """Whether a cell is a part of 05_analysis (`pages.part`) that the study has no data for: there is nothing to show but its code."""
-    return cell.cell_type == "code" and "pages.part(" in cell.source and not cell.get("outputs")
+def read(path: Path) -> Any:
+    """An executed notebook for readers: without log lines, and without parts of 05_analysis (`pages.part`) that the study has no data for."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    notebook.cells = [cell for cell in notebook.cells if "pages.part(" not in cell.source or cell.get("outputs")]
+    return notebook
 
 
 def _shorten(study: Study, notebook: Any) -> None:

@@ -225,6 +225,16 @@ class Study(Strict):
         kept = [(arm, f"seed{seed}", f"step{step}") for arm in self.arms for seed in self.seeds for step in self.checkpoints(arm)]
         return self.models() + kept
 
+    def notebooks(self) -> list[str]:
+        """Names of the executed notebooks, without their suffix, in reading order."""
+        return [
+            *(f"01_filter-{name}" for name in self.filters),
+            *(f"02_split-{'-'.join(draw)}" for draw in self.draws()),
+            *(f"03_grpo_train-{arm}-seed{seed}" for arm in self.arms for seed in self.seeds),
+            *(f"04_eval-{'-'.join(model)}" for model in self.scored()),
+            "05_analysis",
+        ]
+
     def result(self, name: str | Path, **how: Any) -> pd.DataFrame:
         """The table `name` of this study's folder: read if it is current, else adopted, else made. how: as in `files.result`."""
         return files.result(self.folder, name, **how)
