@@ -113,6 +113,11 @@ def change(row: Mapping[str, float], unit: str = "") -> str:
     return f"{100 * row['change']:+z.1f}{unit} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
 
 
+def difference(row: Mapping[str, float], name: str) -> str:
+    """The difference `name` of a row, whose ends are `name_low` and `name_high`, with its interval, in points."""
+    return change({"change": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]})
+
+
 def p_in_words(value: float) -> str:
     """A p-value to three decimals."""
     return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"

@@ -218,20 +218,14 @@ def hierarchical_bootstrap(
     return draws
 
 
-def bootstrap_interval(draws: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws, shape (resamples,)."""
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
 def change(
     before: Sequence[Runs], after: Sequence[Runs], rng: np.random.Generator, settings: Analysis, paired: bool = False
 ) -> dict[str, float]:
-    """after − before with all that is said of it: change, low, high, p, p_equal, boot_low, boot_high (bootstrap)."""
+    """after − before with all that is said of it: change, low, high, p, p_equal, boot_low, boot_high (percentiles of the bootstrap)."""
     e = estimate(before, after, paired)
     low, high = interval(e, settings.confidence)
     draws = hierarchical_bootstrap([(before, after)], rng, settings.resamples, paired)[:, 0]
-    boot_low, boot_high = bootstrap_interval(draws, settings.confidence)
+    boot_low, boot_high = np.quantile(draws, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]).tolist()
     return {"change": e.difference, "low": low, "high": high, "p": p_value(e), "p_equal": p_equivalence(e, settings.margin),
             "boot_low": boot_low, "boot_high": boot_high}  # fmt: skip
 

@@ -196,10 +196,9 @@ def reflection_change(marked: pd.DataFrame, rng: np.random.Generator, resamples:
         change = last - first
         ends = mine[mine["phase"].isin([PHASES[0], PHASES[2]])]
         if len(seeds) > 1:
-            error = change.std(ddof=1) / np.sqrt(len(seeds))
-            half = stats.t.isf((1 - confidence) / 2, len(seeds) - 1) * error
-            low, high = change.mean() - half, change.mean() + half
-            p = 2 * stats.t.sf(abs(change.mean()) / error, len(seeds) - 1) if error else float(not change.any())
+            test = stats.ttest_1samp(change, 0)
+            low, high = test.confidence_interval(confidence)
+            p = test.pvalue if change.any() else 1.0
         else:
             draws = _question_draws(mine, weights, rng, min(resamples, 1000))
             low, high = np.nanquantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])

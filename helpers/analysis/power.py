@@ -65,9 +65,7 @@ def exact_power(items: int, discordant: float, difference: float, alpha: float =
 
 def smallest_detectable(items: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float:
     """Smallest true difference that McNemar's exact test finds with the given power; 1 if there is none."""
-    if exact_power(items, discordant, 1.0, alpha) < power:
-        return 1.0
-    return float(optimize.bisect(lambda d: exact_power(items, discordant, d, alpha) - power, 0.0, 1.0, xtol=1e-4))
+    return _smallest(lambda difference: exact_power(items, discordant, difference, alpha), power, xtol=1e-4)
 
 
 def seeds_power(difference: float, items: int, seeds: int, parts: Components, alpha: float = 0.05, trained: int = 1) -> float:
@@ -108,10 +106,10 @@ def mean_detectable(from_items: float, from_seeds: float, df: float, alpha: floa
     return _smallest(lambda difference: mean_power(difference, from_items, from_seeds, df, alpha), power)
 
 
-def _smallest(found: Callable[[float], float], power: float) -> float:
-    return (
-        1.0 if found(1.0) < power else float(optimize.bisect(lambda difference: found(difference) - power, 0.0, 1.0, xtol=1e-5))
-    )
+def _smallest(found: Callable[[float], float], power: float, xtol: float = 1e-5) -> float:
+    if found(1.0) < power:
+        return 1.0
+    return float(optimize.bisect(lambda difference: found(difference) - power, 0.0, 1.0, xtol=xtol))
 
 
 def seeds_needed(

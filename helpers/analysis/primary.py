@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers.analysis import compare, plots
 from helpers.analysis.drawing import colours, finished, in_words, markers
-from helpers.analysis.evidence import change, p_in_words, runs_in_words
+from helpers.analysis.evidence import difference, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
@@ -54,6 +54,9 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     tested = found[found["arm"].map(arms["trained"]).str.startswith(AS_STUDY, na=False) & found["vs_random"].notna()]
     if tested.empty:
         return {}
+    differs = tested["vs_random_p_holm"] < ALPHA
+    better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
+    tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
     return {
         "Question": _asked(about, tested),
@@ -86,27 +89,19 @@ def _asked(about: pd.Series, tested: pd.DataFrame) -> str:
     )
 
 
-def _better(tested: pd.DataFrame) -> pd.Series:
-    return (tested["vs_random_p_holm"] < ALPHA) & (tested["vs_random"] > 0)
-
-
-def _worse(tested: pd.DataFrame) -> pd.Series:
-    return (tested["vs_random_p_holm"] < ALPHA) & (tested["vs_random"] < 0)
-
-
 def _answer(tested: pd.DataFrame) -> str:
     """Which arms are better or worse than the random one, with the figures of those that are."""
     parts = []
-    for shown, word in ((tested[_better(tested)], "better"), (tested[_worse(tested)], "worse")):
-        for arm, own in shown.groupby("arm", sort=False):
+    for word in ("better", "worse"):
+        for arm, own in tested[tested[word]].groupby("arm", sort=False):
             figures = ", ".join(
-                f"{difference(row)} points on {row['outcome']} ({p_in_words(row['vs_random_p_holm'])})"
+                f"{difference(row, 'vs_random')} points on {row['outcome']} ({p_in_words(row['vs_random_p_holm'])})"
                 for row in own.to_dict("records")
             )
             parts.append(f"{arm} is {word} than random: {figures}")
     if not parts:
         return "No choice of questions was shown to be better or worse than a random one."
-    rest = " No other choice was shown to differ from a random one." if not (_better(tested) | _worse(tested)).all() else ""
+    rest = " No other choice was shown to differ from a random one." if not tested["differs"].all() else ""
     return f"{'; '.join(parts)}.{rest}"
 
 
@@ -117,15 +112,15 @@ def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) ->
     own = tested[tested["arm"] == arm]
     over = runs_in_words(int(own["seeds"].min()), int(own["draws"].max()))
     cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
-    if (_better(own) | _worse(own)).all():
+    if own["differs"].all():
         return f"({cover[0].upper()}{cover[1:]}.)"
-    figures = " and ".join(f"{difference(row)} points on {row['outcome']}" for row in own.to_dict("records"))
+    figures = " and ".join(f"{difference(row, 'vs_random')} points on {row['outcome']}" for row in own.to_dict("records"))
     return f"Training on {arm} ({rules[arm]}) differs from training on random questions by {figures} ({cover})."
 
 
 def _reach(tested: pd.DataFrame) -> str:
     """How large a difference the intervals of the arms that were not shown to differ allow."""
-    rest = tested[~(_better(tested) | _worse(tested))]
+    rest = tested[~tested["differs"]]
     if rest.empty:
         return ""
     gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
@@ -149,7 +144,7 @@ def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
     for arm, own in found[found["vs_untrained"].notna()].groupby("arm", sort=False):
         how = arms["trained"].get(arm, "")
         if arm == "random" or not how.startswith(AS_STUDY):
-            figures = " and ".join(difference(row, "untrained") for row in own.to_dict("records"))
+            figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
             said.append(f"{arm}{'' if how.startswith(AS_STUDY) else f' ({how})'} {figures}")
     return [f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}."] if said else []
 
@@ -157,7 +152,7 @@ def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
 def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str]) -> str:
     """What the outcome means for someone who trains."""
     random = found[found["arm"] == "random"]
-    better, worse = (list(dict.fromkeys(tested.loc[which, "arm"])) for which in (_better(tested), _worse(tested)))
+    better, worse = (list(dict.fromkeys(tested.loc[tested[word], "arm"])) for word in ("better", "worse"))
     best, avoided = ([arm for arm in one if arm not in other] for one, other in ((better, worse), (worse, better)))
     named = {
         kind: f" {word} ".join(f"{arm} ({rules[arm]})" for arm in kept)
@@ -184,11 +179,6 @@ def table(found: pd.DataFrame) -> pd.DataFrame | None:
         return None
     shown = compare.against(found, "random").assign(outcome=found["outcome"], accuracy=found["accuracy"])
     return shown[["outcome", "arm", "accuracy", "change", "low", "high", "p_holm", "p_equal_holm", "detectable"]]
-
-
-def difference(row: Mapping[str, float], base: str = "random") -> str:
-    """A row of `rows` minus the random arm, or minus the untrained model: change and interval in points."""
-    return change({"change": row[f"vs_{base}"], "low": row[f"vs_{base}_low"], "high": row[f"vs_{base}_high"]})
 
 
 def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], effect: float | None = None) -> Figure:

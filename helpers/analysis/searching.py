@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers.analysis import intervals, plots
 from helpers.analysis.claims import Arms, Claim, one_way
-from helpers.analysis.evidence import change, corrected
+from helpers.analysis.evidence import corrected, difference
 from helpers.study.schema import SEARCH
 from helpers.study.schema_eval import Analysis
 from helpers.study.study import UNTRAINED
@@ -204,5 +204,4 @@ def points(row: Mapping[str, float], name: str) -> str:
     """
     if not np.isfinite(row.get(name, np.nan)):
         return "–"
-    ends = {"change": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
-    return change(ends).replace(", ", ",\u00a0")
+    return difference(row, name).replace(", ", ",\u00a0")

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from helpers.analysis import indices, opening
-from helpers.analysis.evidence import change
+from helpers.analysis.evidence import change, difference
 from helpers.analysis.recorded import arms_in_words
 from helpers.questions import pools, prompts
 from helpers.report.readme import MARKDOWN
@@ -136,8 +136,7 @@ def _benchmarks(comparison: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
     keys = ["group", "benchmark", "filter"]
     before = comparison[comparison["arm"] == UNTRAINED].set_index(keys)["accuracy"]
     rows = comparison[comparison["arm"] == arm].join(before.rename("before"), on=keys).to_dict("records")
-    ends = {"change": "vs_untrained", "low": "vs_untrained_low", "high": "vs_untrained_high"}
-    return [row | {"change": change({key: row[name] for key, name in ends.items()})} for row in rows]
+    return [row | {"change": difference(row, "vs_untrained")} for row in rows]
 
 
 def _labels(study: Study, arm: str, seed: int, to: str, folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.analysis import indices, opening, plots, primary, searching
-from helpers.analysis.evidence import basis, change, runs_in_words
+from helpers.analysis.evidence import basis, change, difference, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
@@ -170,7 +170,7 @@ def _against_random(tables: Mapping[str, pd.DataFrame], about: pd.Series) -> dic
     if len(outcome):
         heads = {name: f"{name} (points)" for name in outcome["outcome"].unique()} | {"robustness": "other benchmarks (index)"}
         for row in outcome[outcome["vs_random"].notna()].to_dict("records"):
-            cells.setdefault(row["arm"], {})[row["outcome"]] = primary.difference(row)
+            cells.setdefault(row["arm"], {})[row["outcome"]] = difference(row, "vs_random")
         rules = primary.rules_of(tables["arms"])
         rows = [(f"{arm}: {rules.get(arm, '')}", *(found.get(head, "–") for head in heads)) for arm, found in cells.items()]
         return {"heads": ["arm: difference from the random arm", *heads.values()], "rows": rows}
