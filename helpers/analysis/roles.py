@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from helpers.study.choices import Arm
-    from helpers.study.study import Study
+from helpers.study.choices import Arm
+from helpers.study.study import Study
 
 SIZED = re.compile(r"[-_](\d+(?:\.\d+)?)([bm])(?=[-_]|$)", re.IGNORECASE)
 

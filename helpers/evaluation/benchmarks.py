@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -24,10 +24,8 @@ from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
 from helpers.study.progress import progress
 from helpers.study.schema import HELD_OUT, SEARCH, in_reasoning_mode
-
-if TYPE_CHECKING:
-    from helpers.study.schema_eval import Task
-    from helpers.study.study import Study
+from helpers.study.schema_eval import Task
+from helpers.study.study import Study, open_study
 
 # Tasks of the harness that a mirror may hold only in another form: (what the task's own data look like in a mirror, the
 # project's task for the other form, that form's data set).
@@ -176,8 +174,6 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
 
 def main() -> None:
     """`python -m helpers.evaluation.benchmarks STUDY`: read the pool and all benchmark questions; one line, or an error and exit code 1."""
-    from helpers.study.study import open_study
-
     try:
         study = open_study((sys.argv[1:] or ["quickstart"])[0])
         mirror()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -15,10 +15,7 @@ from helpers.models import engines, loading
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_note, read_table, sha256
 from helpers.study.schema import HELD_OUT
-from helpers.study.study import UNTRAINED
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import UNTRAINED, Study
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Both are written once per study, before any draw: by `python -m helpers.evaluati
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from filelock import FileLock
@@ -15,13 +14,11 @@ from helpers.evaluation import benchmarks
 from helpers.questions.overlap import overlaps
 from helpers.questions.pools import study_pool
 from helpers.search import tool
+from helpers.search.episodes import Tool
 from helpers.selection import held_out
 from helpers.study.errors import StudyError
 from helpers.study.schema import HELD_OUT
-
-if TYPE_CHECKING:
-    from helpers.search.episodes import Tool
-    from helpers.study.study import Study
+from helpers.study.study import Study, open_study
 
 
 def set_aside(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,8 +57,6 @@ def search_tool(study: Study) -> Tool:
 
 def main() -> None:
     """Write both files of the study that the command line names; one line, or an error and exit code 1."""
-    from helpers.study.study import open_study
-
     try:
         found, away = set_aside(open_study((sys.argv[1:] or ["quickstart"])[0]))
     except StudyError as error:

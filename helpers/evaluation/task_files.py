@@ -11,16 +11,14 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from helpers.study.errors import StudyError, nearest
 from helpers.study.files import fingerprint
 from helpers.study.places import TASKS
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 UNCHANGED = TASKS / "unchanged.json"
 # `task: name`, `group: name`, `tag: name` and, for names in lists, `- name`.

@@ -20,12 +20,9 @@ figures/plan/*.csv, these formulas in all. The terms and their sources:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from helpers.models.shape import READ_TOKENS, VISION, VLLM_ROLLOUTS, VLLM_WORK, Shape, cache_bytes
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Lora, Train
+from helpers.study.schema import Lora, Train
 
 FOUR_BIT = 0.5 + 4 / 64  # bytes a parameter: the weight, and its share of the block's scale
 TILE_WORDS, TILE_TOKENS = 32768, 4096  # of TRL's fused head

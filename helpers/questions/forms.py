@@ -7,15 +7,13 @@ reads one row in that form. Nothing is guessed: a table that fits two forms, or 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from helpers.questions import choices
 from helpers.questions.choices import Choice, Options, Row, shown
 from helpers.questions.text import LETTERS, number, question_id
 from helpers.study.errors import StudyError, nearest
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Pool
+from helpers.study.schema import Pool
 
 QUESTION = ("question", "problem")
 ANSWER = ("answer_idx", "answer", "answer_index", "answerkey", "correct_answer", "final_decision", "cop", "label")

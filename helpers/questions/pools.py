@@ -11,7 +11,7 @@ import functools
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -23,9 +23,7 @@ from helpers.study.errors import StudyError
 from helpers.study.files import cache_of, read_note, sha256
 from helpers.study.places import STARTER, pool_file
 from helpers.study.schema import Pool
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 REFUSED_SHARE = 0.01  # of a pool: if more questions are broken, they are to be corrected, or their form was not understood
 

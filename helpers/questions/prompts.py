@@ -11,12 +11,10 @@ whatever the study says. `prefill` starts the answer for the model; it counts as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from helpers.questions.text import LETTERS
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Prompt, Search
+from helpers.study.schema import Prompt, Search
 
 _THINK = "The user asks a question. The assistant first thinks about it inside <think> </think>, "
 INSTRUCTION = _THINK + "then gives the letter of the answer inside <answer> </answer>."

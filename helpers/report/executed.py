@@ -11,16 +11,14 @@ import json
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 
 from helpers.study.files import atomic
 from helpers.study.places import REPOSITORY
 from helpers.study.schema import HELD_OUT
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 # Pools and benchmarks whose texts may be shown: the project's own (Apache-2.0), and those whose authors publish them under the MIT licence.
 OPEN = (

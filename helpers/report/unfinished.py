@@ -5,17 +5,12 @@ Arms are not compared with each other before every arm has all its seeds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from helpers.analysis import compare, searching
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
-from helpers.study.study import UNTRAINED
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import UNTRAINED, Study
 
 COLUMNS = ["arm", "seed", "device", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
 GAIN = ["benchmark", "filter", "arm", "seeds", "items", "accuracy", "vs_untrained", "vs_untrained_low", "vs_untrained_high", "vs_untrained_detectable"]  # fmt: skip

@@ -12,13 +12,10 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from helpers.study.schema import NOTICE
-
-if TYPE_CHECKING:
-    from helpers.search.corpus import Passage
-    from helpers.study.schema import Search
+from helpers.search.corpus import Passage
+from helpers.study.schema import NOTICE, Search
 
 BEGIN, END = "<search>", "</search>"
 OPEN, CLOSE = "\n<information>", "\n</information>"

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from helpers.questions.text import LETTERS, words
-
-if TYPE_CHECKING:
-    from helpers.search.corpus import Passage
-    from helpers.search.episodes import Tool
+from helpers.search.corpus import Passage
+from helpers.search.episodes import Tool
 
 
 def options_found(search: Callable[[list[str], int], list[list[Passage]]], questions: pd.DataFrame, k: int) -> pd.DataFrame:

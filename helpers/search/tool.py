@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from helpers.search.corpus import find_corpus
 from helpers.search.episodes import Tool
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note, read_table
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 DROPPED = "search/dropped.csv"  # passages that contain a question of a benchmark; its note names the index
 INDEXES = ".indexes"  # beside the folders of studies, which share them

@@ -7,7 +7,7 @@ small arm are among the 250 of a larger one, and arms of one seed are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,10 @@ import pandas as pd
 from helpers.selection.composition import common, composition, shared  # noqa: F401  (notebooks use them from here)
 from helpers.selection.difficulty import by_question
 from helpers.selection.rates import RATES
+from helpers.study.choices import Arm
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint, read_table, write_result
-
-if TYPE_CHECKING:
-    from helpers.study.choices import Arm
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 
 def order(pool: pd.DataFrame, seed: int | Sequence[int]) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,9 +12,7 @@ from helpers.questions.pools import load_pool
 from helpers.selection.draws import order
 from helpers.study.errors import StudyError
 from helpers.study.files import read_table
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
+from helpers.study.study import Study
 
 FILE = "split/held_out.parquet"
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import Linear
 from torch import nn
 
-if TYPE_CHECKING:
-    from helpers.study.schema import Train
+from helpers.study.schema import Train
 
 NAME = "default"  # of the adapter, in PEFT
 

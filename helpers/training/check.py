@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from typing import TYPE_CHECKING
 
 from helpers.models import device, shape
 from helpers.study.errors import StudyError
+from helpers.study.study import Study
 from helpers.training import launch, live
-
-if TYPE_CHECKING:
-    from helpers.study.study import Study
 
 # Of a decoder layer in transformers: text models, Gemma 3 with images.
 PREFIXES = ("model.layers.{}.", "model.language_model.layers.{}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,8 +15,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic; read when CUDA starts
 from trl import GRPOConfig  # noqa: E402
 
-if TYPE_CHECKING:
-    from helpers.study.schema import Train
+from helpers.study.schema import Train
 
 
 def processes() -> int:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from accelerate.utils import gather_object
@@ -19,13 +19,11 @@ from helpers.models.engines import Sampling
 from helpers.models.transformers_engine import Transformers
 from helpers.questions import prompts
 from helpers.questions.answers import read_answer
+from helpers.search.episodes import Tool
 from helpers.study.files import write_table
+from helpers.study.schema import Follow, Prompt, Train
 from helpers.training import live, searching
 from helpers.training.sampling import noise
-
-if TYPE_CHECKING:
-    from helpers.search.episodes import Tool
-    from helpers.study.schema import Follow, Prompt, Train
 
 SHARE = 0.1  # of a run's completions that following may add: an answer costs no more than a completion's sampling
 FOLDER = "following"

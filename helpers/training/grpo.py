@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from datasets import Dataset
@@ -22,8 +22,9 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerState,
 from helpers.models import engines, packing
 from helpers.questions import prompts
 from helpers.questions.rotation import rotate_questions
+from helpers.search.episodes import Tool
 from helpers.study.files import write_json
-from helpers.study.schema import ROTATIONS
+from helpers.study.schema import ROTATIONS, Prompt, Search, Train
 from helpers.training import checkpoints, collapse, follow, live, rewards, sampling, searching
 from helpers.training.adapter import lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
@@ -31,10 +32,6 @@ from helpers.training.config import config, processes, share
 from helpers.training.determinism import deterministic, order_gradients
 from helpers.training.log import completion_table, log_table
 from helpers.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from helpers.search.episodes import Tool
-    from helpers.study.schema import Prompt, Search, Train
 
 NOTES = "notes.json"
 

@@ -12,17 +12,15 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from helpers.study.errors import StudyError
 from helpers.study.files import fingerprint
 from helpers.study.inputs import SPEED_ONLY
+from helpers.study.schema import Train
 from helpers.training.log import COMPLETIONS
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Train
 
 # One of these, or a file of its login, says where wandb's logs go.
 WANDB = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "NETRC")

@@ -6,15 +6,13 @@ A column `prefill`, if the data has one, is what the prompt already wrote of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from helpers.questions.answers import TAGS, read_answer, soft_format, strict_format
 from helpers.questions.prompts import own_words
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Train
+from helpers.study.schema import Train
 
 
 def _whole(completions: list[str], prefill: list[str] | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -15,11 +15,9 @@ from helpers.questions.rotation import rotate_questions
 from helpers.search import tool
 from helpers.search.measure import found_by
 from helpers.study.files import adopt, fingerprint, is_current, read_note, read_table, write_result, write_table
+from helpers.study.schema import Search, Train
+from helpers.study.study import Study
 from helpers.training import adapter, checkpoints, config, grpo, launch, rewards
-
-if TYPE_CHECKING:
-    from helpers.study.schema import Search, Train
-    from helpers.study.study import Study
 
 STEP = "03_grpo_train"
 SETTINGS = (
