@@ -19,7 +19,7 @@ from helpers.evaluation.samples import read_sample
 from helpers.questions import pools
 from helpers.search import tool
 from helpers.selection.held_out import read as read_held_out
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.files import fingerprint, is_current, sha256, write_result
 from helpers.study.places import TASKS
 from helpers.study.progress import progress
@@ -172,15 +172,13 @@ def settings(study: Study, task: Task) -> dict[str, Any]:
     return chosen
 
 
+@entry_point
 def main() -> None:
     """`python -m helpers.evaluation.benchmarks STUDY`: read the pool and all benchmark questions; one line, or an error and exit code 1."""
-    try:
-        study = open_study((sys.argv[1:] or ["quickstart"])[0])
-        mirror()
-        pools.study_pool(study)
-        found = questions(study)
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+    study = open_study((sys.argv[1:] or ["quickstart"])[0])
+    mirror()
+    pools.study_pool(study)
+    found = questions(study)
     print(pools.recognised(pools.pool_facts(study.pool, study.file)))
     print(f"{found['benchmark'].nunique()} benchmarks, {len(found)} questions")
 

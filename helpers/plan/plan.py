@@ -5,10 +5,8 @@ Jobs, models, data sets, memory, disk, hours and the smallest detectable effects
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
-import sys
 import textwrap
 
 from helpers.evaluation import task_files
@@ -18,7 +16,7 @@ from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, STA
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study import overrides
-from helpers.study.files import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.study import Study, open_study
 from helpers.training import check
 
@@ -167,23 +165,19 @@ def _detectable(study: Study) -> list[str]:
     return lines
 
 
+@entry_point
 def main() -> None:
     """Print the plan, or one line and exit with 1."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.plan.plan", description=__doc__.splitlines()[0])
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(__doc__.splitlines()[0])
     parser.add_argument("--gpu", help="memory of a GPU, such as 24GB, or A100, H100, H200; without it, the GPU that is here")
     parser.add_argument("--rate", help="tokens per second of generation, all sequences of a batch together")
     given = parser.parse_args()
-    try:
-        if given.rate and (not re.fullmatch(r"\d+(\.\d+)?", given.rate) or not float(given.rate)):
-            raise StudyError(f"RATE={given.rate}: should be tokens per second, such as RATE=2000")
-        study = open_study(given.study, given.changes)
-        task_files.check(study)
-        check.check(study, here=False)
-        print(report(study, machine(given.gpu), float(given.rate) if given.rate else None))
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+    if given.rate and (not re.fullmatch(r"\d+(\.\d+)?", given.rate) or not float(given.rate)):
+        raise StudyError(f"RATE={given.rate}: should be tokens per second, such as RATE=2000")
+    study = open_study(given.study, given.changes)
+    task_files.check(study)
+    check.check(study, here=False)
+    print(report(study, machine(given.gpu), float(given.rate) if given.rate else None))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -78,9 +77,7 @@ def _slug(text: str) -> str:
 
 def main() -> None:
     """`python -m helpers.report.build STUDY`: render the report again from the executed notebooks."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(main.__doc__)
     parser.add_argument("--quiet", action="store_true")
     arguments = parser.parse_args()
     try:

@@ -7,9 +7,7 @@ rollouts, and how long each notebook took. `helpers/workflow/rebuild.py` runs th
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +15,8 @@ import pandas as pd
 from helpers.report import executed, readme, unfinished
 from helpers.search.episodes import without_passages
 from helpers.study import overrides
-from helpers.study.files import StudyError, atomic, read_note, write_json, write_table
+from helpers.study.errors import StudyError, entry_point
+from helpers.study.files import atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES, REPOSITORY
 from helpers.study.study import Study, open_study
 from helpers.study.times import times
@@ -126,25 +125,21 @@ def _equal(one: Path, other: Path) -> bool:
     return True
 
 
+@entry_point
 def main() -> None:
     """`python -m helpers.report.publish STUDY`: one line and exit code 1 if something is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(__doc__)
     parser.add_argument("--to", type=Path, help="publish here instead of figures/<study>")
     parser.add_argument("--unfinished", action="store_true", help="publish what there is so far, without a comparison")
     arguments = parser.parse_args()
-    try:
-        study = open_study(arguments.study, arguments.changes)
-        target = arguments.to or FIGURES / study.name
-        (publish_unfinished if arguments.unfinished else publish)(study, target)
-        sizes = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
-        print(f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB: {target}")
-        if target.resolve().parent == FIGURES and not arguments.unfinished and not readme.update(REPOSITORY / "README.md"):
-            marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in readme.BLOCKS)
-            print(f"README.md lacks one of its markers ({marks}); it was not changed")
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+    study = open_study(arguments.study, arguments.changes)
+    target = arguments.to or FIGURES / study.name
+    (publish_unfinished if arguments.unfinished else publish)(study, target)
+    sizes = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
+    print(f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB: {target}")
+    if target.resolve().parent == FIGURES and not arguments.unfinished and not readme.update(REPOSITORY / "README.md"):
+        marks = ", ".join(f"<!-- {name} --> … <!-- /{name} -->" for name in readme.BLOCKS)
+        print(f"README.md lacks one of its markers ({marks}); it was not changed")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ the study's results. Without `--dry` they are uploaded to `user/name` and `user/
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from helpers.questions import pools, prompts
 from helpers.report.readme import MARKDOWN
 from helpers.selection import difficulty
 from helpers.study import overrides
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.files import read_note, read_table, write_table
 from helpers.study.inputs import SPEED_ONLY
 from helpers.study.places import pool_file
@@ -188,25 +186,21 @@ def check_name(to: str) -> str:
         raise StudyError(f"TO={to!r}: should be user/name, as on the hub ({error})") from None
 
 
+@entry_point
 def main() -> None:
     """Parse the command line, write and upload; a mistake is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(__doc__.splitlines()[0])
     parser.add_argument("--arm", required=True)
     parser.add_argument("--seed", default="0")
     parser.add_argument("--to", required=True, help="the model's name on the hub, user/name")
     parser.add_argument("--dry", action="store_true", help="write the folders, upload nothing")
     given = parser.parse_args()
-    try:
-        if not given.arm or not given.seed.isdecimal():
-            raise StudyError("ARM and SEED are needed, as in make push STUDY=small ARM=self SEED=0 TO=user/name DRY=1")
-        to, study = check_name(given.to), open_study(given.study, given.changes)
-        folders = write(study, given.arm, int(given.seed), to)
-        for place in folders if given.dry else upload(folders, to):
-            print(place)
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+    if not given.arm or not given.seed.isdecimal():
+        raise StudyError("ARM and SEED are needed, as in make push STUDY=small ARM=self SEED=0 TO=user/name DRY=1")
+    to, study = check_name(given.to), open_study(given.study, given.changes)
+    folders = write(study, given.arm, int(given.seed), to)
+    for place in folders if given.dry else upload(folders, to):
+        print(place)
 
 
 if __name__ == "__main__":

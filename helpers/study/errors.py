@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +27,19 @@ class StudyError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows instead of a traceback (IPython's hook for exceptions)."""
         return [f"StudyError: {self}"]
+
+
+def entry_point(main: Callable[[], None]) -> Callable[[], None]:
+    """The entry point of a command: a mistake ends it in one line, with exit code 1."""
+
+    @functools.wraps(main)
+    def run() -> None:
+        try:
+            main()
+        except StudyError as error:
+            sys.exit(f"error: {error}")
+
+    return run
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:

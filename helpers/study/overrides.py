@@ -22,9 +22,13 @@ LONGEST = 32  # characters of a study's name that show what was set
 NAMED = ("arms", "filters")  # whose keys are names that the study gives
 
 
-def option(parser: argparse.ArgumentParser) -> None:
-    """Add `--set` to a command that takes a study; its value is `arguments.changes`."""
-    parser.add_argument("--set", dest="changes", default="", help='keys to set, such as "train.beta=0.01 seeds=[0,1]"')
+def parser(about: str | None, study: bool = True) -> argparse.ArgumentParser:
+    """The parser of a command: it takes a study, unless the command makes one, and what `--set` sets, as `changes`."""
+    found = argparse.ArgumentParser(description=about)
+    if study:
+        found.add_argument("study")
+    found.add_argument("--set", dest="changes", default="", help='keys to set, such as "train.beta=0.01 seeds=[0,1]"')
+    return found
 
 
 def count(name: str, text: str, least: int) -> int:

@@ -7,7 +7,6 @@ command continues from there.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 import shutil
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 from helpers.models.device import cores
 from helpers.questions.pools import recorded_remarks
 from helpers.study import overrides
-from helpers.study.files import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.places import REPOSITORY, pool_file
 from helpers.study.study import Study, open_study
 from helpers.training import launch
@@ -178,11 +177,10 @@ def summary(study: Study) -> str:
     return "\n".join([*shown, f"Report: {study.path('report', 'index.html')}"])
 
 
+@entry_point
 def main() -> None:
     """Parse the command line and run; a mistake or a signal ends in one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(__doc__)
     parser.add_argument("--clean", action="store_true", help="remove the results of the study's runs")
     parser.add_argument("--jobs", default="0", help="notebooks at a time (default: as many as the machine has room for)")
     parser.add_argument("--profile", default="", help="a folder with a Snakemake profile, such as parameters/slurm")
@@ -193,8 +191,6 @@ def main() -> None:
             return shutil.rmtree(study.folder, ignore_errors=True)
         run(study, overrides.count("JOBS", arguments.jobs, 0) or room(study), arguments.profile)
         print(summary(study))
-    except StudyError as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues from here")
 

@@ -6,7 +6,6 @@ answers.parquet (every answer) and a card README.md. A killed run continues from
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from helpers.analysis import filters
 from helpers.questions import pools, prompts
 from helpers.selection import difficulty
 from helpers.study import overrides
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.files import atomic, write_json, write_table
 from helpers.study.places import runs
 from helpers.study.study import Study, open_study
@@ -96,14 +95,14 @@ def _card(study: Study, answers: pd.DataFrame, pool: pd.DataFrame) -> str:
     return CARD.format(pool=Path(study.pool.source).name, date=f"{datetime.now(UTC):%d %B %Y}", prompt=prompt, **facts)
 
 
+@entry_point
 def main() -> None:
     """Parse the command line and label; a mistake is one line and exit code 1."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = overrides.parser(__doc__.splitlines()[0], study=False)
     parser.add_argument("pool", help="a file or folder of questions, or starter:<name>")
     parser.add_argument("model", help="a hub id, or a folder")
     parser.add_argument("--samples", default="1", help="answers per question; above 1 at temperature 1")
     parser.add_argument("--tokens", default="512", help="tokens of an answer, at most")
-    overrides.option(parser)
     given = parser.parse_args()
     try:
         if not given.pool or not given.model:
@@ -114,8 +113,6 @@ def main() -> None:
             print(f"Labels, answers and card: {label(study)}")
     except Timeout:
         sys.exit(f"error: {study.folder}: another process is labelling this pool with this model; wait for it or stop it")
-    except StudyError as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,13 @@ rebuilt tables, figures and notebook replace the published ones: that is how an 
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from helpers.report import build, publish, readme
 from helpers.study import overrides
-from helpers.study.files import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.places import REPOSITORY
 from helpers.study.study import Study, open_study
 from helpers.workflow import execute
@@ -36,25 +34,21 @@ def rebuild(study: Study, source: Path) -> Path:
     return build.build(study)
 
 
+@entry_point
 def main() -> None:
     """Parse the command line; one line and exit code 1 if something is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study")
-    overrides.option(parser)
+    parser = overrides.parser(__doc__)
     parser.add_argument("--from", dest="source", type=Path, required=True, help="the folder with the published files")
     parser.add_argument(
         "--update", action="store_true", help="replace the published tables, figures and notebook by the rebuilt ones"
     )
     arguments = parser.parse_args()
-    try:
-        study, source = open_study(arguments.study, arguments.changes), arguments.source.resolve()
-        page = rebuild(study, source)
-        other = publish.differing(study, source)
-        if arguments.update:
-            publish.publish_shown(study, source)
-            readme.update(REPOSITORY / "README.md")
-    except StudyError as error:
-        sys.exit(f"error: {error}")
+    study, source = open_study(arguments.study, arguments.changes), arguments.source.resolve()
+    page = rebuild(study, source)
+    other = publish.differing(study, source)
+    if arguments.update:
+        publish.publish_shown(study, source)
+        readme.update(REPOSITORY / "README.md")
     print(f"Tables that differ from those published: {', '.join(other)}" if other else "All tables equal those published.")
     print(f"Report: {page}")
 
