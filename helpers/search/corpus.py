@@ -8,12 +8,15 @@ than memory; `helpers/search/index.py` keeps it on disk.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from helpers.questions import hub
 from helpers.questions.pools import REFUSED_SHARE
@@ -103,85 +106,67 @@ def passages(corpus: Corpus, refusals: list[str] | None = None) -> Iterator[pd.D
     refusals: a list that is filled with one line for each passage that was left out. In files of one's own a broken passage is an
     error; of a data set of the hub at most REFUSED_SHARE are left out. Raises StudyError for a broken or an empty corpus.
     """
-    refusals = [] if refusals is None else refusals
+    kept = _passages(corpus, [] if refusals is None else refusals)
+    while batch := list(itertools.islice(kept, BATCH)):
+        yield pd.DataFrame(batch, columns=list(Passage._fields))
+
+
+def _passages(corpus: Corpus, refusals: list[str]) -> Iterator[Passage]:
+    """`passages` one by one."""
     seen: set[str] = set()
-    unmatched = set(corpus.without)
-    kept = read = 0
-    for where, rows in _batches(corpus):
-        found = []
-        for place, row in rows:
-            read += 1
-            try:
-                passage = _checked(row, f"{where}: {place}", corpus.name)
-                if begins := [title for title in corpus.without if passage.title.startswith(title)]:
-                    unmatched.difference_update(begins)
-                    continue
-                if passage.id in seen:
-                    raise StudyError(f"{where}: {place}: id {passage.id!r} occurs twice; give each passage its own id")
-            except StudyError as error:
-                if corpus.own:
-                    raise
-                refusals.append(str(error))
+    unmatched, read = set(corpus.without), 0
+    for where, row in _rows(corpus):
+        read += 1
+        try:
+            passage = _checked(row, where, corpus.name)
+            if begins := [title for title in corpus.without if passage.title.startswith(title)]:
+                unmatched.difference_update(begins)
                 continue
-            seen.add(passage.id)
-            found.append(passage)
-        kept += len(found)
-        if found:
-            yield pd.DataFrame(found, columns=list(Passage._fields))
+            if passage.id in seen:
+                raise StudyError(f"{where}: id {passage.id!r} occurs twice; give each passage its own id")
+        except StudyError as error:
+            if corpus.own:
+                raise
+            refusals.append(str(error))
+            continue
+        seen.add(passage.id)
+        yield passage
     if len(refusals) > REFUSED_SHARE * read:
         raise StudyError(f"{refusals[0]} ({len(refusals):,} of {read:,} passages cannot be used)")
     if unmatched:
         raise StudyError(f"corpus.without: no title in {corpus.name} begins with {min(unmatched)!r}")
-    if not kept:
+    if not seen:
         raise StudyError(f"corpus: {corpus.name}: holds no passages; it needs rows with id, title, text, source and licence")
 
 
-def _batches(corpus: Corpus) -> Iterator[tuple[str, Iterator[tuple[str, Any]]]]:
-    """(file or data set, its rows as (place, row)), at most BATCH rows at a time."""
+def _rows(corpus: Corpus) -> Iterator[tuple[str, Any]]:
+    """(where a row stands, the row) of all rows of a corpus."""
     if corpus.dataset is not None:
-        for start in range(0, len(corpus.dataset), BATCH):
-            rows = corpus.dataset[start : start + BATCH]
-            yield corpus.name, _numbered(_rows_of(rows), start)
+        yield from _numbered(corpus.name, corpus.dataset.with_format("arrow").iter(BATCH))
     for file in corpus.files:
-        for start, rows in _parquet(file) if file.suffix == ".parquet" else _jsonl(file):
-            yield str(file), _numbered(rows, start, "line" if file.suffix == ".jsonl" else "passage")
+        yield from _parquet(file) if file.suffix == ".parquet" else _jsonl(file)
 
 
-def _numbered(rows: list[Any], start: int, word: str = "passage") -> Iterator[tuple[str, Any]]:
-    return ((f"{word} {place}", row) for place, row in enumerate(rows, start + 1) if row is not None)
+def _numbered(where: str, batches: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[tuple[str, Any]]:
+    rows = (row for batch in batches for row in batch.to_pylist())
+    return ((f"{where}: passage {place}", row) for place, row in enumerate(rows, 1))
 
 
-def _rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _parquet(file: Path) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """(number of rows before, rows), batch by batch."""
-    import pyarrow.parquet
-
-    start = 0
+def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
     try:
-        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=BATCH):
-            yield start, batch.to_pylist()
-            start += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+        yield from _numbered(str(file), pq.ParquetFile(file).iter_batches(batch_size=BATCH))
+    except (pa.ArrowException, OSError) as error:
         raise StudyError(f"{file}: cannot be read as Parquet ({' '.join(str(error).split())})") from None
 
 
-def _jsonl(file: Path) -> Iterator[tuple[int, list[Any]]]:
-    """(number of lines before, rows), batch by batch; an empty line gives None."""
-    rows: list[Any] = []
-    start = 0
+def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
     try:
         with file.open(encoding="utf-8-sig") as lines:
-            for line in lines:
-                rows.append(from_json(line, f"{file}: line {start + len(rows) + 1}") if line.strip() else None)
-                if len(rows) == BATCH:
-                    yield start, rows
-                    start, rows = start + BATCH, []
+            for place, line in enumerate(lines, 1):
+                if line.strip():
+                    yield (where := f"{file}: line {place}"), from_json(line, where)
     except UnicodeDecodeError as error:
         raise StudyError(f"{file}: is not UTF-8 text ({error.reason})") from None
-    yield start, rows
 
 
 def _checked(row: Any, where: str, name: str) -> Passage:
