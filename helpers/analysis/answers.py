@@ -50,13 +50,16 @@ def favourite_letters(scores: pd.DataFrame) -> pd.DataFrame:
 
     Tasks whose right answers are all the same, and answers that are not letters, are left out.
     """
-    plain = scores[scores["rotation"] == 0]
-    rows = []
-    for (task, arm, seed), part in plain.groupby(["task", "arm", "seed"], sort=False):
-        named = part["predicted"].where(part["predicted"].isin(list(LETTERS))).value_counts()
-        if len(named) and part["target"].nunique() > 1:
-            rows.append((task, arm, seed, named.index[0], named.iloc[0] / len(part)))
-    return pd.DataFrame(rows, columns=["task", "arm", "seed", "letter", "share"])
+    runs = scores[scores["rotation"] == 0].groupby(["task", "arm", "seed"], sort=False)
+    rows = [(*run, *most_frequent_letter(part["predicted"])) for run, part in runs if part["target"].nunique() > 1]
+    table = pd.DataFrame(rows, columns=["task", "arm", "seed", "letter", "share"])
+    return table[table["letter"] != ""]
+
+
+def most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
+    """The letter that stands most often among answers, and its share of all of them; ("", 0) if there is none."""
+    counts = answers.where(answers.isin(list(LETTERS))).value_counts()
+    return (str(counts.index[0]), float(counts.iloc[0] / len(answers))) if len(counts) else ("", 0.0)
 
 
 def reasoning(scores: pd.DataFrame) -> pd.DataFrame:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from helpers.analysis.answers import most_frequent_letter
 from helpers.analysis.indices import ONE_LETTER, one_letter
 from helpers.analysis.intervals import ALPHA
-from helpers.questions.text import LETTERS
 from helpers.study.study import UNTRAINED
 
 GUESSES = "A filter is not shown to be more accurate than guessing, so its labels say little about what the model knows"
@@ -96,22 +96,16 @@ def knows(labels: pd.DataFrame, chance: float) -> bool:
 
 def filter_letters(labels: pd.DataFrame, filter: str) -> list[Notice]:
     """Warning about a filter (column predicted) whose readable answers nearly all name one letter: its easy questions have that answer."""
-    letter, share = _most_frequent_letter(labels["predicted"].dropna())
+    letter, share = most_frequent_letter(labels["predicted"].dropna())
     what = f"More than {ONE_LETTER:.0%} of a filter's readable answers name the same letter, so its easy questions are those with that answer"
     return _fired(filter, (share > ONE_LETTER, what, f"{letter} {share:.0%}"))
 
 
 def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
     """Warning about an arm (column answer) that rewards one letter on most of its questions, so that always naming it pays."""
-    letter, share = _most_frequent_letter(chosen["answer"])
+    letter, share = most_frequent_letter(chosen["answer"])
     what = "More than half of an arm's questions have the same letter as right answer, so always naming it is rewarded"
     return _fired(arm, (share > DOMINANT, what, f"{letter} {share:.0%}"))
-
-
-def _most_frequent_letter(answers: pd.Series) -> tuple[str, float]:
-    """The letter that stands most often among answers, and its share of all of them; ("", 0) if there is none."""
-    counts = answers.where(answers.isin(list(LETTERS))).value_counts()
-    return (str(counts.index[0]), float(counts.iloc[0] / len(answers))) if len(counts) else ("", 0.0)
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:
@@ -224,7 +218,7 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
         name = task if filter == "none" else f"{task} ({filter})"
         chance, share = part["chance"].mean(), part["correct"].mean()
         error = np.sqrt(chance * (1 - chance) / len(part))
-        letter, named = _most_frequent_letter(part["predicted"])
+        letter, named = most_frequent_letter(part["predicted"])
         unread = (part["predicted"].isna() | part["predicted"].isin(["", "[invalid]"])).mean()
         low = f"{name} is more than four standard errors below chance ({chance:.1%}); its answers are probably parsed wrongly"
         lettered = f"More than {ONE_LETTER:.0%} of the answers to {name} name the same letter"

@@ -88,15 +88,6 @@ def basis(over: str, confidence: float) -> str:
     )
 
 
-def in_points(number: str) -> str:
-    """A number of points.
-
-    >>> in_points("1"), in_points("2.5")
-    ('1 point', '2.5 points')
-    """
-    return f"{number} point" if number == "1" else f"{number} points"
-
-
 def runs_in_words(seeds: int, draws: int = 1) -> str:
     """What the intervals of a study cover, in words; draws: the number of draws of questions."""
     if seeds == 1:

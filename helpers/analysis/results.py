@@ -26,7 +26,6 @@ from helpers.analysis import (
     primary,
     searching,
 )
-from helpers.analysis.evidence import in_points
 from helpers.analysis.recorded import Recorded, arms_in_words
 from helpers.analysis.roles import roles_of
 from helpers.analysis.searching import SEARCHES
@@ -63,9 +62,14 @@ class Results(Recorded):
     control = cached_property(lambda r: control.positive_control(r.study, r.comparison, r.groups))
     common = cached_property(lambda r: draws.common(r.questions))
     arms_in_words = cached_property(lambda r: arms_in_words(r.study))
-    margin = cached_property(lambda r: in_points(f"{100 * r.settings.margin:g}"))  # of equivalence
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
     summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
+
+    @property
+    def margin(self) -> str:
+        """The margin of equivalence, in words."""
+        number = f"{100 * self.settings.margin:g}"
+        return f"{number} point" if number == "1" else f"{number} points"
 
     @property
     def counted(self) -> str:

@@ -64,17 +64,22 @@ class Model(Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 
-class Pool(Strict):
-    """The questions to choose from (`helpers/questions/pools.py`).
-
-    `revision`: the commit of a data set of the hub. `columns`: names of columns that are not those of a known form
-    (`parameters/README.md`). `answers`: how these name an option, where the rows alone do not tell.
-    """
+class DataSet(Strict):
+    """Where rows come from: a file or folder, or a split of a data set of the hub at one commit (`revision`)."""
 
     source: Text
     config: str | None = None
     split: Text = "train"
     revision: str | None = None
+
+
+class Pool(DataSet):
+    """The questions to choose from (`helpers/questions/pools.py`).
+
+    `columns`: names of columns that are not those of a known form
+    (`parameters/README.md`). `answers`: how these name an option, where the rows alone do not tell.
+    """
+
     columns: dict[Literal["question", "options", "answer", "context", "topic", "id"], Text | list[Text]] = {}
     answers: Literal["letter", "text", "from_0", "from_1"] | None = None
 
@@ -95,13 +100,9 @@ class Prompt(Strict):
     prefill: Literal["", "<think>"] = ""
 
 
-class Corpus(Strict):
+class Corpus(DataSet):
     """Passages to search (`helpers/search/corpus.py`); those whose title begins with one of `without` are left out."""
 
-    source: Text
-    config: str | None = None
-    split: Text = "train"
-    revision: str | None = None
     without: list[Text] = []
 
 

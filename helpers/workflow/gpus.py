@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 from filelock import FileLock, Timeout
 
@@ -46,14 +47,12 @@ def lend(count: int, taken: int, folder: Path | None = None) -> Iterator[list[st
     while (got := _take(folder, names, count, taken)) is None:
         time.sleep(1)
     lent, locks = got
-    before = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_SHARE")}
     # The driver numbers GPUs by their place on the bus; CUDA by speed, unless CUDA_DEVICE_ORDER is set.
-    os.environ |= {"CUDA_VISIBLE_DEVICES": ",".join(lent), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GPU_SHARE": f"{taken / PARTS:.3f}"}
+    seen = {"CUDA_VISIBLE_DEVICES": ",".join(lent), "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GPU_SHARE": f"{taken / PARTS:.3f}"}
     try:
-        yield lent
+        with patch.dict(os.environ, seen):
+            yield lent
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
         for lock in locks:
             lock.release()
 
