@@ -63,19 +63,15 @@ def _fired(where: str, *cases: tuple[bool, str, str]) -> list[Notice]:
 
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
-    """Warnings about a filter's answers (columns finish_reason, predicted, correct): too many are truncated, too many have no readable
+    """Warnings about a filter's answers (columns finish_reason, predicted, correct, format_valid): too many are truncated, too many have no readable
     answer, no more are right than by guessing, or nearly all name one letter. chance: the share that guessing gets right, 0 where nothing
     can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so the label hard reflects the format more than the questions"
     right, read = labels["correct"].mean(), labels.loc[labels["predicted"].notna(), "correct"].mean()
-    form = (
-        f", {(labels['correct'] & labels['format_valid']).mean():.0%} right in the required format"
-        if "format_valid" in labels
-        else ""
-    )
-    guessed = f"{right:.0%} of all answers and {read:.0%} of the readable ones right{form}, by guessing {chance:.0%}"
+    form = f"{(labels['correct'] & labels['format_valid']).mean():.0%} right in the required format"
+    guessed = f"{right:.0%} of all answers and {read:.0%} of the readable ones right, {form}, by guessing {chance:.0%}"
     found = _fired(
         filter,
         (cut > TRUNCATED, long, f"{cut:.0%}"),

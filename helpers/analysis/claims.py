@@ -43,6 +43,11 @@ class Arms(NamedTuple):
         return [arm for arm, role in self.roles.items() if role.kind in kinds and role.method == "lora"
                 and (role.hard is None or abs(role.hard - PAPER_HARD) < 0.01)]  # fmt: skip
 
+    def pairs(self, first: Collection[str], second: str) -> list[tuple[str, str]]:
+        """Each arm of the kind `second` after each one of the kinds `first` that has as many questions."""
+        size = {arm: role.size for arm, role in self.roles.items()}
+        return [(one, other) for other in self.of(second) for one in self.of(*first) if size[one] == size[other]]
+
 
 class Claim(NamedTuple):
     """One claim and what the study says of it."""
@@ -142,9 +147,8 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
     than it, or all are shown to be equal to it."""
-    claim, roles = "Filtering by a larger model of the same series preserves robustness best", arms.roles
-    others = arms.of("random", "self", "other family", *OTHER_FILTERS)
-    same = [(other, arm) for arm in arms.of("larger") for other in others if roles[arm].size == roles[other].size]
+    claim = "Filtering by a larger model of the same series preserves robustness best"
+    same = arms.pairs(("random", "self", "other family", *OTHER_FILTERS), "larger")
     rows = compared(pairs, [(*pair, "robustness") for pair in same])
     if rows.empty:
         return Claim(claim, "not tested", "This study has no larger filter of the trained model's series.")
@@ -157,17 +161,8 @@ def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
-    claim, roles = (
-        "Filtering by a model of another family preserves robustness better than filtering by the trained model, but less than filtering by a larger one",
-        arms.roles,
-    )
-    above = [(own, other) for other in arms.of("other family") for own in arms.of("self") if roles[own].size == roles[other].size]
-    below = [
-        (other, large)
-        for other in arms.of("other family")
-        for large in arms.of("larger")
-        if roles[large].size == roles[other].size
-    ]
+    claim = "Filtering by a model of another family preserves robustness better than filtering by the trained model, but less than filtering by a larger one"
+    above, below = arms.pairs(("self",), "other family"), arms.pairs(("other family",), "larger")
     rows = compared(pairs, [(*pair, "robustness") for pair in [*above, *below]])
     if rows.empty or not (above and below):
         needed = "This study lacks arms of all three filters: the trained model, a larger one and one of another family."

@@ -112,12 +112,8 @@ def _detectable(before: Runs, after: Runs, alpha: float, wanted: float, paired: 
         within = power.change_components(np.zeros((1, items)), after - before)
         return power.seeds_detectable(items, len(after), within._replace(seed_sd=np.sqrt(between)), alpha, wanted)
     trained = [model for model in (before, after) if len(model) > 1]
-    parts = (
-        power.change_components(before.mean(axis=0, keepdims=True), after)
-        if len(after) > 1
-        else power.change_components(after, before)
-    )
-    parts = parts._replace(seed_sd=float(np.sqrt(between)))
+    one, several = (before.mean(axis=0, keepdims=True), after) if len(after) > 1 else (after, before)
+    parts = power.change_components(one, several)._replace(seed_sd=float(np.sqrt(between)))
     return power.seeds_detectable(items, min(map(len, trained)), parts, alpha, wanted, len(trained))
 
 

@@ -22,19 +22,8 @@ from matplotlib.figure import Figure
 from helpers.study.files import atomic, write_table
 
 # Black, then colours of seaborn's "colorblind", Okabe and Ito, and Tol's "muted": any two differ for colour-blind readers, too.
-COLOURS = [
-    "#000000",
-    "#0173b2",
-    "#d55e00",
-    "#56b4e9",
-    "#332288",
-    "#882255",
-    "#ca9161",
-    "#de8f05",
-    "#029e73",
-    "#117733",
-    "#cc78bc",
-]
+COLOURS = ["#000000", "#0173b2", "#d55e00", "#56b4e9", "#332288", "#882255", "#ca9161", "#de8f05", "#029e73", "#117733",
+           "#cc78bc"]  # fmt: skip
 MARKERS = "osXDvP*^dhp"
 ARMS = {  # places in COLOURS and MARKERS, the same in every study
     "random": 0, "self": 1, "hard400-easy100": 1, "hard500": 2, "easy500": 3, "half": 4, "hardest-solvable": 5, "random-reward": 6,

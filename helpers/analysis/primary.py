@@ -58,19 +58,9 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
-    return {
-        "Question": _asked(about, tested),
-        "Result": " ".join(
-            [
-                _answer(tested),
-                _first(tested, rules, about["confidence"]),
-                _reach(tested),
-                f"This study could detect {detectable(tested, about)}.",
-                *_trained(found, arms),
-            ]
-        ),
-        "In practice": _advice(tested, found, rules),
-    }
+    said = [_answer(tested), _first(tested, rules, about["confidence"]), _reach(tested)]
+    said += [f"This study could detect {detectable(tested, about)}.", *_trained(found, arms)]
+    return {"Question": _asked(about, tested), "Result": " ".join(said), "In practice": _advice(tested, found, rules)}
 
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:
@@ -201,22 +191,13 @@ def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], 
         for place, arm in enumerate(shown):
             x, low, high = (100 * own.loc[arm, f"vs_random{end}"] for end in ("", "_low", "_high"))
             if arm in near:
-                axes.errorbar(
-                    x, place, xerr=[[x - low], [high - x]], fmt=marker[arm], color=palette[arm], capsize=3, markersize=7
-                )
-                continue
-            text = f"← {x:+.1f} [{low:+.1f}, {high:+.1f}]" if x < 0 else f"{x:+.1f} [{low:+.1f}, {high:+.1f}] →"
-            side = {"x": 0.02, "ha": "left"} if x < 0 else {"x": 0.98, "ha": "right"}
-            axes.text(
-                y=place,
-                s=text.replace("-", "−"),
-                va="center",
-                fontsize=9,
-                color="0.25",
-                backgroundcolor="white",
-                transform=axes.get_yaxis_transform(),
-                **side,
-            )
+                drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
+                axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
+            else:
+                text = f"{x:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+                text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")
+                written = {"ha": side, "va": "center", "fontsize": 9, "color": "0.25", "backgroundcolor": "white"}
+                axes.text(at, place, text, transform=axes.get_yaxis_transform(), **written)
         if effect:
             axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
         axes.axvline(0, color=palette["random"], linewidth=1.5)

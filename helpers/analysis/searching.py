@@ -180,19 +180,13 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for benchmark, part in table.groupby("benchmark", sort=False):
         models = part.set_index("arm").to_dict("index")
+        untrained, random = models[UNTRAINED], models.get("random", {})
         for arm in list(part.loc[part["against_random"].notna(), "arm"]) or [UNTRAINED]:
-            row, random = models[arm], models.get("random", {})
-            ends = (
-                (models[UNTRAINED], "search"),
-                (random, "training"),
-                (random, "search"),
-                (row, "to_search"),
-                (row, "against_random"),
-            )
+            row = models[arm]
+            ends = ((untrained, "search"), (random, "training"), (random, "search"), (row, "to_search"), (row, "against_random"))
             seeds = row.get("against_random_seeds", np.nan)
-            rows.append(
-                [named(benchmark), f"{row['items']:,}", 0 if np.isnan(seeds) else int(seeds), *(points(*end) for end in ends)]
-            )
+            seeds = 0 if np.isnan(seeds) else int(seeds)
+            rows.append([named(benchmark), f"{row['items']:,}", seeds, *(points(*end) for end in ends)])
     return pd.DataFrame(rows, columns=SUMMARY)
 
 

@@ -104,16 +104,11 @@ def varied(r: Results) -> list[Picture | None]:
     """One picture for each thing in which arms of the study differ (`doses`), and one of benchmarks that ask medicine in another form."""
     interval = f"{r.settings.confidence:.0%} intervals {r.over}."
     text, line = f"{r.counted} {interval}", " A line joins (the mean of) arms that differ in this alone."
-    found = [
-        picture(
-            r,
-            name,
-            partial(plots.dose, label=label, joined=name != "gap"),
-            compare.dose(r.groups, points),
-            text + line * (name != "gap"),
-        )
-        for name, (label, points) in doses(r).items()
-    ]
+    found = []
+    for name, (label, points) in doses(r).items():
+        joined = name != "gap"
+        draw = partial(plots.dose, label=label, joined=joined)
+        found.append(picture(r, name, draw, compare.dose(r.groups, points), text + line * joined))
     source = r.parts["benchmark"].str.startswith("medqa") & (r.parts["group"] == "specialisation")
     shift = r.parts[(r.parts["group"] == "shift") | source] if "shift" in set(r.parts["group"]) else None
     saved = None if shift is None else compare.against(shift, UNTRAINED)
@@ -163,16 +158,13 @@ def search_effect(r: Results) -> pd.DataFrame | None:
     """`searching.effect` for readers: accuracy in percent with and without search, and differences in points with intervals."""
     if r.search_effect is None:
         return None
-    rows = r.search_effect.to_dict("records")
-    cells = [
-        {"benchmark": searching.named(row["benchmark"]), "items": row["items"], "arm": row["arm"]}
-        | {key: f"{100 * row[key]:.1f}" for key in ("without", "with")}
-        | {
-            key.replace("_", " "): searching.points(row, key) for key in searching.EFFECTS[:5]
-        }  # the others are in `search_summary`
-        for row in rows
-    ]
-    return pd.DataFrame(cells).set_index(["benchmark", "items", "arm"])
+    table = r.search_effect
+    shown = table[["benchmark", "items", "arm"]].assign(benchmark=table["benchmark"].map(searching.named))
+    for key in ("without", "with"):
+        shown[key] = [f"{100 * value:.1f}" for value in table[key]]
+    for key in searching.EFFECTS[:5]:  # the others are in `search_summary`
+        shown[key.replace("_", " ")] = [searching.points(row, key) for row in table.to_dict("records")]
+    return shown.set_index(["benchmark", "items", "arm"])
 
 
 def search_summary(r: Results) -> pd.DataFrame | None:

@@ -9,7 +9,7 @@ from helpers.selection import draws
 
 def answers(cut, unread):
     read, ends = [None] * unread + list("ABABABABAB")[unread:], ["length"] * cut + ["stop"] * (10 - cut)
-    return pd.DataFrame({"finish_reason": ends, "predicted": read, "correct": True})
+    return pd.DataFrame({"finish_reason": ends, "predicted": read, "correct": True, "format_valid": True})
 
 
 def test_answers_of_a_filter():
@@ -38,7 +38,9 @@ def test_a_filter_that_guesses():
     many = pd.concat([right] * 100)
     assert checks.filter_answers(many, "small", 0.2, 0.25) == []
     (fired,) = checks.filter_answers(many, "small", 0.2, 0.33)
-    assert fired.value == "30% of all answers and 30% of the readable ones right, by guessing 33%"
+    assert (
+        fired.value == "30% of all answers and 30% of the readable ones right, 30% right in the required format, by guessing 33%"
+    )
     assert checks.filter_answers(right, "small", 0.2, 0.25)[0].what.endswith(
         "its labels say little about what the model knows"
     )  # ten answers show nothing
