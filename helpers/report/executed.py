@@ -1,4 +1,5 @@
-"""Executed notebooks for figures/<study>/: one of each chapter, without traces of the machine, and with a few questions in full.
+"""Executed notebooks: how long they took, and those for figures/<study>/: one of each chapter, without traces of the machine, and with a few
+questions in full.
 
 GitHub shows them as they are. 01 to 04 show questions of the pool and items of benchmarks: where the licence of the data is not known to
 allow it, those outputs are replaced by a sentence. Of all answers and all rollouts the first few are kept.
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 
 from helpers.study.files import atomic
 from helpers.study.places import REPOSITORY
@@ -27,6 +29,22 @@ OPEN = (
 LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. The notebook shows them.</p>'
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
+
+
+def times(study: Study) -> pd.DataFrame:
+    """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds.
+
+    Of a study that was rebuilt from published files, as it was published there (`times.csv`).
+    """
+    if study.path("times.csv").exists():
+        return pd.read_csv(study.path("times.csv"))
+    rows = []
+    for path in sorted(study.path("notebooks").glob("*.ipynb")):
+        run = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        if run.get("duration") and not run.get("exception"):
+            seconds, lent = run["duration"], run.get("gpus", 0.0)
+            rows.append((path.stem, round(seconds, 1), round(lent, 4), round(seconds * lent, 1)))
+    return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
 
 
 def chapters(study: Study) -> list[str]:

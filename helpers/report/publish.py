@@ -19,7 +19,6 @@ from helpers.study.errors import StudyError, entry_point
 from helpers.study.files import atomic, read_note, write_json, write_table
 from helpers.study.places import FIGURES, REPOSITORY
 from helpers.study.study import Study, open_study
-from helpers.study.times import times
 
 DATA = (  # what 05_analysis reads, and the columns that it does not need
     ("eval/**/scores.parquet", ("response", "subject")),
@@ -68,7 +67,7 @@ def publish_data(study: Study, target: Path) -> None:
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
     write_json(notes, target / "provenance.json")
-    write_table(times(study), target / "data" / "times.csv")
+    write_table(executed.times(study), target / "data" / "times.csv")
 
 
 def publish_shown(study: Study, target: Path) -> None:

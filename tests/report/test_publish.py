@@ -9,7 +9,6 @@ from helpers.report import browser, executed, pages, publish, unfinished
 from helpers.study.files import StudyError
 from helpers.study.places import FIGURES
 from helpers.study.study import open_study
-from helpers.study.times import times
 from helpers.workflow import rebuild
 
 
@@ -57,7 +56,7 @@ def test_the_time_of_each_notebook_and_its_part_of_a_gpu(study):
         "02_split-self.failed": {"duration": 5.0, "exception": True},
     }.items():
         nbformat.write(v4.new_notebook(metadata={"papermill": outcome}), study.path("notebooks", f"{name}.ipynb"))
-    outcome = times(study).set_index("notebook")
+    outcome = executed.times(study).set_index("notebook")
     assert list(outcome.index) == ["01_filter-self", "03_grpo_train-self-seed0", "04_eval-untrained"]
     assert outcome["seconds"].tolist() == [90.0] * 3
     assert outcome["gpus"].tolist() == [1.0, 0.25, 0.0]
