@@ -16,7 +16,7 @@ import yaml
 
 from helpers.models import device
 from helpers.search.tool import open_tool
-from helpers.study.errors import StudyError
+from helpers.study.errors import StudyError, entry_point
 from helpers.study.files import fingerprint, read_table, write_table
 from helpers.study.places import REPOSITORY
 from helpers.study.study import Study, open_study
@@ -137,6 +137,7 @@ def work(study: Study, arm: str, seed: int, mark: str) -> tuple[pd.DataFrame, pd
     return log, rollouts
 
 
+@entry_point
 def main() -> None:
     """One of several processes: `accelerate launch … --module helpers.training.launch --study … --arm … --seed … --mark …`."""
     import torch
@@ -150,8 +151,6 @@ def main() -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         work(open_study(given.study), given.arm, given.seed, given.mark)
-    except StudyError as error:
-        sys.exit(f"error: {error}")
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
