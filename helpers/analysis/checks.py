@@ -63,9 +63,9 @@ def _fired(where: str, *cases: tuple[bool, str, str]) -> list[Notice]:
 
 
 def filter_answers(labels: pd.DataFrame, filter: str, unparsed: float, chance: float = 0.0) -> list[Notice]:
-    """Warnings about a filter's answers (columns finish_reason, predicted, correct, format_valid): too many are truncated, too many have no readable
-    answer, no more are right than by guessing, or nearly all name one letter. chance: the share that guessing gets right, 0 where nothing
-    can be guessed."""
+    """Warnings about a filter's answers (columns finish_reason, predicted, correct, format_valid): too many are truncated, too many have
+    no readable answer, no more are right than by guessing, or nearly all name one letter. chance: the share that guessing gets right, 0
+    where nothing can be guessed."""
     cut, unread = (labels["finish_reason"] == "length").mean(), labels["predicted"].isna().mean()
     long = "More than a third of a filter's answers were truncated; raise its max_new_tokens"
     bare = f"No answer could be read from more than {unparsed:.0%} of a filter's completions, so the label hard reflects the format more than the questions"

@@ -44,7 +44,7 @@ class Arms(NamedTuple):
                 and (role.hard is None or abs(role.hard - PAPER_HARD) < 0.01)]  # fmt: skip
 
     def pairs(self, first: Collection[str], second: str) -> list[tuple[str, str]]:
-        """Each arm of the kind `second` after each one of the kinds `first` that has as many questions."""
+        """Pairs of an arm of the kinds `first` and one of the kind `second` with as many questions."""
         size = {arm: role.size for arm, role in self.roles.items()}
         return [(one, other) for other in self.of(second) for one in self.of(*first) if size[one] == size[other]]
 
