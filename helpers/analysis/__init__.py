@@ -1,3 +1,3 @@
-"""Analysis: statistics of one comparison (intervals, power), tables of a study (compare, indices, components, answers, mechanism), what
-follows from them (claims with evidence, roles and control; checks), and plots.
+"""Analysis: statistics of one comparison (intervals, power), the tables of a study (compare, indices, components, answers, mechanism), the
+conclusions drawn from them (claims with evidence, roles and the positive control; checks), and plots.
 """

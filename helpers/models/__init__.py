@@ -1,3 +1,3 @@
-"""Models: where weights come from (loading, packages), what training changed in them (effect), the engines that generate and read log-likelihoods
-(transformers, vLLM), batched generation that resumes (generate), prompts read once (shared_prefix, packing), lm-evaluation-harness's view of an engine (harness_model), and the shapes and
-devices that memory follows from."""
+"""Models: loading weights (loading, packages), what training changed in them (effect), engines that generate and score log-likelihoods
+(transformers, vLLM), batched generation that resumes (generate), shared prompt prefixes (shared_prefix, packing), the interface of an engine to
+lm-evaluation-harness (harness_model), and the shapes and devices from which memory is estimated."""

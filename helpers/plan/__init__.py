@@ -1,1 +1,1 @@
-"""The plan of a study before anything is downloaded: its memory, hours and disk, and the smallest effect it can detect."""
+"""Planning a study before anything is downloaded: memory, hours, disk space and minimum detectable effects."""

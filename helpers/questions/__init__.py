@@ -1,1 +1,1 @@
-"""Questions: pools and the forms they come in, ids and overlap with benchmarks, prompts, reading an answer, the starter set."""
+"""Questions: pools and their formats, ids, overlap with benchmarks, prompts, answer parsing, and the starter set."""

@@ -1,1 +1,1 @@
-"""Search: passages of a corpus, the BM25 index over them, and a measure of what it finds for the questions of a study."""
+"""Search: the passages of a corpus, their BM25 index, and a measure of what it finds for the questions of a study."""

@@ -1,4 +1,4 @@
-"""Study: the parameters as types, the YAML file they come from, paths and inputs, and results that are written whole or not at all.
+"""Study: typed parameters, the YAML files that define them, paths and inputs, and atomic writing of results.
 
 A notebook begins with `open_study` and `refuse_unknown`.
 """

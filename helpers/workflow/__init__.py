@@ -1,1 +1,1 @@
-"""Workflow: the graph of a study's jobs, one notebook run by Papermill, and GPUs shared out to jobs."""
+"""Workflow: the graph of a study's jobs, running one notebook with Papermill, and assigning GPUs to jobs."""
