@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from helpers.analysis import names
 from helpers.analysis.answers import most_frequent_letter
 from helpers.analysis.indices import ONE_LETTER, one_letter
 from helpers.analysis.intervals import ALPHA
@@ -183,12 +184,14 @@ def sampling(notes: Iterable[dict[str, Any]]) -> list[Notice]:
 def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:
     """Warning about training that changed no weight. effect: `effect.training_effect`, or a note without it (the untrained model's)."""
     what = "Training changed no weight; the scores are the untrained model's"
-    return _fired(model, (effect.get("largest_weight") == 0, what, ""))
+    return _fired(names.model(model), (effect.get("largest_weight") == 0, what, ""))
 
 
 def left_out(scores: pd.DataFrame) -> list[Notice]:
     """Warnings about tasks that the indices leave out (`indices.one_letter`). scores: of all models."""
-    return [Notice(LEFT_OUT, row.task, f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()]
+    return [
+        Notice(LEFT_OUT, names.benchmark(row.task), f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()
+    ]
 
 
 def weight(without: pd.DataFrame) -> list[Notice]:
@@ -200,7 +203,11 @@ def weight(without: pd.DataFrame) -> list[Notice]:
     share = without.groupby(["first", "group", "without"], sort=False)["variance"].mean()
     counts = without.groupby("group")["without"].nunique()
     return [
-        Notice(HEAVY, f"{benchmark} in {group}{'' if first == UNTRAINED else f', arms minus {first}'}", f"{value:.0%}")
+        Notice(
+            HEAVY,
+            f"{names.benchmark(benchmark)} in {group}{'' if first == UNTRAINED else f', arms minus {first}'}",
+            f"{value:.0%}",
+        )
         for (first, group, benchmark), value in share.items()
         if value > LARGE and counts[group] > 2
     ]
@@ -211,7 +218,7 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
     chance, or one letter for nearly everything."""
     found = []
     for (task, filter), part in table[table["rotation"] == 0].groupby(["task", "filter"], sort=False):
-        name = task if filter == "none" else f"{task} ({filter})"
+        name = names.benchmark(task, filter)
         chance, share = part["chance"].mean(), part["correct"].mean()
         error = np.sqrt(chance * (1 - chance) / len(part))
         letter, named = most_frequent_letter(part["predicted"])
@@ -220,7 +227,7 @@ def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:
         lettered = f"More than {ONE_LETTER:.0%} of the answers to {name} name the same letter"
         bare = f"No answer could be read from more than {unparsed:.0%} of the completions to {name}"
         found += _fired(
-            model,
+            names.model(model),
             (chance > 0 and share < chance - BELOW_CHANCE * error, low, f"{share:.1%} of {len(part)}"),
             (named > ONE_LETTER and part["target"].nunique() > 1, lettered, f"{letter} {named:.0%}"),
             (unread > unparsed and part["response"].notna().any(), bare, f"{unread:.0%}"),

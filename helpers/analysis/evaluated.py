@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare
+from helpers.analysis import compare, names
 from helpers.analysis.drawing import colours
 from helpers.analysis.indices import strict_beside_flexible
 from helpers.study.schema_eval import Analysis
@@ -31,18 +31,18 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
     if name == UNTRAINED:
         best = mine.loc[mine["accuracy"].idxmax()]
         return (
-            f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({best['benchmark']}). "
+            f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({names.benchmark(best['benchmark'], best['filter'])}). "
             f"It is shown to be better than guessing on {len(knows) or 'none'} of them; where it guesses, a score can hardly show what training changes."
         )
     up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
     found = [
-        f"{words} on {', '.join(f'{row.benchmark} ({100 * row.vs_untrained:+.1f} points)' for row in rows.itertuples())}"
+        f"{words} on {', '.join(f'{names.benchmark(row.benchmark, row.filter)} ({100 * row.vs_untrained:+.1f} points)' for row in rows.itertuples())}"
         for words, rows in (("better", up), ("worse", down))
         if len(rows)
     ]
     change = "is " + " and ".join(found) if found else "is not shown to differ from it on any of them"
     return (
-        f"{name} and the untrained model were scored on {scored}. The trained model {change}, at {confidence:.0%} for each benchmark by itself: "
+        f"{names.model(name)} and the untrained model were scored on {scored}. The trained model {change}, at {confidence:.0%} for each benchmark by itself: "
         "this is one training, and the last chapter compares all of them."
     )
 
@@ -50,8 +50,7 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
 def accuracies(table: pd.DataFrame, name: str) -> Figure:
     """Accuracy with its interval on every benchmark, the untrained model in grey; a tick marks what guessing gives. name: as `self/seed0`."""
     rows = table[table["group"] != "whole"]
-    labels = rows["benchmark"] + rows["filter"].map(lambda one: "" if one == "none" else f" ({one})")
-    labels = list(dict.fromkeys(zip(labels, rows["items"], strict=True)))
+    labels = list(dict.fromkeys(zip(names.of(rows), rows["items"], strict=True)))
     figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.36 * len(labels)), layout="constrained")
     trained = name.partition("/")[0]
     grey, colour = (colours([trained])[model] for model in (UNTRAINED, trained))
@@ -60,13 +59,15 @@ def accuracies(table: pd.DataFrame, name: str) -> Figure:
         mine = rows[rows["arm"] == arm]
         at = [place + shift for place in range(len(mine))]
         error = [(100 * (mine["accuracy"] - mine["low"])).clip(lower=0), (100 * (mine["high"] - mine["accuracy"])).clip(lower=0)]
-        axes.errorbar(100 * mine["accuracy"], at, xerr=error, fmt=marker, color=colour, label=arm, capsize=2)
+        axes.errorbar(100 * mine["accuracy"], at, xerr=error, fmt=marker, color=colour, label=names.model(arm), capsize=2)
         axes.plot(100 * mine["chance"], range(len(mine)), "|", color="black", markersize=14)
     axes.plot([], [], "|", color="black", markersize=10, label="guessing")
     axes.set_yticks(range(len(labels)), [f"{label}, n {items:,}" for label, items in labels], fontsize=10)
     axes.invert_yaxis()
     axes.set_xlabel("right answers (%)")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    numbers = [f"{row.benchmark} {row.accuracy:.0%}" for row in rows[rows["arm"] == name].itertuples()]
-    figure.set_label(f"Right answers of {name}: {', '.join(numbers)}.")
+    numbers = [
+        f"{names.benchmark(row.benchmark, row.filter)} {row.accuracy:.0%}" for row in rows[rows["arm"] == name].itertuples()
+    ]
+    figure.set_label(f"Right answers of {names.model(name)}: {', '.join(numbers)}.")
     return figure

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from helpers.analysis import names
 from helpers.analysis.indices import both_ways
 from helpers.analysis.intervals import ALPHA, holm
 
@@ -23,7 +24,7 @@ def from_untrained(rows: pd.DataFrame, what: str | None = None) -> pd.DataFrame:
     """Rows of `compare.comparison` as differences from the untrained model, named by arm and by `what`, else by benchmark."""
     ends = {"change": "", "low": "_low", "high": "_high", "p": "_p", "p_equal": "_p_equal"}
     table = pd.DataFrame({name: rows[f"vs_untrained{end}"] for name, end in ends.items()} | {"seeds": rows["seeds"]})
-    return table.assign(draws=rows.get("draws", 1), name=rows["arm"] + ", " + (what or rows["benchmark"]))
+    return table.assign(draws=rows.get("draws", 1), name=rows["arm"] + ", " + (what or rows["benchmark"].map(names.benchmark)))
 
 
 def corrected(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,8 +85,18 @@ def basis(over: str, confidence: float) -> str:
     """What the numbers behind all claims have in common, to be said once above them. over: what the intervals cover (`runs_in_words`)."""
     return (
         f"The numbers below are differences with {100 * confidence:g} % confidence intervals {over}. Within each claim, the p-values of both tests "
-        "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not."
+        "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not. "
+        f"Tests are at the {100 * ALPHA:g} % level."
     )
+
+
+def finds(power: float, confidence: float) -> str:
+    """What the smallest detectable difference means.
+
+    >>> finds(0.8, 0.95)
+    '80 % power, one test at the 5 % level'
+    """
+    return f"{100 * power:g} % power, one test at the {100 * (1 - confidence):.2g} % level"
 
 
 def runs_in_words(seeds: int, draws: int = 1) -> str:

@@ -47,7 +47,7 @@ class Estimate(NamedTuple):
         return float(np.sqrt(self.items + self.seeds))
 
 
-def wilson(right: int, items: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(right: int, items: int, confidence: float = 1 - ALPHA) -> tuple[float, float]:
     """Wilson score interval of an accuracy (statsmodels' `proportion_confint`)."""
     low, high = proportion_confint(right, items, alpha=1 - confidence, method="wilson")
     return float(low), float(high)
@@ -121,7 +121,7 @@ def critical(e: Estimate, tail: float) -> float:
     return float((normal * e.items - special.stdtrit(e.df, tail) * e.seeds) / (e.items + e.seeds))
 
 
-def interval(e: Estimate, confidence: float = 0.95) -> tuple[float, float]:
+def interval(e: Estimate, confidence: float = 1 - ALPHA) -> tuple[float, float]:
     """Confidence interval of a difference: over items and seeds, or over items for the one seed that was run."""
     half = critical(e, (1 - confidence) / 2) * e.error
     return e.centre - half, e.centre + half
@@ -230,7 +230,7 @@ def change(
             "boot_low": boot_low, "boot_high": boot_high}  # fmt: skip
 
 
-def region(first: Estimate, second: Estimate, draws: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+def region(first: Estimate, second: Estimate, draws: np.ndarray, confidence: float = 1 - ALPHA) -> tuple[float, float, float]:
     """Half-widths and tilt of an ellipse that covers both differences at once: (half of the first, of the second, correlation).
 
     draws: `hierarchical_bootstrap` of the two, shape (resamples, 2); they give the correlation. The half-widths are

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from helpers.analysis.intervals import wilson
+from helpers.analysis.intervals import ALPHA, wilson
 from helpers.selection.composition import by_draw
 from helpers.selection.difficulty import by_question
 
@@ -215,11 +215,11 @@ def reflection_change(marked: pd.DataFrame, rng: np.random.Generator, resamples:
 
 def without_markers(reflection: pd.DataFrame) -> str:
     """What `reflection_change` shows where no completion has a marker: a bound of each arm's rate (exact, one-sided), and the room for one."""
-    bound = 1 - 0.05 ** (1 / reflection["completions"].min())
+    bound = 1 - ALPHA ** (1 / reflection["completions"].min())
     room = " to ".join(dict.fromkeys(f"{100 * share:.0f}" for share in (reflection["room"].min(), reflection["room"].max())))
     return (
         f"Inconclusive: none of {reflection['completions'].sum():,} completions in the first and last third of training has a marker of re-examination, "
-        f"so there is no rate to compare (upper 95 % bound of each arm's rate, assuming independent completions: {100 * bound:.2g} %). Depending on the "
+        f"so there is no rate to compare (upper {100 * (1 - ALPHA):g} % bound of each arm's rate, assuming independent completions: {100 * bound:.2g} %). Depending on the "
         f"arm, {room} % of them have at least {ROOM} words; shorter ones have little room for re-examination."
     )
 

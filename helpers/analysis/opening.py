@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks, indices, plots, primary
-from helpers.analysis.evidence import change, runs_in_words
+from helpers.analysis import checks, indices, names, primary
+from helpers.analysis.evidence import change, finds, runs_in_words
 from helpers.study.schema import HELD_OUT, REASONING, in_reasoning_mode
 from helpers.study.schema_eval import SIDES
 from helpers.study.study import UNTRAINED
@@ -75,13 +75,13 @@ def detectable(pairs: pd.DataFrame, comparison: pd.DataFrame, about: pd.Series) 
     of its pool, in every mode; nothing with one seed, which says nothing about others. about: the row of the table study."""
     arm = first_arm(pairs)
     rows = comparison[(comparison["arm"] == arm) & comparison["group"].isin(SIDES) & ~indices.strict_beside_flexible(comparison)]
-    named = plots.names(rows.assign(benchmark=rows["benchmark"].str.removesuffix(f"_{REASONING}")))
+    named = names.of(rows.assign(benchmark=rows["benchmark"].str.removesuffix(f"_{REASONING}")))
     modes = [
         f"{100 * float(row.vs_random_detectable):.1f} on {name}{_mode(row.benchmark, row.filter)}"
         for row, name in zip(rows.itertuples(), named, strict=True)
         if _of_pool(row.benchmark, name, about["pool"]) and row.vs_random_detectable != "" and pd.notna(row.vs_random_detectable)
     ]
-    how = f"{100 * about['power']:g} % power, one test at the {100 * (1 - about['confidence']):.2g} % level"
+    how = finds(about["power"], about["confidence"])
     return [
         f"{', '.join([f'{100 * row.detectable:.1f} points on this index', *modes])} ({how}; between-seed variance pooled over all arms)"
         for row in _between(pairs, arm).query("seeds > 1").itertuples()
@@ -163,9 +163,9 @@ def _alike(warnings: pd.DataFrame, arm: str) -> str:
 
 def _guessing(warnings: pd.DataFrame) -> str:
     """Filters that may only guess, in words."""
-    names = list(warnings.loc[warnings["what"] == checks.GUESSES, "where"])
-    filters = "one filter is" if len(names) == 1 else f"{_number(len(names))} filters are"
-    return f"{filters} not shown to be more accurate than guessing ({', '.join(names)})" if names else ""
+    found = list(warnings.loc[warnings["what"] == checks.GUESSES, "where"])
+    filters = "one filter is" if len(found) == 1 else f"{_number(len(found))} filters are"
+    return f"{filters} not shown to be more accurate than guessing ({', '.join(found)})" if found else ""
 
 
 def _number(count: int) -> str:

@@ -16,20 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 
+from helpers.analysis import names
 from helpers.analysis.curves import duration, learned, reflection, reward_curves, searches, sized_reflection
 from helpers.analysis.drawing import KINDS, LINES, colours, finished, hatch, in_words, markers, picture, side_by_side, style
-from helpers.analysis.intervals import wilson
+from helpers.analysis.intervals import ALPHA, wilson
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
-    "agreement", "answer_kinds", "by_side", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned", "names",
+    "agreement", "answer_kinds", "by_side", "composition", "dose", "duration", "easy_rates", "forest", "heat", "learned",
     "picture", "plane", "power_curve", "reflection", "reward_curves", "searches", "sized_reflection", "style",
 ]  # fmt: skip
 
 _DEPTHS = {"recall": 0, "one-step": 1, "two-step": 2, "three-step": 3}
-READ = {"custom": "written answers", "flexible": "last number", "strict": "strict format"}  # answer filters of the harness
-PLAIN = {"medqa 4options": "MedQA", "medqa": "MedQA", "mmlu pro": "MMLU-Pro", "cmmlu": "CMMLU", "mmlu": "MMLU", "gsm8k": "GSM8K", "medmcqa": "MedMCQA",
-         "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA", "pool held out": "held-out questions"}  # fmt: skip
 
 
 def answer_kinds(rates: pd.DataFrame) -> Figure:
@@ -44,7 +42,7 @@ def answer_kinds(rates: pd.DataFrame) -> Figure:
 
 
 def easy_rates(table: pd.DataFrame) -> Figure:
-    """Share of easy questions by each value of several columns, with Wilson's 95 % intervals. table: by, value, questions, easy_rate."""
+    """Share of easy questions by each value of several columns, with Wilson's intervals. table: by, value, questions, easy_rate."""
     groups = dict(list(table.groupby("by", sort=False)))
     heights = [len(part) for part in groups.values()]
     figure, all_axes = plt.subplots(
@@ -57,7 +55,7 @@ def easy_rates(table: pd.DataFrame) -> Figure:
         names_of = [f"{row.value} (n = {row.questions})" for row in part.itertuples()]
         axes.barh(names_of, part["easy_rate"], color=KINDS[0], xerr=away, ecolor="0.3", capsize=2)
         axes.set(title=f"by {group}", xlim=(0, 1), ylim=(len(part) - 0.4, -0.6))
-    all_axes[-1, 0].set_xlabel("share of questions labelled easy, with 95 % intervals")
+    all_axes[-1, 0].set_xlabel(f"share of questions labelled easy, with {100 * (1 - ALPHA):g} % intervals")
     parts = [f"by {group}: {in_words(part.set_index('value')['easy_rate'], '.0%')}" for group, part in groups.items()]
     return finished(figure, f"Share of questions labelled easy, {'; '.join(parts)}.")
 
@@ -189,7 +187,7 @@ def by_side(table: pd.DataFrame) -> pd.DataFrame:
     """
     order = {side: place for place, side in enumerate((*SIDES, "whole"))}
     part = table.sort_values("group", key=lambda groups: groups.map(order), kind="stable")
-    part = part.assign(name=names(part))
+    part = part.assign(name=names.of(part))
     plain = part["name"].str.replace(rf": (?:{'|'.join(SIDES)})| \(whole\)", "", regex=True)  # the side is in `group`
     return part.assign(short=plain, label=plain + [f" (n = {items:,})" for items in part["items"]])
 
@@ -210,15 +208,6 @@ def _extremes_in_words(part: pd.DataFrame) -> str:
     worst, best = (f"{100 * row.vs_untrained:+z.1f} points ({row.arm} on {row.name})" for row in rows)
     clear = ((part["vs_untrained_low"] > 0) | (part["vs_untrained_high"] < 0)).sum()
     return f"{len(part)} changes from untrained, from {worst} to {best}; {clear} intervals do not contain zero."
-
-
-def names(table: pd.DataFrame) -> pd.Series:
-    """Benchmark names for readers: without what the project adds to them, with the answer filter where there are two."""
-    plain = table["benchmark"].str.removeprefix("starter_").str.removesuffix("_mirror").str.replace("_", " ")
-    plain = plain.str.replace(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], regex=True)
-    if "group" in table:
-        plain = plain.where(table["group"] != "whole", plain + " (whole)")
-    return plain.where(table["filter"] == "none", plain + " (" + table["filter"].str.split("-").str[0].replace(READ) + ")")
 
 
 def dose(table: pd.DataFrame, arms: Sequence[str], label: str, joined: bool = True) -> Figure:

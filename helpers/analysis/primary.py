@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, plots
+from helpers.analysis import compare, names
 from helpers.analysis.drawing import colours, finished, in_words, markers
-from helpers.analysis.evidence import difference, p_in_words, runs_in_words
+from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
@@ -38,7 +38,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
     found = comparison[reasons & (name.eq(HELD_OUT) | name.str.startswith(own)) & (comparison["draws"].max() > 1)]
     numbers = [column for column in found if column.startswith("vs_")]
     found = found.assign(**found[numbers].apply(pd.to_numeric, errors="coerce"))
-    tests = plots.names(found).str.removesuffix(" reasoning") + " test questions"
+    tests = names.of(found).str.removesuffix(" reasoning") + " test questions"
     return found.assign(outcome=tests.where(found["benchmark"] != HELD_OUT, "held-out questions"))
 
 
@@ -124,8 +124,7 @@ def detectable(tested: pd.DataFrame, about: pd.Series) -> str:
         tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
     )  # nearly the same for all arms
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
-    how = f"{100 * about['power']:g} % power, one test at the {100 * (1 - about['confidence']):.2g} % level"
-    return f"{parts} ({how}; between-seed variance pooled over all arms)"
+    return f"{parts} ({finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms)"
 
 
 def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ from helpers.analysis import (
     primary,
     searching,
 )
+from helpers.analysis.evidence import finds
 from helpers.analysis.recorded import Recorded, arms_in_words
 from helpers.analysis.roles import roles_of
 from helpers.analysis.searching import SEARCHES
@@ -70,6 +71,11 @@ class Results(Recorded):
         """The margin of equivalence, in words."""
         number = f"{100 * self.settings.margin:g}"
         return f"{number} point" if number == "1" else f"{number} points"
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What explanations say of this study's tests: the margin of equivalence, and what *detectable* means."""
+        return {"margin": self.margin, "finds": finds(self.settings.power, self.settings.confidence)}
 
     @property
     def counted(self) -> str:

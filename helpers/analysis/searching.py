@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import intervals, plots
+from helpers.analysis import intervals, names
 from helpers.analysis.claims import Arms, Claim, one_way
 from helpers.analysis.evidence import corrected, difference
 from helpers.study.schema import SEARCH
@@ -160,15 +160,14 @@ def claims(table: pd.DataFrame | None, margin: str) -> list[Claim]:
         return []
     ends = {"change": "", "low": "_low", "high": "_high", "p": "_p", "p_equal": "_p_equal", "seeds": "_seeds"}
     found = pd.DataFrame({name: rows[f"against_random{end}"] for name, end in ends.items()})
-    names = rows["arm"] + " with search against random without, " + rows["benchmark"].map(named)
-    return [one_way(CLAIM, corrected(found.assign(name=names)), "benefit of the search tool", Arms({}, margin=margin))]
+    pairs = rows["arm"] + " with search against random without, " + rows["benchmark"].map(named)
+    return [one_way(CLAIM, corrected(found.assign(name=pairs)), "benefit of the search tool", Arms({}, margin=margin))]
 
 
 def named(benchmark: str) -> str:
     """A benchmark of `effect` for readers: its name, and whether only items with the answer in the passages count."""
     plain = benchmark.removesuffix(ANSWERABLE)
-    table = pd.DataFrame({"benchmark": [plain], "filter": ["none"]})
-    return plots.names(table).iloc[0] + benchmark[len(plain) :]
+    return names.benchmark(plain) + benchmark[len(plain) :]
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

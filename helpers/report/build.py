@@ -10,6 +10,7 @@ from typing import Any
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
+from helpers.analysis import names
 from helpers.report import executed
 from helpers.report.browser import TEMPLATES
 from helpers.study import overrides
@@ -45,7 +46,7 @@ def build(study: Study) -> Path:
         step, _, rest = path.stem.partition("-")
         if not chapters or chapters[-1]["step"] != step:
             chapters.append({"step": step, "title": STEPS[step], "pages": []})
-        title = rest.replace("-seed", ", seed ").replace("-step", ", step ")
+        title = names.model(rest)
         chapters[-1]["pages"].append({"id": _slug(path.stem), "title": title, "body": _body(path)})
     for chapter in (chapter for chapter in chapters if len(chapter["pages"]) == 1):  # it lists its headings
         found = re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', chapter["pages"][0]["body"])

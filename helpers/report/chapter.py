@@ -11,7 +11,7 @@ from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, indices, opening, plots, searching
+from helpers.analysis import compare, indices, names, opening, plots, searching
 from helpers.analysis import primary as outcome
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
@@ -39,7 +39,7 @@ def answer(r: Results) -> HTML:
         said = [*(Markup("<b>{}:</b> {}").format(*line) for line in opening.lines(tables).items()), reason]
     else:
         said = [opening.answer(r.verdict), reason]
-    said += [f"Not scored yet: {', '.join(r.missing)}."] if r.missing else []
+    said += [f"Not scored yet: {', '.join(map(names.model, r.missing))}."] if r.missing else []
     kind, lines = "warning" if r.study.demonstration else "note", [Markup("<p>{}</p>").format(line) for line in said if line]
     return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], Markup("").join(lines)))
 
@@ -191,9 +191,9 @@ def search_found(r: Results) -> pd.DataFrame | None:
 
 def members(r: Results) -> pd.DataFrame:
     """The members of suites, accuracy in percent: one row per member, one column per model; empty without suites."""
-    inside = r.members[r.members["task"] != r.members["benchmark"]]
+    inside = names.shown(r.members[r.members["task"] != r.members["benchmark"]])
     shown = inside.assign(accuracy=100 * inside["accuracy"])
-    by = ["task", "group", "benchmark", "filter", "items"]
+    by = ["task", "group", "benchmark", "items"]
     return shown.pivot_table(index=by, columns="arm", values="accuracy", sort=False).reset_index()
 
 

@@ -16,7 +16,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi, ModelCard, Mode
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from helpers.analysis import indices, opening
+from helpers.analysis import indices, names, opening
 from helpers.analysis.evidence import change, difference
 from helpers.analysis.recorded import arms_in_words
 from helpers.questions import pools, prompts
@@ -133,7 +133,7 @@ def _benchmarks(comparison: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
     """One row per benchmark: name, items, accuracy before and after, and the change with its interval."""
     keys = ["group", "benchmark", "filter"]
     before = comparison[comparison["arm"] == UNTRAINED].set_index(keys)["accuracy"]
-    rows = comparison[comparison["arm"] == arm].join(before.rename("before"), on=keys).to_dict("records")
+    rows = names.shown(comparison[comparison["arm"] == arm].join(before.rename("before"), on=keys)).to_dict("records")
     return [row | {"change": difference(row, "vs_untrained")} for row in rows]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.analysis import indices, opening, plots, primary, searching
+from helpers.analysis import indices, names, opening, primary, searching
 from helpers.analysis.evidence import basis, change, difference, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
@@ -182,8 +182,8 @@ def _against_random(tables: Mapping[str, pd.DataFrame], about: pd.Series) -> dic
     rest = without[(without["first"] == "random") & (without["group"] == "specialisation")]
     rest = rest[rest["items"] == rest["items"].min()].drop_duplicates("second")
     if len(rest):
-        named = rest.assign(benchmark=rest["without"].str.partition(":")[0], filter="none").drop(columns="group")
-        title = f"the same without {plots.names(named).iloc[0]}, the benchmark with the fewest items ({rest['items'].iloc[0]:,})"
+        smallest = rest["without"].iloc[0].partition(":")[0]
+        title = f"the same without {names.benchmark(smallest)}, the benchmark with the fewest items ({rest['items'].iloc[0]:,})"
         heads = {"specialisation": heads["specialisation"], "rest": title, "robustness": heads["robustness"]}
         for row in rest.to_dict("records"):
             cells.setdefault(row["second"], {})["rest"] = change(row)

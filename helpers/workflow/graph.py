@@ -20,6 +20,7 @@ import pandas as pd
 import psutil
 from filelock import FileLock, Timeout
 
+from helpers.analysis import names
 from helpers.models.device import cores
 from helpers.questions.pools import recorded_remarks
 from helpers.study import overrides
@@ -167,7 +168,7 @@ def _reason(log_path: Path) -> str:
 def summary(study: Study) -> str:
     """The comparison table for a terminal: accuracy in percent, benchmarks × models, and where the report is."""
     table = pd.read_csv(study.path("tables", "comparison.csv"))
-    table["benchmark"] = table["benchmark"] + table["filter"].map(lambda name: "" if name == "none" else f" ({name})")
+    table["benchmark"] = names.of(table)
     rows = ["group", "benchmark"]
     wide = (100 * table.pivot_table(index=rows, columns="arm", values="accuracy", sort=False)).round(1)
     wide.insert(0, "items", table.groupby(rows)["items"].first())

@@ -90,8 +90,8 @@ def test_one_letter_for_nearly_everything():
     many = scores(30).assign(predicted=["B"] * 76 + ["A"] * 24)
     (line,) = checks.scores(many, "self/seed0", 0.2)
     assert (line.what, line.where, line.value) == (
-        "More than 75% of the answers to mmlu name the same letter",
-        "self/seed0",
+        "More than 75% of the answers to MMLU name the same letter",
+        "self, seed 0",
         "B 76%",
     )
     assert checks.scores(many.assign(predicted=["B"] * 75 + ["A"] * 25), "self/seed0", 0.2) == []
@@ -103,14 +103,14 @@ def test_scores_below_chance():
     # one standard error of chance is sqrt(0.25 * 0.75 / 100) = 4.3 points, so four of them end at 7.7 %
     assert checks.scores(scores(8), "untrained", 0.2) == []
     (line,) = checks.scores(scores(7), "untrained", 0.2)
-    assert line.what.startswith("mmlu is more than four standard errors below chance (25.0%)")
+    assert line.what.startswith("MMLU is more than four standard errors below chance (25.0%)")
     assert line.value == "7.0% of 100"
     assert checks.scores(scores(0, chance=0.0), "untrained", 0.2) == []
 
 
 def test_answers_that_could_not_be_read():
     (line,) = checks.scores(scores(30, unread=21), "untrained", 0.2)
-    assert line == ("No answer could be read from more than 20% of the completions to mmlu", "untrained", "21%")
+    assert line == ("No answer could be read from more than 20% of the completions to MMLU", "untrained", "21%")
     assert checks.scores(scores(30, unread=20), "untrained", 0.2) == []
 
 
@@ -131,7 +131,7 @@ def test_a_benchmark_left_out_of_the_indices():
     table = pd.DataFrame(
         {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": list("ABAB")}
     )
-    assert checks.left_out(table) == [(checks.LEFT_OUT, "pubmedqa", "A 100%")]
+    assert checks.left_out(table) == [(checks.LEFT_OUT, "PubMedQA", "A 100%")]
     assert checks.left_out(table.assign(predicted=list("AABB"))) == []
 
 
