@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import html
 import itertools
+import os
 import re
 import shutil
 from array import array
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+
+# Imported with JAX installed, bm25s tries JAX at once, and JAX would reserve most of a GPU's memory.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import bm25s
 import numpy as np

@@ -1,6 +1,9 @@
 """The index: what a search finds, in which order, for any query, and what is dropped or refused."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -137,3 +140,16 @@ def test_the_measure_counts_options_that_stand_in_the_passages(small):
     )
     found = measure.options_found(small.search, questions, k=1)
     assert found.to_numpy().tolist() == [["q1", True, 0.5, 1], ["q2", False, 0.0, 1]]
+
+
+def test_an_installed_jax_is_kept_off_the_gpu(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").touch()
+    (tmp_path / "jax" / "lax.py").write_text(
+        "import os\ndef top_k(scores, k): print('platform:', os.environ.get('JAX_PLATFORMS'))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"} | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", "import helpers.search.index"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "platform: cpu\n"
