@@ -113,7 +113,7 @@ def _disk(study: Study) -> tuple[float | None, float, list[str]]:
 def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None, list[str]]:
     """(hours in all, a line for each step)."""
     steps = hours(study, on, rate)
-    rows = [("Hours", "jobs", "tokens written", "hours", "")]
+    rows = [("Hours", "jobs", "tokens generated", "hours", "")]
     rows += [(step.name, str(step.jobs), _number(step.tokens / 1e6, " M", 2), _number(step.hours, "", 2), "") for step in steps]
     whole = None if None in [step.hours for step in steps] else sum(step.hours for step in steps)
     return whole, [*_table(rows, (1, 2, 3)), *_wrap(_time_assumptions(study, on, rate))]
@@ -132,26 +132,26 @@ def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
         f"{1e3 * START_ITEM:g} ms per item before its log-likelihoods are computed (while other jobs compute),",
         f"{START_JOB:.0f} s to start a job," if on.gpu else "",
         f"{on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s{forward}.",
-        f"Jobs that share a GPU wait at the same time (their number to the power of {SHARED:g}) and share its arithmetic.",
+        f"Jobs that share a GPU overlap their waiting (their number to the power of {SHARED:g}) and share its compute.",
         f"Training in 4 bits generates with transformers, {1e3 * START_TOKEN:g} ms and the allowed length." if four_bits else "",
         "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
-        "Results that another study under runs/ already has are reused and cost nothing.",
+        "Results of other studies under runs/ are reused where possible and cost nothing.",
     ]))  # fmt: skip
 
 
 def _detectable(study: Study) -> list[str]:
     """A line for each outcome, and a warning if the effect that the study is about is too small for its seeds."""
     if len(study.seeds) < 2:
-        return _wrap("Smallest detectable effects: none, because one seed allows no test over seeds.", "")
+        return _wrap("Minimum detectable effects: none, because one seed allows no test over seeds.", "")
     found = effects(study)
-    rows = [("Smallest detectable effect (points)", "items", "arm − untrained", "arm − random", "corrected", "deviations of")]
+    rows = [("Minimum detectable effect (points)", "items", "arm − untrained", "arm − random", "corrected", "SD from study")]
     for effect in found:
         smallest = (effect.untrained, effect.arms, effect.corrected)
         points = [f"{100 * value:.1f}" if effect.source else "–" for value in smallest]
         rows.append((effect.task, _number(effect.items, "", 0), *points, effect.source or "no published study"))
     explained = (
-        f"With {len(study.seeds)} seeds, found with probability {study.analysis.power:g} at a confidence of "
-        f"{study.analysis.confidence:g}; corrected: for all arms that are compared with random."
+        f"With {len(study.seeds)} seeds, a power of {study.analysis.power:g} and a confidence level of {study.analysis.confidence:g}; "
+        "corrected: adjusted for all arms that are compared with random."
     )
     if fixed := ", ".join(dict.fromkeys(effect.source for effect in found if effect.draws == 1)):
         explained += f" All seeds of {fixed} trained on one draw, so the true values are larger than these."
