@@ -31,8 +31,8 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
     if name == UNTRAINED:
         best = mine.loc[mine["accuracy"].idxmax()]
         return (
-            f"The untrained model was scored on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({names.benchmark(best['benchmark'], best['filter'])}). "
-            f"It is shown to be better than guessing on {len(knows) or 'none'} of them; where it guesses, a score can hardly show what training changes."
+            f"The untrained model was evaluated on {scored}: from {mine['accuracy'].min():.0%} to {best['accuracy']:.0%} right ({names.benchmark(best['benchmark'], best['filter'])}). "
+            f"It is significantly better than guessing on {len(knows) or 'none'} of them; on the others, scores say little about the effect of training."
         )
     up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
     found = [
@@ -40,10 +40,10 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
         for words, rows in (("better", up), ("worse", down))
         if len(rows)
     ]
-    change = "is " + " and ".join(found) if found else "is not shown to differ from it on any of them"
+    change = "is " + " and ".join(found) if found else "does not differ significantly from it on any of them"
     return (
-        f"{names.model(name)} and the untrained model were scored on {scored}. The trained model {change}, at {confidence:.0%} for each benchmark by itself: "
-        "this is one training, and the last chapter compares all of them."
+        f"{names.model(name)} and the untrained model were evaluated on {scored}. The trained model {change} ({confidence:.0%} intervals per "
+        "benchmark, not adjusted). This is one training run; the last chapter compares all runs."
     )
 
 

@@ -74,7 +74,7 @@ def hard_by_filter(r: Results) -> pd.DataFrame:
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
     effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)
-    band = f" Band: below {100 * effect:g} points, the difference that the study is about." if effect else ""
+    band = f" Band: differences below {100 * effect:g} points, the smallest that would matter." if effect else ""
     text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
     saved = compare.against(r.primary, "random")
     return picture(r, "primary", partial(outcome.picture, rules=rules, effect=effect), r.primary, text, saved)
@@ -90,8 +90,8 @@ def power(r: Results) -> Picture | None:
     """The minimum detectable effect over the number of items, with the differences that the paper states; None with one seed, or in a
     demonstration."""
     text = (
-        f"Lines: true change of one model from the untrained one that is found with {r.settings.power:.0%} power if {100 * r.discordant:.1f} % of the items "
-        "change in a run (more, where the difference needs more) and seeds scatter as in this study. Marks: differences that the paper states, from one seed; "
+        f"Lines: true change from the untrained model that is detected with {r.settings.power:.0%} power if {100 * r.discordant:.1f} % of the items "
+        "change in a run (more if the difference requires it) and seeds vary as in this study. Marks: differences that the paper reports, from one seed; "
         f"a mark below a line has less than {r.settings.power:.0%} power."
     )
     if r.paper is None:
@@ -245,22 +245,22 @@ def detectable(r: Results) -> str:
         ]
     else:
         parts = [
-            f"On its primary outcome, this study could detect differences from random of {outcome.detectable(r.primary, about)}."
+            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(r.primary, about)}."
         ]
     if r.seeds == 1:
-        parts.append("With one seed the scatter of seeds is unknown: the column detectable holds for this seed only.")
+        parts.append("With one seed, the variance between seeds is unknown: the column detectable applies to this seed only.")
     if pd.isna(r.spread["discordant"]):
         parts.append(
-            f"No benchmark of this study enters the indices, so {100 * r.discordant:.0f} % changed items are assumed below."
+            f"No benchmark of this study is part of an index, so {100 * r.discordant:.0f} % changed items are assumed below."
         )
         return " ".join(parts)
     parts.append(
-        f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently than the untrained model (median over arms and benchmarks)."
+        f"A run answers {100 * r.spread['discordant']:.1f} % of the items differently from the untrained model (median over arms and benchmarks)."
     )
     if pd.notna(r.spread["seed_sd"]):
         parts.append(
-            f"The figure below is for one benchmark by likelihood or free generation, where seeds scatter by {100 * r.spread['seed_sd']:.2f} points beyond "
-            "the scatter of items (mean over arms and benchmarks)."
+            f"The figure below is for one benchmark by likelihood or free generation, with a standard deviation between seeds of "
+            f"{100 * r.spread['seed_sd']:.2f} points in addition to that from sampling items (mean over arms and benchmarks)."
         )
     return " ".join(parts)
 

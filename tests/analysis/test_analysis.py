@@ -121,7 +121,7 @@ def test_everything_a_study_may_vary(tmp_path, monkeypatch):
         "Reward variance by question",
         "Re-examination in completions",
         "Held-out questions during training",
-        "Effects of what the arms vary",
+        "Effects of factors that differ between arms",
         "Does a search tool help?",
     ):
         assert title in text, title
@@ -134,11 +134,11 @@ def test_as_little_as_there_can_be(tmp_path, monkeypatch):
     study = analysed(tmp_path / "least.yaml", monkeypatch, tmp_path, size=0.1, pool=60)
     assert {"changes", "duration", "composition"} <= {path.stem for path in study.path("figures").glob("*.png")}
     text = text_of(study)
-    for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study enters the indices"):
+    for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study is part of an index"):
         assert sign in text, sign
     for title in (
         "Reward variance by question",
-        "Effects of what the arms vary",
+        "Effects of factors that differ between arms",
         "Does a search tool help?",
     ):  # nothing to show, so nothing is said
         assert title not in text, title

@@ -36,7 +36,9 @@ def test_a_training_that_changes_something_is_said_with_points(analysis):
 
 def test_a_training_that_changes_nothing_is_not_shown_to_differ(analysis):
     table = evaluated.beside_untrained(scores(a=200), scores(a=201), "self/seed0", analysis)
-    assert "1 benchmark with 400 items. The trained model is not shown to differ" in evaluated.summary(table, "self/seed0", 0.95)
+    assert "1 benchmark with 400 items. The trained model does not differ significantly" in evaluated.summary(
+        table, "self/seed0", 0.95
+    )
 
 
 def test_the_untrained_model_alone_is_compared_with_guessing(analysis):
@@ -44,7 +46,7 @@ def test_the_untrained_model_alone_is_compared_with_guessing(analysis):
     table = evaluated.beside_untrained(before, before, "untrained", analysis)
     assert set(table["arm"]) == {"untrained"}
     outcome = evaluated.summary(table, "untrained", 0.95)
-    assert "from 25% to 75% right (known). It is shown to be better than guessing on 1 of them" in outcome
+    assert "from 25% to 75% right (known). It is significantly better than guessing on 1 of them" in outcome
     assert len(evaluated.accuracies(table, "untrained").axes[0].get_yticklabels()) == 2
 
 
@@ -52,4 +54,4 @@ def test_a_score_below_chance_or_of_nothing_is_not_better_than_guessing(analysis
     below, nothing = scores(below=40), scores(numbers=0).assign(chance=0.0)
     before = pd.concat([below, nothing], ignore_index=True)
     table = evaluated.beside_untrained(before, before, "untrained", analysis)
-    assert "It is shown to be better than guessing on none of them" in evaluated.summary(table, "untrained", 0.95)
+    assert "It is significantly better than guessing on none of them" in evaluated.summary(table, "untrained", 0.95)
