@@ -163,8 +163,8 @@ def _places(task: Any, limit: int | None, sample: pd.DataFrame | None) -> list[i
     kept = [place for place, identity in drawn if place < len(held) and key(held[place]) == identity]
     if len(kept) < 0.9 * len(drawn):
         raise StudyError(
-            f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are other questions now; the "
-            "data set has changed since the sample was drawn, draw it again"
+            f"eval.tasks: {task.task_name}: {len(drawn) - len(kept)} of {len(drawn)} items of the sample are now different questions; the "
+            "data set has changed since the sample was drawn, so draw it again"
         )
     return kept
 

@@ -213,7 +213,7 @@ class Study(Strict):
     def check_step(self, arm: str, step: int) -> int:
         """`step`, if it is 0 (the end of the training) or a kept checkpoint. Raises StudyError otherwise."""
         if step and step not in self.checkpoints(arm):
-            raise StudyError(f"{self._file}: {arm} keeps no checkpoint of step {step}; it keeps {self.checkpoints(arm)}")
+            raise StudyError(f"{self._file}: {arm} has no checkpoint of step {step}; it has {self.checkpoints(arm)}")
         return step
 
     def models(self) -> list[tuple[str, ...]]:

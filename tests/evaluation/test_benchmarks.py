@@ -257,7 +257,7 @@ def test_a_fixed_sample_and_a_data_set_that_has_changed(tiny, forms, tmp_path):
     pd.DataFrame([("mmlu_anatomy", 1, "other")], columns=["benchmark", "doc_id", "question_id"]).to_csv(
         tmp_path / "s.csv", index=False
     )
-    with pytest.raises(StudyError, match="1 of 1 items of the sample are other questions now"):
+    with pytest.raises(StudyError, match="1 of 1 items of the sample are now different questions"):
         scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "sample": "s.csv"}])
     pd.DataFrame([("mmlu_law", 1, "x")], columns=["benchmark", "doc_id", "question_id"]).to_csv(tmp_path / "s.csv", index=False)
     with pytest.raises(StudyError, match="'mmlu_law' is no benchmark of mmlu_anatomy"):

@@ -103,7 +103,7 @@ def test_labels_are_a_data_set_without_the_text_of_a_question(study):
     assert (len(table), table["trained_on"].sum()) == (103, study.arms["self"].wanted)
     assert set(table["label_strict"]) <= {"easy", "hard"}
     card = DatasetCard.load(folder / "README.md").text
-    assert "103 questions, labelled easy or hard by what the model answered" in card
+    assert "103 questions, labelled easy or hard by the model's answers" in card
     assert push.write(study, "random", 0, "me/small-model") == [
         study.path("push", "random-seed0", "model")
     ]  # no filter, no labels
