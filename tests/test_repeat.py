@@ -28,10 +28,11 @@ def made(folder, weight=0.5, reward=1.0, text="<think>a</think>", answer="B", sc
     run = folder / "train" / "self" / "seed1"
     (run / "adapter").mkdir(parents=True)
     save_file({"a": np.array([0.25, weight], np.float32), "b": np.array([[1.0]], np.float32)}, run / "adapter" / "x.safetensors")
-    pd.DataFrame({"step": [1, 2], "reward": [reward, np.nan], "seconds": [1.0, hash(folder)]}).to_csv(
-        run / "log.csv", index=False
-    )
+    pd.DataFrame(
+        {"step": [1, 2], "reward": [reward, np.nan], "seconds": [1.0, hash(folder)], "seconds_sync": hash(folder)}
+    ).to_csv(run / "log.csv", index=False)
     pd.DataFrame({"completion": ["one", text]}).to_parquet(run / "completions.parquet")
+    pd.DataFrame({"completion": [text]}).to_parquet(run / "following.parquet")
     if scored:
         (folder / "eval" / "self" / "seed1").mkdir(parents=True)
         rows = [("mmlu", "1", answer, None), ("mmlu", "0", "A", None), ("gsm8k", "0", "4", f"#### {text}")]
@@ -46,7 +47,7 @@ def test_the_same_run_twice(tmp_path):
     assert (table["compared"] == table["equal"]).all()
     assert table["largest_difference"].fillna(0).eq(0).all()
     assert table.set_index("what")["compared"].to_dict() == {
-        "trained weights": 3, "log: step": 2, "log: reward": 2, "rollouts": 2,
+        "trained weights": 3, "log: step": 2, "log: reward": 2, "rollouts": 2, "held-out answers during training": 1,
         "answers: gsm8k": 1, "right: gsm8k": 1, "answers: mmlu": 2, "right: mmlu": 2,
     }  # fmt: skip
 
@@ -57,13 +58,13 @@ def test_what_differs_is_reported(tmp_path):
     assert table.loc["trained weights", ["equal", "largest_difference"]].tolist() == [2, 0.25]
     assert table.loc["log: reward", ["equal", "largest_difference"]].tolist() == [1, 0.5]
     assert table["equal"].drop(["trained weights", "log: reward"]).to_dict() == {
-        "log: step": 2, "rollouts": 1, "answers: gsm8k": 0, "right: gsm8k": 1, "answers: mmlu": 1, "right: mmlu": 1,
+        "log: step": 2, "rollouts": 1, "held-out answers during training": 0, "answers: gsm8k": 0, "right: gsm8k": 1, "answers: mmlu": 1, "right: mmlu": 1,
     }  # fmt: skip
 
 
 def test_runs_without_scores_and_runs_that_are_not_there(tmp_path):
     one, two = made(tmp_path / "one"), made(tmp_path / "two", scored=False)
-    assert compare.compare(one, two, "self", 1)["what"].iloc[-1] == "rollouts"
+    assert compare.compare(one, two, "self", 1)["what"].iloc[-1] == "held-out answers during training"
     asked = [sys.executable, str(SCRIPT), str(one), str(tmp_path / "none"), "self", "1"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -76,9 +77,9 @@ def test_runs_without_scores_and_runs_that_are_not_there(tmp_path):
 def test_published_comparisons_are_of_whole_runs(name):
     table = pd.read_csv(SCRIPT.parent / f"{name}.csv").set_index("what")
     assert (table["equal"] <= table["compared"]).all()
-    if name == "choice":  # the adapter of its first run was not kept
+    if name.startswith("choice"):  # the adapter of one run was not kept
         assert table.loc["rollouts", "compared"] == 164 * 96
-        assert table.loc["log: grad_norm", "equal"] == 1
+        assert table.loc["log: grad_norm", "equal"] == (164 if name == "choice_strict" else 1)
     else:
         assert table.loc["trained weights", "compared"] > 1e5
     if name == "quickstart":  # figures/README.md says so

@@ -1,8 +1,8 @@
 """Say how far two runs of one arm and seed agree: `python figures/repeat/compare.py FIRST SECOND ARM SEED > figures/repeat/STUDY.csv`.
 
-FIRST and SECOND are folders that hold the same study, made twice, such as `runs/small` and `again/small` (STUDY_RUNS=again makes
-the second). One row a thing compared: how many values, how many of them equal, and the largest difference where they are
-numbers. Weights and what was logged at each step first, then each rollout's text, then the scores, if both are there.
+FIRST and SECOND are folders that hold the same study, run twice, such as `runs/small` and `again/small` (STUDY_RUNS=again makes
+the second). One row per thing compared: how many values, how many of them equal, and the largest difference where they are
+numbers. Weights and what was logged at each step first, then each rollout and held-out answer, then the scores, if both are there.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
-
-CLOCKS = ("seconds", "seconds_generation")  # of the log, which no two runs share
 
 
 def numbers(what: str, first: np.ndarray, second: np.ndarray) -> dict[str, object]:
@@ -45,9 +43,12 @@ def compare(first: Path, second: Path, arm: str, seed: int) -> pd.DataFrame:
     run, scored = Path("train", arm, f"seed{seed}"), Path("eval", arm, f"seed{seed}", "scores.parquet")
     rows = [weights(first / run / "adapter", second / run / "adapter")]
     logs = [pd.read_csv(folder / run / "log.csv") for folder in (first, second)]
-    rows += [numbers(f"log: {name}", *(log[name].to_numpy(float) for log in logs)) for name in logs[0] if name not in CLOCKS]
-    wrote = [pd.read_parquet(folder / run / "completions.parquet")["completion"] for folder in (first, second)]
-    rows.append(texts("rollouts", *wrote))
+    timeless = [name for name in logs[0] if not name.startswith("seconds")]
+    rows += [numbers(f"log: {name}", *(log[name].to_numpy(float) for log in logs)) for name in timeless]
+    for what, file in (("rollouts", "completions.parquet"), ("held-out answers during training", "following.parquet")):
+        if all((folder / run / file).is_file() for folder in (first, second)):
+            wrote = [pd.read_parquet(folder / run / file)["completion"] for folder in (first, second)]
+            rows.append(texts(what, *wrote))
     if all((folder / scored).is_file() for folder in (first, second)):
         key = ["task", "benchmark", "filter", "rotation", "item_id"]
         scores = [pd.read_parquet(folder / scored).sort_values(key, ignore_index=True) for folder in (first, second)]
