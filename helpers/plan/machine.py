@@ -8,15 +8,13 @@ the plan prints.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import psutil
 
-from helpers.models.device import cores
+from helpers.models.device import cores, driver
 from helpers.models.shape import GIB, Shape, cache_bytes
 from helpers.study.files import StudyError
 from helpers.study.schema import Train
@@ -75,13 +73,9 @@ def machine(named: str | None) -> Machine:
                 f"GPU={named}: should be the memory of a GPU, such as GPU=24GB or GPU=80GB, or one of {', '.join(NAMED)}"
             )
         return gpu(f"a GPU of {float(found[1]):g} GB", float(found[1]) * GIB)
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
-        done = subprocess.run(query, capture_output=True, text=True, check=False)
-        cards = [line.split(", ", 1) for line in done.stdout.splitlines() if re.match(r"\d+, ", line)]
-        if done.returncode == 0 and cards:
-            mebibytes, name = min(cards, key=lambda card: int(card[0]))
-            return gpu(name, int(mebibytes) * 2**20)
+    if cards := [line.split(", ", 1) for line in driver("memory.total,name") if re.match(r"\d+, ", line)]:
+        mebibytes, name = min(cards, key=lambda card: int(card[0]))
+        return gpu(name, int(mebibytes) * 2**20)
     count = cores()
     return Machine(f"this computer, no GPU, {count} cores", psutil.virtual_memory().total, False, 20e9, *(count * 50e9,) * 2)
 
