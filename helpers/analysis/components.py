@@ -69,9 +69,7 @@ def seed_spread(scores: pd.DataFrame) -> dict[str, Any]:
             if arm != UNTRAINED and UNTRAINED in models:
                 parts = power.change_components(models[UNTRAINED], runs)
                 variance = runs.mean(axis=1).var(ddof=1) - parts.single / runs.shape[1] if len(runs) > 1 else np.nan
-                found.append(
-                    {"discordant": float((runs != models[UNTRAINED]).mean()), "variance": variance, "items": runs.shape[1]}
-                )
+                found.append((float((runs != models[UNTRAINED]).mean()), variance, runs.shape[1]))
     table = pd.DataFrame(found, columns=["discordant", "variance", "items"])
     if table.empty:
         return {"discordant": float("nan"), "seed_sd": float("nan")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from helpers.analysis.intervals import wilson
@@ -68,9 +69,7 @@ def examples(labels: pd.DataFrame, pool: pd.DataFrame, prefill: str, count: int 
     if count is None:
         return shown
     kind = shown["kind"].map(list(difficulty.KINDS).index)
-    return shown.iloc[
-        pd.DataFrame({"nth": shown.groupby("kind").cumcount(), "kind": kind}).sort_values(["nth", "kind"]).index[:count]
-    ]
+    return shown.iloc[np.lexsort([kind, shown.groupby("kind").cumcount()])[:count]]
 
 
 def outlook(labels: pd.DataFrame, arms: Mapping[str, Arm]) -> str:

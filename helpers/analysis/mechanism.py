@@ -171,9 +171,7 @@ def reflection(marked: pd.DataFrame) -> pd.DataFrame:
 
 def _banded(marked: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """The rollouts with their band of length, and each band's share of all of them."""
-    band = pd.cut(
-        marked["words"].rank(method="average", pct=True), np.linspace(0, 1, BANDS + 1), labels=False, include_lowest=True
-    )
+    band = pd.cut(marked["words"].rank(pct=True), np.linspace(0, 1, BANDS + 1), labels=False, include_lowest=True)
     return marked.assign(band=band), np.bincount(band, minlength=BANDS) / len(band)
 
 

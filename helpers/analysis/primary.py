@@ -120,9 +120,8 @@ def _reach(tested: pd.DataFrame) -> str:
 
 def detectable(tested: pd.DataFrame, about: pd.Series) -> str:
     """The smallest differences from the random arm that a study can detect on its primary outcome, in words. tested: from `rows`; about: of the table study."""
-    smallest = (
-        tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
-    )  # nearly the same for all arms
+    found = tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"]
+    smallest = found.median()  # nearly the same for all arms
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
     return f"{parts} ({finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms)"
 
@@ -211,7 +210,5 @@ def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], 
 
 def _near(part: pd.DataFrame) -> list[str]:
     """Arms whose differences are within FAR times the median reach of all arms; all of them if there are only two."""
-    reach = (
-        part.groupby("arm", sort=False)[["vs_random_low", "vs_random_high"]].agg(lambda values: values.abs().max()).max(axis=1)
-    )
+    reach = part[["vs_random_low", "vs_random_high"]].abs().max(axis=1).groupby(part["arm"], sort=False).max()
     return list(reach.index if len(reach) < 3 else reach.index[reach <= FAR * reach.median()])

@@ -103,9 +103,8 @@ class Results(Recorded):
     @cached_property
     def verdict(self) -> pd.DataFrame:
         """`claims.verdict`: one row per claim."""
-        informed = [
-            arm for arm in self.arms if self.study.training(arm).reward != "random"
-        ]  # no claim is about a negative control
+        # No claim is about a negative control.
+        informed = [arm for arm in self.arms if self.study.training(arm).reward != "random"]
         roles = {arm: role for arm, role in roles_of(self.study).items() if arm in informed}
         rises = self.rises[self.rises["arm"].isin(informed)] if len(self.rises) else self.rises
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}

@@ -215,9 +215,8 @@ def learning(r: Results) -> pd.DataFrame:
     """Steps, zero-variance groups, accuracy reward (at most 2) in the first and the last third of the steps, and truncation of the training:
     one row per arm, mean over its seeds."""
     place = r.logs.groupby(["arm", "seed"])["step"].rank(method="first", pct=True)
-    rows = r.logs.assign(
-        first=r.logs["reward_accuracy"].where(place <= 1 / 3), last=r.logs["reward_accuracy"].where(place > 2 / 3)
-    )
+    reward = r.logs["reward_accuracy"]
+    rows = r.logs.assign(first=reward.where(place <= 1 / 3), last=reward.where(place > 2 / 3))
     return rows.groupby("arm", sort=False).agg(
         steps=("step", "nunique"),
         steps_with_variance=("frac_reward_zero_std", lambda share: (share < 1).mean()),

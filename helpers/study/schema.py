@@ -28,9 +28,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Modules = Annotated[str, Field(min_length=1)]  # names or a regular expression of modules, as PEFT reads them
 Sharing = Annotated[int, Field(ge=1, le=12)]  # how many jobs of a kind share one GPU
-BY_NAME = BeforeValidator(
-    lambda value: {"source": value} if isinstance(value, str) else value
-)  # a mapping that may be its source alone
+# A mapping that may be its source alone.
+BY_NAME = BeforeValidator(lambda value: {"source": value} if isinstance(value, str) else value)
 
 
 def in_reasoning_mode(task: str) -> bool:
