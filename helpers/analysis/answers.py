@@ -1,7 +1,5 @@
 """Tables of the models' answers, without tests: members of suites, letters, reasoning mode, held-out questions, filters."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pandas as pd

@@ -4,8 +4,6 @@ Every function takes the tables of one step and returns its warnings, none if no
 others (huggingface/trl#5697, #6263, #3708; open-r1#235; lm-evaluation-harness#2432).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

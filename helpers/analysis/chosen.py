@@ -1,7 +1,5 @@
 """The questions of an arm, in words and as a figure, for 02_split."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

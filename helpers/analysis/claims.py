@@ -5,8 +5,6 @@ Holm's correction over all differences of the claim, or differences all shown to
 `cannot tell`. `not tested`: the study lacks what the claim is about.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from typing import NamedTuple
 

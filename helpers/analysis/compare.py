@@ -3,8 +3,6 @@
 An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Variance components: how far runs of one arm differ between seeds, which is what the number of seeds of a study follows from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

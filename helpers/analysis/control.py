@@ -1,7 +1,5 @@
 """The positive control of a study: its tables, how its training differs, and whether it shows that this way of training works."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Figures over the course of training: rewards, format and answers, held-out questions, re-examination."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt

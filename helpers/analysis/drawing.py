@@ -1,7 +1,5 @@
 """Shared parts of the figures: style, colours and markers of arms, legends, captions, and how a figure is saved and shown."""
 
-from __future__ import annotations
-
 import base64
 import io
 import textwrap

@@ -1,7 +1,5 @@
 """One model's scores beside the untrained model's, in words, for 04_eval."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure

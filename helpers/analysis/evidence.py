@@ -1,7 +1,5 @@
 """The evidence behind a claim: differences of two models, corrected for their number, as figures and in a sentence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Literal
 

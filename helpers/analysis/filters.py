@@ -1,7 +1,5 @@
 """A filter's answers, in words and by example, for 01_filter."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

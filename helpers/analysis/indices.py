@@ -5,8 +5,6 @@ score is a mean over items, an item's score the mean over the modes in which it 
 within a mode, over the rotations of its options. Intervals are those of `helpers/analysis/intervals.py`. Shares, not points.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -11,8 +11,6 @@ benchmarks. With a fixed draw (`paired=False`) all runs of an arm share their qu
 samples, and the interval is conditional on that one draw as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

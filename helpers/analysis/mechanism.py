@@ -3,8 +3,6 @@
 Pure functions on the tables of steps 01 to 03. Shares, not points.
 """
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

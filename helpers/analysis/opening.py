@@ -1,7 +1,5 @@
 """The opening of a report and of the README: a study's question, its result, what that means in practice, and what limits it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

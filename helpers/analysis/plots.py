@@ -3,8 +3,6 @@
 A figure's label (`Figure.get_label`) says in words what it shows, for those who do not see it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

@@ -4,8 +4,6 @@ Pure functions of numbers. Shares, not points. `discordant`: the share of items 
 other wrong.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ The primary outcome is accuracy in the mode that was trained (reasoning), on hel
 arm against the random one. Tests are those of `compare.comparison`, adjusted for all arms and benchmarks (Holm). Shares, not points.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The results of steps 01 to 04 of a study, read once: labels, training questions, logs, rollouts, scores."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from typing import Any
 

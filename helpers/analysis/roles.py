@@ -1,7 +1,5 @@
 """The role of each arm in the claims: who chose its questions, how it is trained, and which arm is its twin."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 A study has these tables if an arm or a task of it has `search: true`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

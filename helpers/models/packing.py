@@ -11,8 +11,6 @@ number is the one it would have if the completion stood alone behind the prompt.
 plain computation. The method is that of prefix-shared attention (for instance arXiv 2506.05433); nothing is approximated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

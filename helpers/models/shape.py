@@ -3,8 +3,6 @@
 The shape is read from the model's config.json where that is on disk, else from `models.yaml`. Nothing here imports torch.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Most of a prompt is the same for all questions of a study, the instructions and 
 the same prompt. Reading prompts took about half of the time of generation on a CPU.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The engine that runs a model in transformers: greedy or sampled completions, and log-likelihoods of given answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ An answer that searches is written in several turns (`helpers.search.episodes`),
 the cache that the turn before left, so that only the passages have to be read.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

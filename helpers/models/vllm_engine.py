@@ -1,7 +1,5 @@
 """The engine that runs a model in vLLM, in this process; a LoRA adapter is loaded as an adapter."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

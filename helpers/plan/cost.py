@@ -1,7 +1,5 @@
 """How long a study takes and how much disk it fills. Time by the rates of `helpers/plan/machine.py`; what is unknown is None."""
 
-from __future__ import annotations
-
 from math import ceil
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ Each training seed of a study has its own draw, and arms are compared within a s
 (`power.minimum_detectable_effect`). Its standard deviation is taken from a study that was run: `figures/<study>/components.csv`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ and the time of the arithmetic. Each token also waits until each layer's kernels
 the plan prints.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from math import ceil

@@ -1,7 +1,5 @@
 """A study that was run against its plan: the smallest detectable effects before and after, and GPU hours."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path

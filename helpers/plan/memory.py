@@ -17,8 +17,6 @@ figures/plan/*.csv, these formulas in all. The terms and their sources:
 - vLLM, where it generates: a copy of the weights, its own cache, and its kernels and CUDA graphs (assumed).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from helpers.models.shape import READ_TOKENS, VISION, VLLM_ROLLOUTS, VLLM_WORK, Shape, cache_bytes

@@ -1,8 +1,6 @@
 """The memory that each step of a study needs on a machine, whether it fits, and what would help; by `memory.py`, for the worst case: the
 longest question, every completion at its limit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

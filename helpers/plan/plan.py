@@ -3,8 +3,6 @@
 Jobs, models, data sets, memory, disk, hours and the smallest detectable effects, from the parameters alone: no torch, no network.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import textwrap

@@ -1,8 +1,6 @@
 """Sizes of models, data sets and benchmarks, known before a download: from `sizes.yaml` and from files on disk, without network. What is
 not known is None, and printed as "unknown"."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

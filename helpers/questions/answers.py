@@ -4,8 +4,6 @@ The strict reading is the paper's: the answer block holds a letter (or begins wi
 also accepts other spellings of one answer, in a completion of any format; it reads nothing where two answers are given.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ OPTIONS has the first: what the columns look like, and how one row is read; `way
 second: each function finds the place of the right option, or None if the value names no option.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

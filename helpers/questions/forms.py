@@ -4,8 +4,6 @@
 reads one row in that form. Nothing is guessed: a table that fits two forms, or none, is refused. `parameters/README.md` lists the forms.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 

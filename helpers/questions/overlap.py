@@ -1,7 +1,5 @@
 """Pool questions that a benchmark also contains."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

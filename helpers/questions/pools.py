@@ -5,8 +5,6 @@ empty list of options, and its answer is the number as text. A pool comes from t
 file (`rows.py`) or folder, or from a data set of the hub or in `OFFLINE_MIRROR`. `forms.py` recognises its columns.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections import Counter

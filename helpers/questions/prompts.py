@@ -9,8 +9,6 @@ that a model without a chat template also understands. A model that has no templ
 whatever the study says. `prefill` starts the answer for the model; it counts as part of the completion.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from helpers.questions.text import LETTERS

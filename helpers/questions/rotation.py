@@ -1,7 +1,5 @@
 """Questions with their options in every rotation: the letters and the right answer follow."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.questions.text import LETTERS

@@ -1,7 +1,5 @@
 """Rows of a file of questions: JSONL, JSON, CSV, TSV or Parquet. What the columns mean is read in `forms.py`."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Texts that are compared: the words of a question and its id, and numbers in one notation."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

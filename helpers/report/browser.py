@@ -4,8 +4,6 @@ JupyterLab shows it as an ipywidgets widget. In an executed notebook and in the 
 script inside, which needs neither a kernel nor a network. Everything a model wrote is shown as text, never as markup.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The report of a study: one HTML page built from all its executed notebooks."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

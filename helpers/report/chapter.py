@@ -1,7 +1,5 @@
 """The results of a study as 05_analysis shows them: sentences, tables for readers, and pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

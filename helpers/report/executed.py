@@ -5,8 +5,6 @@ GitHub shows them as they are. 01 to 04 show questions of the pool and items of 
 allow it, those outputs are replaced by a sentence. Of all answers and all rollouts the first few are kept.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re

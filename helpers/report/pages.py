@@ -1,7 +1,5 @@
 """Pieces of HTML that notebooks show: tables, notes, texts, folded sections. Whatever a model wrote is escaped here."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ below data/, what the analysis is built from: scores without the models' texts, 
 rollouts, and how long each notebook took. `helpers/workflow/rebuild.py` runs the analysis again from these files.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -4,8 +4,6 @@
 the study's results. Without `--dry` they are uploaded to `user/name` and `user/name-labels`. No text of a question leaves the machine.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

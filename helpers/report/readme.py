@@ -3,8 +3,6 @@
 Both are rendered from `finding.md.j2` and `results.md.j2` and the published tables.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Arms are not compared with each other before every arm has all its seeds.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.analysis import compare, searching

@@ -5,8 +5,6 @@ JSONL or Parquet files of your own, or from a data set of the hub or in `OFFLINE
 than memory; `helpers/search/index.py` keeps it on disk.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

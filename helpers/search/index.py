@@ -4,8 +4,6 @@ The method is `lucene` of bm25s (arXiv 2407.03618) with its usual k1 = 1.5 and b
 since many passages name their subject in the title only.
 """
 
-from __future__ import annotations
-
 import html
 import itertools
 import os

@@ -4,8 +4,6 @@ No model is asked. The measure tells how much a corpus can help with a set of qu
 search tool: those whose right option occurs in the passages.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """The search tool of a study: its index, built once without passages that contain a question of its benchmarks."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from helpers.search.corpus import find_corpus

@@ -1,7 +1,5 @@
 """Composition of arms, and the questions that they share; tables of one or several draws."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

@@ -3,8 +3,6 @@
 Paper, section 3: a question is `easy` if the filter answers it right in the right format, `hard` otherwise. Every answer is kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ A draw is one seeded order of the pool. It serves every arm and size, so sets of
 small arm are among the 250 of a larger one, and arms of one seed are paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Held-out questions: no arm trains on them. They are drawn once per study, before any arm's, and written to split/held_out.parquet."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Set
 from pathlib import Path

@@ -5,8 +5,6 @@ with one lucky answer. The usual correction is empirical Bayes: the beta prior o
 second to import, so it is imported where it is used.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Mistakes in what a person wrote, reported in one line."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import functools

@@ -4,8 +4,6 @@ Such a study has a name and a folder of its own. Other processes open it by a fi
 study's file, and `set`, the keys and their values.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """The progress of a long step: a bar in JupyterLab, a line now and then in a log."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reading the YAML file of a study, and the file that it shares with others."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

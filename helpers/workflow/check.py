@@ -1,7 +1,5 @@
 """Check a study before anything is downloaded or loaded: the first step of `make study`."""
 
-from __future__ import annotations
-
 from collections.abc import Sized
 
 from helpers.evaluation import task_files

@@ -6,8 +6,6 @@ notebook names. GPUS and GPU_PARTS, set by the graph, are the number of GPUs and
 (`helpers/workflow/gpus.py`).
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

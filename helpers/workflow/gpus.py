@@ -4,8 +4,6 @@ A GPU is lent in twelfths, so that 1, 2, 3, 4, 6 or 12 jobs fit on it exactly. E
 system releases when the job ends for any reason. The locks belong to the machine, so two studies that run at once share it too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

@@ -5,8 +5,6 @@ at the end the comparison table and the path of the report. SIGTERM, SIGHUP and 
 command continues from there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

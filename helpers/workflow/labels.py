@@ -4,8 +4,6 @@ Runs the first chapter alone. `runs/labels-<pool>-<model>/` then holds labels.cs
 answers.parquet (every answer) and a card README.md. A killed run continues from its last batch.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from datetime import UTC, datetime

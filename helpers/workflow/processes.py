@@ -4,8 +4,6 @@ Every process that the graph starts inherits the mark: Snakemake, Papermill, ker
 found at any depth, and also after their parent was killed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -5,8 +5,6 @@ below runs/published/, and says whether its tables equal those published. It nee
 rebuilt tables, figures and notebook replace the published ones: that is how an improved analysis reaches published studies.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path
