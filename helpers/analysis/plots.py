@@ -160,7 +160,8 @@ def heat(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
         for end in ("", "_low", "_high")
     )
     most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.5)
-    figure, axes = plt.subplots(figsize=(3.4 + 1.3 * len(shown), 1.4 + 0.42 * len(rows)))
+    width = min(1.3 * len(shown), max(5.2, 0.95 * len(shown)))  # narrow columns for many arms: a report shrinks a wide figure
+    figure, axes = plt.subplots(figsize=(3.4 + width, 1.4 + 0.42 * len(rows)))
     cmap = sns.diverging_palette(35, 250, s=85, l=65, as_cmap=True)
     image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
     for (y, x), value in np.ndenumerate(wide.to_numpy()):
