@@ -1,7 +1,5 @@
 """Names of benchmarks and models for readers. Tables that are joined keep the names of tasks and folders."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd
