@@ -159,7 +159,7 @@ def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def other_family_between(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the other family's arm is more robust than the self-filtered one and less than the larger filter's; contradicted
     if it lies beyond either."""
-    claim = "Filtering by a model of another family preserves robustness better than filtering by the trained model, but less than filtering by a larger one"
+    claim = "Filtering by a model of another family preserves robustness better than filtering by the trained model, but less well than filtering by a larger one"
     above, below = arms.pairs(("self",), "other family"), arms.pairs(("other family",), "larger")
     rows = compared(pairs, [(*pair, "robustness") for pair in [*above, *below]])
     if rows.empty or not (above and below):

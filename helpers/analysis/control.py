@@ -102,7 +102,7 @@ def _figures(rows: pd.DataFrame) -> str:
     from helpers.analysis import evidence
 
     over = evidence.runs_in_words(int(rows["seeds"].min()), int(rows["draws"].min()))
-    several = f"; p adjusted for {len(rows)} comparisons (Holm)" if len(rows) > 1 else ""
+    several = f"; p adjusted for {len(rows)} comparisons, Holm" if len(rows) > 1 else ""
     return f"{evidence.in_figures(rows)} (intervals {over}{several})."
 
 

@@ -64,7 +64,7 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         return f"Inconclusive: we found no {effect} and cannot rule out {' or '.join(ends)} points."
     reach = (100 * sign * rows["high" if sign > 0 else "low"]).clip(lower=0).set_axis(rows["name"]).sort_values()
     ends = f"{reach.iloc[0]:.1f} ({reach.index[0]}) to {reach.iloc[-1]:.1f} points ({reach.index[-1]})"
-    return f"Inconclusive: none of {count} comparisons shows a {effect}; the largest that the intervals allow is {ends}."
+    return f"Inconclusive: none of {count} comparisons shows a {effect}; depending on the comparison, the intervals allow up to {ends}."
 
 
 def in_figures(rows: pd.DataFrame, margin: str = "the margin") -> str:
