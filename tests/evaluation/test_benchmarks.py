@@ -116,7 +116,7 @@ def test_all_forms_end_to_end(made):
     assert {p.name for p in (made / "train/full/seed0/adapter").glob("*.safetensors")} == {"model.safetensors"}
     for part in (
         "Warning:",
-        "where they differ, the plain score depends on the letters",
+        "if they differ, the plain score depends on the letters",
         "Of 40 questions of the pool, 2 occur in a benchmark",
     ):
         assert part in report, part
