@@ -18,7 +18,8 @@ def deterministic(wanted: bool = True, strict: bool = False) -> Iterator[None]:
     """A context in which a GPU adds up in one order. Operations that have no such form warn, or raise a RuntimeError if `strict`.
 
     With a mask, the backward of PyTorch's memory-efficient attention adds up in any order unless `strict`: two runs of one seed on an
-    H200 had equal rollouts in two steps and then drifted apart (figures/repeat/choice.csv).
+    H200 had equal rollouts in two steps and then drifted apart (figures/repeat/choice.csv). With a strict backward pass, two such runs
+    were equal in every digit (figures/repeat/choice_strict.csv).
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.utils.deterministic.fill_uninitialized_memory = False  # not needed here, and slow
