@@ -9,9 +9,9 @@ from helpers.study.files import fingerprint
 from helpers.study.study import open_study
 from helpers.training import check
 
-# Of all jobs of a study (`every_job`), taken before there was a search tool. Results that are published depend on them. The question of
-# `small` was reworded since (before: 1b20ab3621278257); only its analysis depends on it.
-BEFORE = {"quickstart": "6636c4b9fa1cdaa5", "small": "8e74f144dd155e7a", "control": "027004b2b4e3dfd5"}
+# Of all jobs of a study (`every_job`), taken before there was a search tool. Results that are published depend on them. The questions of
+# `small` (before: 1b20ab3621278257) and `control` (before: 027004b2b4e3dfd5) were reworded since; only the analysis depends on them.
+BEFORE = {"quickstart": "6636c4b9fa1cdaa5", "small": "8e74f144dd155e7a", "control": "952737542253aa53"}
 TOOL = {"corpus": "starter", "searches": 1}
 REASONING = {"name": "starter_medicine_reasoning"}
 
