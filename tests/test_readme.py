@@ -26,14 +26,14 @@ def test_every_number_with_a_unit_is_known():
     text = re.sub(r"<!-- (finding|results) -->.*?<!-- /\1 -->|```.*?```", "", README, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text)
     measured = {f"{row.value:g} {row.unit}" for row in pd.read_csv(RESULTS / "measured.csv").itertuples()}
-    text = re.sub("## What comes next.*?(?=## )", "", text, flags=re.DOTALL)  # the next test's
+    text = re.sub("## How firm the result is.*?(?=## )", "", text, flags=re.DOTALL)  # the next tests'
     found = set(re.findall(r"\d[\d.,]*\s(?:minutes?|hours?|seconds?|GB|points?|%)", text.replace("\n", " ")))
     assert found <= measured | {"8 GB"}, found - measured
 
 
 def test_what_the_search_for_a_recipe_found():
     """Gains on held-out questions, their paired standard errors, and the filters' shares of hard questions."""
-    (text,) = re.findall("## What comes next(.*?)## ", README, re.DOTALL)
+    (text,) = re.findall("## How firm the result is(.*?)## ", README, re.DOTALL)
     text = " ".join(text.split())
     runs = pd.read_csv(REPOSITORY / "figures/recipes/runs.csv").query("finished").set_index("run")
     answers = (
@@ -57,34 +57,49 @@ def test_what_the_search_for_a_recipe_found():
     assert len(medqa[(medqa["questions"] == 500) & (medqa["learning_rate"] == recipe["steady"]["learning_rate"])]) == 1
     hard = 100 * (1 - pd.read_csv(REPOSITORY / "figures/small/filters.csv").iloc[:, 1])
     assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in text
-    assert {len(open_study(name).seeds) for name in ("choice", "medicine")} == {8}
-    assert not (REPOSITORY / "figures" / "medicine").exists(), "no longer 'has not been run'"
+    assert len(open_study("medicine").seeds) == 8
 
 
-def test_how_far_choice_is():
-    """Until its comparison is published."""
-    assert not (REPOSITORY / "figures" / "choice" / "comparison.csv").exists(), "the README can say what choice found"
+def points(row: pd.Series, name: str) -> str:
+    """A change and its interval as the README writes them."""
+    return "{:.1f} points [{:.1f}, {:.1f}]".format(*(100 * row[f"{name}{end}"] for end in ("", "_low", "_high")))
+
+
+def test_how_firm_the_result_of_choice_is():
     text = " ".join(README.split())
-    table, study = pd.read_csv(REPOSITORY / "figures/choice/runs.csv"), open_study("choice")
+    primary = pd.read_csv(REPOSITORY / "figures/choice/primary.csv").query("arm != 'random-reward'")
+    apart = primary[(primary["low"] > 0) | (primary["high"] < 0)].set_index(["arm", "benchmark"])["change"]
+    assert len(primary) == 10
+    assert (100 * apart).round(1).to_dict() == {
+        ("hard500", "gsm8k_reasoning"): -2.5, ("hardest-solvable", "gsm8k_reasoning"): -2.5, ("easy500", "pool_held_out"): -1.6,
+    }  # fmt: skip
+    assert primary["p_holm"].min() > 0.05
+    leases = pd.read_csv(REPOSITORY / "figures/validation/leases_choice.csv")
+    assert f"by at most {(leases['adjusted'] - leases['difference']).abs().max():.1f} points" in text
+    valid = pd.read_csv(REPOSITORY / "figures/choice/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
+    before, after = (100 * valid.at[arm, "accuracy_if_valid"] for arm in ("untrained", "random"))
+    assert f"{before:.1f} % were right before training and {after:.1f} % after it" in text
+
+
+def test_what_is_known_of_medicine_and_search():
+    text = " ".join(README.split())
+    table, study = pd.read_csv(REPOSITORY / "figures/medicine/runs.csv"), open_study("medicine")
     trained = table.loc[table["arm"] != "untrained", ["arm", "seed"]].drop_duplicates()
-    assert f"{len(trained)} of its {len(study.arms) * len(study.seeds)} trainings are done" in text
-    gains = pd.read_csv(REPOSITORY / "figures/choice/gains.csv").query("filter == 'none'").set_index(["arm", "benchmark"])
-    assert gains.groupby("arm")["seeds"].unique().map(list).to_dict() == dict.fromkeys(
-        ["random", "hard500", "easy500", "hard400-easy100", "half"], [8]
+    assert f"{len(trained)} of its {len(study.arms) * len(study.seeds)} trainings are done, all on random questions" in text
+    assert set(trained["arm"]) == {"random"}
+    gains = pd.read_csv(REPOSITORY / "figures/medicine/gains.csv").set_index("benchmark")
+    assert (
+        f"gained {points(gains.loc['pool_held_out'], 'vs_untrained')} on {gains.at['pool_held_out', 'items']:,} held-out" in text
     )
-    held, test = gains.loc[("random", "pool_held_out")], gains.loc[("random", "gsm8k_reasoning")]
-    assert (held["seeds"], held["items"], test["items"]) == (8, 2000, 1319)
-    for row in (held, test):
-        points = [f"{100 * row[column]:.1f}" for column in ("vs_untrained", "vs_untrained_low", "vs_untrained_high")]
-        assert "{} points [{}, {}] on".format(*points) in text
-    for task, what in (("pool_held_out", "the held-out questions and"), ("gsm8k_reasoning", "the test set")):
-        gained = 100 * gains.xs(task, level="benchmark")["vs_untrained"]
-        assert f"{gained.min():.1f} to {gained.max():.1f} " in text.split(what)[0][-60:]
-        assert gains.xs(task, level="benchmark")["vs_untrained_low"].min() > 0
-    of = table[table["task"] == "pool_held_out"].set_index("arm")["accuracy"]
-    control, untrained = 100 * of["random-reward"], 100 * of["untrained"]
-    assert (len(control), (control < untrained).sum()) == (7, 6)
-    assert f"between {control.min():.1f} and {control.max():.1f} %, six of them below the untrained {untrained:.1f} %" in text
+    assert f"and {points(gains.loc['medqa_reasoning'], 'vs_untrained')} on MedQA's test set" in text
+    assert gains.loc[["pool_held_out", "medqa_reasoning"], "vs_untrained_low"].min() > 0
+    search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
+    assert set(search["arm"]) == {"untrained"}
+    assert f"changes by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
+    assert f"by {points(search.loc['mmlu_medical_reasoning'], 'search').replace(' points', '')} on medical MMLU" in text
+    scores = pd.read_parquet(REPOSITORY / "figures/search/data/eval/untrained/scores.parquet", columns=["benchmark", "predicted"])
+    read = scores["predicted"].fillna("").ne("").groupby(scores["benchmark"]).mean()
+    assert read["mmlu_medical_reasoning_search"] < read["mmlu_medical_reasoning"]
 
 
 def test_the_smallest_detectable_change():

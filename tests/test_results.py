@@ -57,6 +57,18 @@ def test_runs_of_the_same_seed():
         assert weights | {"log: loss", "rollouts"} <= set(table["what"])
 
 
+def test_a_training_is_repeatable_between_leases_and_generated_answers_are_not():
+    table = pd.read_csv(REPOSITORY / "figures" / "repeat" / "choice_leases.csv").set_index("what")
+    generated = [name for name in table.index if name.endswith(("gsm8k", "gsm8k_reasoning", "pool_held_out"))]
+    assert (table["compared"] == table["equal"]).drop(generated).all()
+    differ = 100 * (1 - table["equal"] / table["compared"])[generated]
+    answers, right = (differ[differ.index.str.startswith(kind)] for kind in ("answers", "right"))
+    text = " ".join((REPOSITORY / "figures" / "README.md").read_text().split())
+    assert (
+        f"{answers.min():.0f} to {answers.max():.0f} % differ in their text and {right.min():.0f} to {right.max():.0f} %" in text
+    )
+
+
 def test_the_control_shows_that_training_works():
     table = pd.read_csv(REPOSITORY / "figures" / "control" / "comparison.csv")
     held_out = table[(table["benchmark"] == "pool_held_out") & (table["arm"] != UNTRAINED)]

@@ -3,6 +3,7 @@
 An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,18 @@ def common_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     return scores[(scores["arm"] == UNTRAINED) | scores["seed"].isin(common)]
 
 
-def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:
+def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False, controls: Collection[str] = ()) -> pd.DataFrame:
     """Every benchmark × arm: accuracy with Wilson's interval, and the change from untrained and from random.
 
     scores: one row per item with columns arm, seed, group, benchmark, filter, item_id, correct, chance. paired: the study has one draw
-    per seed (`intervals.estimate`).
+    per seed (`intervals.estimate`). controls: arms that are negative controls.
 
     Accuracy is the mean over runs, and its interval treats that mean as one sample of the items (it does not cover other seeds).
     `draws`: how many draws of questions the intervals cover (1: they are conditional on one). `at_chance`: not significantly
     different from guessing (exact binomial test). Of a change (`vs_untrained`, `vs_random`): the columns of `intervals.change`, with `_p`
     from `intervals.benchmark_p`; `_p_holm` and `_p_equal_holm` (Holm, over all rows and arms with this baseline, without suites that are
     also shown in parts and without strict answer filters); `_detectable` (the smallest true change found with power `settings.power` at level 5 %, not
-    corrected, with the scatter between seeds pooled over all arms).
+    corrected, with the scatter between seeds pooled over all arms except negative controls, which have their own).
     """
     rng = np.random.default_rng(settings.seed)
     about = scores.groupby(["benchmark", "filter"], sort=False).agg(
@@ -69,7 +70,9 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False) -
                    "at_chance": intervals.is_chance(right, items, facts["chance"], settings.confidence)}  # fmt: skip
             for base in (UNTRAINED, "random"):
                 if base in models and arm not in (base, UNTRAINED):
-                    change = _change(models[base], mine, rng, settings, paired, _seed_variance(models, base, paired))
+                    pooled = (base, arm) if arm in controls else set(models) - set(controls)
+                    alike = {name: runs for name, runs in models.items() if name in pooled}
+                    change = _change(models[base], mine, rng, settings, paired, _seed_variance(alike, base, paired))
                     row |= {f"vs_{base}{name}": value for name, value in change.items()}
             rows.append(row)
     table = pd.DataFrame(rows)

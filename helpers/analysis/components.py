@@ -1,6 +1,6 @@
 """Variance components: how far runs of one arm differ between seeds, which is what the number of seeds of a study follows from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ from helpers.study.study import UNTRAINED
 COLUMNS = ["group", "benchmark", "filter", "items", "arms", "seeds", "draws", "sd_seed", "sd_items", "sd_draw", "sd_difference"]
 
 
-def components(scores: pd.DataFrame, items: pd.DataFrame, paired: bool = False) -> pd.DataFrame:
+def components(scores: pd.DataFrame, items: pd.DataFrame, paired: bool = False, controls: Collection[str] = ()) -> pd.DataFrame:
     """Standard deviations between seeds, one row per benchmark and answer filter, and one per index (benchmark `index`).
 
-    scores: `compare.by_suite`; items: `indices.item_scores`; paired: the study has one draw per seed, shared by its arms. Shares, not
-    points. Columns, pooled over the arms with two seeds or more (no rows if there is none):
+    scores: `compare.by_suite`; items: `indices.item_scores`; paired: the study has one draw per seed, shared by its arms. controls: arms
+    that are negative controls. Shares, not points. Columns, pooled over the other arms with two seeds or more (no rows if there is none):
 
     - sd_seed: of the accuracy of one arm, between its seeds. For an arm against the untrained model it is the `sd` of
       `power.minimum_detectable_effect`.
@@ -28,6 +28,7 @@ def components(scores: pd.DataFrame, items: pd.DataFrame, paired: bool = False) 
       are independent, so it is √2 · sd_seed. NaN with one arm.
     """
     rows = []
+    scores, items = (table[~table["arm"].isin(controls)] for table in (scores, items))
     for (group, benchmark, name), models in runs_by_benchmark(scores, ("group", "benchmark", "filter"), "correct").items():
         rows += _row({arm: [runs] for arm, runs in models.items()}, group, benchmark, name, paired)
     for group, models in by_group(items).items():

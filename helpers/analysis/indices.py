@@ -5,7 +5,7 @@ score is a mean over items, an item's score the mean over the modes in which it 
 within a mode, over the rotations of its options. Intervals are those of `helpers/analysis/intervals.py`. Shares, not points.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -109,18 +109,18 @@ def benchmarks(items: pd.DataFrame) -> dict[str, list[str]]:
     return {group: list(part["benchmark"]) for group, part in named.groupby("group", sort=False)}
 
 
-def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, paired: bool = False) -> pd.DataFrame:
+def pairs(
+    sides: Sides, compared: list[tuple[str, str]], settings: Analysis, paired: bool = False, controls: Collection[str] = ()
+) -> pd.DataFrame:
     """Differences of the indices of two models, second − first; one row per pair and group.
 
-    paired: the study has one draw per seed (`intervals.estimate`). Columns first, second, group, benchmarks, items, seeds (the
-    fewest runs of a trained model), draws (of questions, that the interval covers; 1: it is conditional on one), change, low, high, p, p_holm
-    (over the rows of this table), p_equal, p_equal_holm, boot_low, boot_high, detectable (the smallest true difference found with power
-    `settings.power` at level 5 %, with the scatter between seeds pooled over all arms; with one seed each, for these seeds).
+    paired: the study has one draw per seed (`intervals.estimate`). controls: arms that are negative controls. Columns first, second, group,
+    benchmarks, items, seeds (the fewest runs of a trained model), draws (of questions, that the interval covers; 1: it is conditional on one),
+    change, low, high, p, p_holm (over the rows of this table), p_equal, p_equal_holm, boot_low, boot_high, detectable (the smallest true
+    difference found with power `settings.power` at level 5 %, with the scatter between seeds pooled over all arms except negative controls,
+    which have their own; with one seed each, for these seeds).
     """
     rng, rows = np.random.default_rng(settings.seed), []
-    scatter = {
-        group: intervals.pooled([runs for arm, runs in arms.items() if arm != UNTRAINED], paired) for group, arms in sides.items()
-    }
     for first, second in compared:
         for group in [name for name in INDICES if name in sides]:
             if not {first, second} <= set(sides[group]):
@@ -128,10 +128,12 @@ def pairs(sides: Sides, compared: list[tuple[str, str]], settings: Analysis, pai
             before, after = sides[group][first], sides[group][second]
             runs = [len(model[0]) for name, model in ((first, before), (second, after)) if name != UNTRAINED]
             seeds = min(runs)
+            alike = {first, second} if {first, second} & set(controls) else set(sides[group]) - set(controls)
+            scatter = intervals.pooled([sides[group][arm] for arm in sides[group] if arm in alike - {UNTRAINED}], paired)
             rows.append({"first": first, "second": second, "group": group, "benchmarks": len(before),
                          "items": sum(part.shape[1] for part in before), "seeds": seeds, "draws": seeds if paired else 1,
                          **intervals.change(before, after, rng, settings, paired),
-                         "detectable": _detectable(before, after, runs, scatter[group], settings, paired)})  # fmt: skip
+                         "detectable": _detectable(before, after, runs, scatter, settings, paired)})  # fmt: skip
     table = pd.DataFrame(rows, columns=PAIRS)
     return table.assign(p_holm=intervals.holm(table["p"]), p_equal_holm=intervals.holm(table["p_equal"]))
 

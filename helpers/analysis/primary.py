@@ -57,7 +57,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
     said = [_answer(tested), _first(tested, rules, about["confidence"]), _reach(tested)]
-    said += [f"This study could detect {detectable(tested, about)}.", *_trained(found, arms)]
+    said += [f"This study could detect {detectable(tested, about, controls(arms))}.", *_trained(found, arms)]
     return {"Question": _asked(about, tested), "Result": " ".join(said), "In practice": _advice(tested, found, rules)}
 
 
@@ -116,12 +116,19 @@ def _reach(tested: pd.DataFrame) -> str:
     return f"The intervals of {whose} allow a gain of at most {gain:.1f} and a loss of at most {loss:.1f} points."
 
 
-def detectable(tested: pd.DataFrame, about: pd.Series) -> str:
-    """The smallest differences from the random arm that a study can detect on its primary outcome, in words. tested: from `rows`; about: of the table study."""
+def controls(arms: pd.DataFrame) -> list[str]:
+    """The negative controls: arms trained on a random reward. arms: `recorded.arms_in_words`, indexed by arm."""
+    return list(arms.index[arms["trained"].str.contains("reward random")])
+
+
+def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()) -> str:
+    """The smallest differences from the random arm that a study can detect on its primary outcome, in words. tested: from `rows`; about: of the table study;
+    apart: the negative controls, over which the variance is not pooled."""
     found = tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"]
+    besides = f" except {' and '.join(apart)}" if apart else ""
     smallest = found.median()  # nearly the same for all arms
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
-    return f"{parts} ({finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms)"
+    return f"{parts} ({finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides})"
 
 
 def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:

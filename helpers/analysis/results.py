@@ -53,18 +53,23 @@ class Results(Recorded):
 
     # The comparison: each table is what the function of its module returns
 
-    comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired))
+    comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired, r.controls))
     primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source))
     groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired))
     sides = cached_property(lambda r: indices.by_group(r.items))
     without = cached_property(lambda r: indices.leave_one_out(r.items, r.settings.confidence, r.paired))
-    components = cached_property(lambda r: components.components(r.scores, r.items, r.paired))
+    components = cached_property(lambda r: components.components(r.scores, r.items, r.paired, r.controls))
     regions = cached_property(lambda r: indices.regions(r.sides, r.settings))
     control = cached_property(lambda r: control.positive_control(r.study, r.comparison, r.groups))
     common = cached_property(lambda r: draws.common(r.questions))
     arms_in_words = cached_property(lambda r: arms_in_words(r.study))
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
     summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
+
+    @property
+    def controls(self) -> list[str]:
+        """The negative controls: arms trained on a random reward. Their seeds differ far more than those of other arms."""
+        return [arm for arm in self.arms if self.study.training(arm).reward == "random"]
 
     @property
     def margin(self) -> str:
@@ -92,7 +97,7 @@ class Results(Recorded):
     def pairs(self) -> pd.DataFrame:
         """`indices.pairs`: indices of every two models, second minus first."""
         two = list(combinations(dict.fromkeys(self.scores["arm"]), 2))
-        return indices.pairs(self.sides, two, self.settings, self.paired)
+        return indices.pairs(self.sides, two, self.settings, self.paired, self.controls)
 
     @property
     def chance(self) -> float:
@@ -103,8 +108,7 @@ class Results(Recorded):
     @cached_property
     def verdict(self) -> pd.DataFrame:
         """`claims.verdict`: one row per claim."""
-        # No claim is about a negative control.
-        informed = [arm for arm in self.arms if self.study.training(arm).reward != "random"]
+        informed = [arm for arm in self.arms if arm not in self.controls]  # no claim is about a negative control
         roles = {arm: role for arm, role in roles_of(self.study).items() if arm in informed}
         rises = self.rises[self.rises["arm"].isin(informed)] if len(self.rises) else self.rises
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
@@ -151,7 +155,7 @@ class Results(Recorded):
 
     # What could have been detected
 
-    spread = cached_property(lambda r: components.seed_spread(r.scores))
+    spread = cached_property(lambda r: components.seed_spread(r.scores[~r.scores["arm"].isin(r.controls)]))
 
     paper = cached_property(lambda r: None if r.study.demonstration else power.paper_table(*r.assumed))
     curve = cached_property(lambda r: power.curve(*r.assumed, own=r.seeds))

@@ -242,7 +242,7 @@ def detectable(r: Results) -> str:
         ]
     else:
         parts = [
-            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(r.primary, about)}."
+            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(r.primary, about, r.controls)}."
         ]
     if r.seeds == 1:
         parts.append("With one seed, the variance between seeds is unknown: the column detectable applies to this seed only.")

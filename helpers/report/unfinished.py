@@ -1,6 +1,7 @@
-"""A study that has not run to its end: which trainings are done, what their models scored, and what the arms with all seeds gained.
+"""A study that has not run to its end: which trainings are done, what their models scored, and what training brought.
 
-Arms are not compared with each other before every arm has all its seeds.
+Arms are not compared with each other before every arm has all its seeds. The random arm alone counts earlier, from three seeds on: whether
+training works at all does not depend on the other arms.
 """
 
 import pandas as pd
@@ -9,6 +10,8 @@ from helpers.analysis import compare, searching
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
 from helpers.study.study import UNTRAINED, Study
+
+ENOUGH = 3  # seeds of the random arm
 
 COLUMNS = ["arm", "seed", "device", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
 GAIN = ["benchmark", "filter", "arm", "seeds", "items", "accuracy", "vs_untrained", "vs_untrained_low", "vs_untrained_high", "vs_untrained_detectable"]  # fmt: skip
@@ -39,11 +42,10 @@ def runs(study: Study) -> pd.DataFrame:
 
 
 def gains(study: Study) -> pd.DataFrame:
-    """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm whose seeds are all scored.
-
-    One row per benchmark, answer filter and arm; empty if no arm has all its seeds, or the untrained model is not scored.
+    """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm that has enough scored seeds
+    (`_enough`). One row per benchmark, answer filter and arm; empty if there is none, or the untrained model is not scored.
     """
-    scores = _whole(study)
+    scores = _enough(study)
     if scores["arm"].nunique() < 2:
         return pd.DataFrame(columns=GAIN)
     table = compare.comparison(compare.by_suite(scores), study.analysis)
@@ -51,17 +53,24 @@ def gains(study: Study) -> pd.DataFrame:
 
 
 def search(study: Study) -> pd.DataFrame | None:
-    """What a search tool brings (`searching.effect`) to the untrained model and to each arm whose seeds are all scored; None without one."""
-    scores = _whole(study)
+    """What a search tool brings (`searching.effect`) to the untrained model and to each arm with enough scored
+    seeds (`_enough`); None without one."""
+    scores = _enough(study)
     return searching.effect(scores, study.analysis) if study.search and len(scores) else None
 
 
-def _whole(study: Study) -> pd.DataFrame:
-    """The answers of the untrained model and of each arm whose seeds are all scored; empty if the untrained model is not scored."""
+def _enough(study: Study) -> pd.DataFrame:
+    """The answers of the untrained model, of each arm whose seeds are all scored, and of the random arm if ENOUGH of its seeds are; empty if the
+    untrained model is not scored."""
     files = {UNTRAINED: {-1: study.path("eval", UNTRAINED, "scores.parquet")}}
     files |= {arm: {seed: study.path("eval", arm, seed, "scores.parquet") for seed in study.seeds} for arm in study.arms}
-    whole = {arm: paths for arm, paths in files.items() if all(path.exists() for path in paths.values())}
-    if UNTRAINED not in whole:
+    scored = {arm: {seed: path for seed, path in paths.items() if path.exists()} for arm, paths in files.items()}
+    counts = {
+        arm: paths
+        for arm, paths in scored.items()
+        if len(paths) >= (min(ENOUGH, len(study.seeds)) if arm == "random" else len(files[arm]))
+    }
+    if UNTRAINED not in counts:
         return pd.DataFrame(columns=["arm"])
-    parts = [pd.read_parquet(path).assign(arm=arm, seed=seed) for arm, paths in whole.items() for seed, path in paths.items()]
+    parts = [pd.read_parquet(path).assign(arm=arm, seed=seed) for arm, paths in counts.items() for seed, path in paths.items()]
     return pd.concat(parts, ignore_index=True)

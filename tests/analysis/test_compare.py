@@ -56,3 +56,25 @@ def test_comparison_with_one_draw_per_seed():
     e = intervals.estimate([wide.loc["random"].to_numpy(float)], [wide.loc["x"].to_numpy(float)], paired=True)
     assert (row["vs_random"], row["vs_random_p"]) == (e.difference, intervals.p_value(e))
     assert (row["seeds"], row["draws"]) == (3, 3)
+
+
+def test_a_negative_control_does_not_raise_what_other_arms_can_detect():
+    """Its seeds end anywhere, so it has a variance of its own."""
+    rng = np.random.default_rng(0)
+    rates = {"untrained": [0.6], "random": [0.7] * 4, "x": [0.71, 0.69, 0.7, 0.7], "control": [0.1, 0.6, 0.3, 0.5]}
+    rows = [(arm, seed if arm != "untrained" else -1, str(item), rng.random() < rate)
+            for arm, own in rates.items() for seed, rate in enumerate(own) for item in range(400)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "seed", "item_id", "correct"]).assign(
+        benchmark="b", filter="none", group="specialisation", chance=0.0, setting=""
+    )
+    without = compare.comparison(table[table["arm"] != "control"], QUICK, paired=True).set_index("arm")
+    apart = compare.comparison(table, QUICK, paired=True, controls=["control"]).set_index("arm")
+    for base in ("vs_untrained_detectable", "vs_random_detectable"):
+        assert apart.at["x", base] == without.at["x", base]
+        assert apart.at["control", base] > 3 * apart.at["x", base]
+    assert compare.comparison(table, QUICK, paired=True).set_index("arm").at["x", base] > 2 * apart.at["x", base]
+    items = table.assign(score=table["correct"].astype(float), group="robustness")
+    two = [("random", "x"), ("random", "control")]
+    x, control = indices.pairs(indices.by_group(items), two, QUICK, paired=True, controls=["control"]).to_dict("records")
+    alone = indices.pairs(indices.by_group(items[items["arm"] != "control"]), two[:1], QUICK, paired=True)["detectable"].item()
+    assert x["detectable"] == alone < control["detectable"] / 3

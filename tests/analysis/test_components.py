@@ -53,6 +53,8 @@ def test_components_of_a_fixed_draw_take_runs_as_independent():
     assert np.isnan(one["sd_draw"])
     assert one["sd_difference"] == pytest.approx(np.sqrt(2) * one["sd_seed"])
     assert one["draws"] == 1
+    control = table[table["arm"] == "x"].assign(arm="control", correct=False, score=0.0)  # would halve the variance between seeds
+    assert components.components(*2 * [pd.concat([table, control])], controls=["control"]).iloc[0].equals(one)
     single = table[table["seed"] <= 0]
     assert components.components(single, single).empty
     assert list(components.components(single, single)) == components.COLUMNS

@@ -83,7 +83,7 @@ def test_no_choice_differs():
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
         "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). The intervals of all arms "
         "allow a gain of at most 1.7 and a loss of at most 1.9 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
-        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms). Change from the untrained model, outcomes in the "
+        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward). Change from the untrained model, outcomes in the "
         "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]."
     )
     assert lines["In practice"].startswith("With a similar model, recipe and pool, choose at random: no rule")

@@ -268,3 +268,22 @@ def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(pa
     assert (row["arm"], row["seeds"]) == (whole, 2)
     assert row["vs_untrained"] == pytest.approx(0.22)
     assert row["vs_untrained_low"] < row["vs_untrained"] < row["vs_untrained_high"]
+
+
+def test_the_random_arm_is_shown_from_three_seeds_on(tmp_path, monkeypatch):
+    """Whether training works does not wait for the other arms; another arm with three of its eight seeds is not shown."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study("medicine")
+    for place, model in enumerate(
+        [("untrained",), *(("random", seed) for seed in (0, 1)), *(("hard500", seed) for seed in (0, 1, 2))]
+    ):
+        path = study.path("eval", *model, "scores.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = pd.DataFrame({"item_id": [str(n) for n in range(50)], "correct": [n < 20 + place for n in range(50)]})
+        about = {"task": "gsm8k", "benchmark": "gsm8k", "group": "robustness", "setting": "", "filter": "none", "rotation": 0}
+        rows.assign(**about, chance=0.0).to_parquet(path)
+    assert unfinished.gains(study).empty
+    third = study.path("eval", "random", 2, "scores.parquet")
+    third.parent.mkdir(parents=True)
+    rows.assign(**about, chance=0.0).to_parquet(third)
+    assert unfinished.gains(study)[["arm", "seeds"]].to_numpy().tolist() == [["random", 3]]
