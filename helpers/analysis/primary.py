@@ -56,7 +56,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
-    said = [_answer(tested), _first(tested, rules, about["confidence"]), _reach(tested)]
+    said = [_answer(tested), _first(tested, rules, about["confidence"]), *_unadjusted(tested), _reach(tested)]
     said += [f"This study could detect {detectable(tested, about, controls(arms))}.", *_trained(found, arms)]
     return {"Question": _asked(about, tested), "Result": " ".join(said), "In practice": _advice(tested, found, rules)}
 
@@ -104,6 +104,21 @@ def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) ->
         return f"({cover[0].upper()}{cover[1:]}.)"
     figures = " and ".join(f"{difference(row, 'vs_random')} points on {row['outcome']}" for row in own.to_dict("records"))
     return f"Training on {arm} ({rules[arm]}) differs from training on random questions by {figures} ({cover})."
+
+
+def _unadjusted(tested: pd.DataFrame) -> list[str]:
+    """How many differences that are not significant have an interval that excludes zero, and on which side."""
+    above = ~tested["differs"] & (tested["vs_random_low"] > 0)
+    below = ~tested["differs"] & (tested["vs_random_high"] < 0)
+    found = [
+        f"{rows.sum()} {'lies' if rows.sum() == 1 else 'lie'} {side} zero"
+        for rows, side in ((above, "above"), (below, "below"))
+        if rows.any()
+    ]
+    said = (
+        f"Of the {len(tested)} intervals, {' and '.join(found)}, but after the adjustment these differences are not significant."
+    )
+    return [said] if found else []
 
 
 def _reach(tested: pd.DataFrame) -> str:

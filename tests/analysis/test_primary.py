@@ -90,6 +90,14 @@ def test_no_choice_differs():
     assert lines["In practice"].endswith("A rule could still gain up to 1.7 points.")
 
 
+def test_intervals_that_exclude_zero_without_the_adjustment_are_counted():
+    assert "Of the" not in said()["Result"]
+    both = "Of the 4 intervals, 2 lie above zero and 2 lie below zero, but after the adjustment these differences are not significant."
+    assert both in said(half=(0.02, 0.2), hard=(-0.02, 0.2))["Result"]
+    assert "Of the 4 intervals, 2 lie below zero, but" in said(hard=(-0.02, 0.2))["Result"]
+    assert "Of the" not in said(half=(0.03, 0.01))["Result"], "significant"
+
+
 @pytest.mark.parametrize(
     ("how", "found", "advice"),
     [
