@@ -143,6 +143,13 @@ def shape_of(model: str) -> Shape | None:
     return shape(facts) if facts else None
 
 
+def listed_shape(model: str) -> Shape | None:
+    """A model's shape, from `models.yaml` if it is listed there, else as `shape_of` finds it: what is computed from it is the same on every machine,
+    also where a copy of the model differs (a GGUF file can have an output layer of its own)."""
+    facts = known_models().get(model)
+    return shape(facts) if facts else shape_of(model)
+
+
 def cache_bytes(model: Shape, width: int, sequences: int, length: int) -> float:
     """KV cache of so many sequences of `length` tokens; local layers keep no more than their window."""
     full = model.layers // model.global_every if model.global_every else model.layers

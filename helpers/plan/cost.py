@@ -3,7 +3,7 @@
 from math import ceil
 from typing import NamedTuple
 
-from helpers.models.shape import shape_of
+from helpers.models.shape import listed_shape, shape_of
 from helpers.plan import memory
 from helpers.plan.machine import START_JOB, Machine, Speed, width
 from helpers.plan.needs import at_a_time, writes_with_vllm
@@ -34,7 +34,7 @@ def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
     count, mean, _ = pool_facts(study)
     vllm, prompt, found = writes_with_vllm(study, on), prompt_tokens(study, mean), []
     for name, spec in study.filters.items():
-        model, answers = shape_of(spec.model), (count or 0) * spec.samples
+        model, answers = listed_shape(spec.model), (count or 0) * spec.samples
         length, seconds = _length(spec.max_new_tokens, vllm), None
         if model is not None and count is not None:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, spec.runs_per_gpu)
@@ -46,7 +46,7 @@ def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
 
 
 def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
-    model, alone = shape_of(study.model.id), prompt_tokens(study, pool_facts(study)[1])
+    model, alone = listed_shape(study.model.id), prompt_tokens(study, pool_facts(study)[1])
     written, seconds = 0, 0.0
     for arm, spec in study.arms.items():
         found, train = inserted(study, spec), study.training(arm)
@@ -63,7 +63,7 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
 
 def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
     """Hours of all evaluations; a checkpoint is scored on the held-out questions only."""
-    model, scored, runs = shape_of(study.model.id), study.scored(), study.eval.runs_per_gpu
+    model, scored, runs = listed_shape(study.model.id), study.scored(), study.eval.runs_per_gpu
     workloads = {task.label: workload(study, task) for task in study.eval.tasks}
     if model is None or None in workloads.values():
         return Step("04 eval", len(scored), 0, None)

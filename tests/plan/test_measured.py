@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from helpers.analysis.power import minimum_detectable_effect
+from helpers.models import shape
 from helpers.plan import cost, machine, measured
 from helpers.study.study import open_study
 
@@ -66,3 +67,18 @@ def test_gpu_hours_stand_beside_those_of_the_plan(tmp_path, monkeypatch):
     assert found.loc["training", "planned"] == pytest.approx(train.hours * 2 / train.jobs)
     assert found.loc["all", "ratio"] == pytest.approx(1.2 / found.loc["all", "planned"])
     assert measured.hours(study, notes[:1]) is None, "nothing ran on a GPU"
+
+
+def test_planned_hours_do_not_depend_on_a_copy_of_the_model(tmp_path, monkeypatch):
+    """A published table of hours can be repeated on a machine whose mirror has a model of another shape (here: a separate output layer)."""
+    study, on = open_study("choice"), machine.gpu("NVIDIA H200", 80 * 2**30)
+    folder = tmp_path / study.model.id
+    folder.mkdir(parents=True)
+    config = {"model_type": "qwen2", "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
+              "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": False}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    planned = cost.hours(study, on, None)
+    alone = shape.shape_of(study.model.id)
+    monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path))
+    assert cost.hours(study, on, None) == planned
+    assert shape.shape_of(study.model.id) != alone
