@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from helpers.analysis import compare, names
 from helpers.analysis.drawing import colours, finished, in_words, markers
 from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
-from helpers.analysis.intervals import ALPHA
+from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
 AS_STUDY = "as the study"  # how `recorded.arms_in_words` begins for an arm whose training is the study's
@@ -56,7 +56,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
-    said = [_answer(tested), _first(tested, rules, about["confidence"]), *_unadjusted(tested), _reach(tested)]
+    said = [_answer(tested), _first(tested, rules, about["confidence"]), *_narrower(tested, found), _reach(tested)]
     said += [f"This study could detect {detectable(tested, about, controls(arms))}.", *_trained(found, arms)]
     return {"Question": _asked(about, tested), "Result": " ".join(said), "In practice": _advice(tested, found, rules)}
 
@@ -88,7 +88,7 @@ def _answer(tested: pd.DataFrame) -> str:
             )
             parts.append(f"{arm} is {word} than random: {figures}")
     if not parts:
-        return "No choice of questions was shown to be better or worse than a random one."
+        return "Adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one."
     rest = " No other choice was shown to differ from a random one." if not tested["differs"].all() else ""
     return f"{'; '.join(parts)}.{rest}"
 
@@ -106,19 +106,24 @@ def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) ->
     return f"Training on {arm} ({rules[arm]}) differs from training on random questions by {figures} ({cover})."
 
 
-def _unadjusted(tested: pd.DataFrame) -> list[str]:
-    """How many differences that are not significant have an interval that excludes zero, and on which side."""
-    above = ~tested["differs"] & (tested["vs_random_low"] > 0)
-    below = ~tested["differs"] & (tested["vs_random_high"] < 0)
-    found = [
-        f"{rows.sum()} {'lies' if rows.sum() == 1 else 'lie'} {side} zero"
-        for rows, side in ((above, "above"), (below, "below"))
-        if rows.any()
+def _narrower(tested: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """What the intervals and the tests of the primary outcome alone say of differences that are not significant over all arms and benchmarks.
+
+    The primary outcome's own family has one test for each arm and outcome (Holm), negative controls included.
+    """
+    rest = tested[~tested["differs"]]
+    sides = {"above": (rest["vs_random_low"] > 0).sum(), "below": (rest["vs_random_high"] < 0).sum()}
+    apart = " and ".join(f"{count} {'lies' if count == 1 else 'lie'} {side} zero" for side, count in sides.items() if count)
+    if not apart:
+        return []
+    compared = found[found["vs_random"].notna()]
+    alone = pd.Series(holm(compared["vs_random_p"]), index=compared.index).reindex(rest.index)
+    said = [
+        f"{row.arm} is {'better' if row.vs_random > 0 else 'worse'} on {row.outcome} ({p_in_words(alone[row.Index])})"
+        for row in rest[alone < ALPHA].itertuples()
     ]
-    said = (
-        f"Of the {len(tested)} intervals, {' and '.join(found)}, but after the adjustment these differences are not significant."
-    )
-    return [said] if found else []
+    family = f"Adjusted for the {len(compared)} tests of the primary outcome alone, {'; '.join(said) or 'none of these differences is significant'}."
+    return [f"Of the {len(tested)} intervals, {apart}. {family}"]
 
 
 def _reach(tested: pd.DataFrame) -> str:
@@ -127,7 +132,7 @@ def _reach(tested: pd.DataFrame) -> str:
     if rest.empty:
         return ""
     gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
-    whose = "all arms" if len(rest) == len(tested) else "the differences that were not significant"
+    whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
     return f"The intervals of {whose} allow a gain of at most {gain:.1f} and a loss of at most {loss:.1f} points."
 
 

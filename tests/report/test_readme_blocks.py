@@ -216,6 +216,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
         "vs_random_low": 0.012,
         "vs_random_high": 0.056,
         "vs_random_p_holm": 0.01,
+        "vs_random_p": 0.001,
         "vs_random_detectable": 0.02,
     }
     pd.DataFrame([own | {"arm": "random"}, own | against | {"arm": "half"}]).to_csv(choice / "comparison.csv", index=False)
