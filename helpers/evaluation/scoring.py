@@ -66,11 +66,24 @@ def score(
         if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.label}.parquet")):
             rows, facts = work.run(task, chosen)
             write_result(rows.assign(task=task.label), path, mark, settings=chosen, benchmarks=facts)
-        rows = pd.read_parquet(path)
-        parts.append(rows.assign(group=[study.eval.side(task, name) for name in rows["benchmark"]]))
-        if task.search:
-            parts[-1]["benchmark"] += f"_{SEARCH}"
+        parts.append(_read(path, study, task))
     return pd.concat(parts, ignore_index=True)
+
+
+def finished(study: Study, folder: Path) -> pd.DataFrame | None:
+    """The rows of `score` of those tasks of the study that are stored in `folder`; None if there are none. Whose weights they belong to is
+    not checked."""
+    files = {task.label: folder / f"{task.label}.parquet" for task in study.eval.tasks}
+    parts = [_read(files[task.label], study, task) for task in study.eval.tasks if files[task.label].exists()]
+    return pd.concat(parts, ignore_index=True) if parts else None
+
+
+def _read(path: Path, study: Study, task: Task) -> pd.DataFrame:
+    rows = pd.read_parquet(path)
+    rows["group"] = [study.eval.side(task, name) for name in rows["benchmark"]]
+    if task.search:
+        rows["benchmark"] += f"_{SEARCH}"
+    return rows
 
 
 @dataclass

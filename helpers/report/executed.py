@@ -32,17 +32,20 @@ FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The note
 def times(study: Study) -> pd.DataFrame:
     """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds.
 
-    Of a study that was rebuilt from published files, as it was published there (`times.csv`).
+    Of a study that was rebuilt, or is continued, from published files: as published (`times.csv`), and the notebooks that have run since.
     """
-    if study.path("times.csv").exists():
-        return pd.read_csv(study.path("times.csv"))
     rows = []
     for path in sorted(study.path("notebooks").glob("*.ipynb")):
         run = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
         if run.get("duration") and not run.get("exception"):
             seconds, lent = run["duration"], run.get("gpus", 0.0)
             rows.append((path.stem, round(seconds, 1), round(lent, 4), round(seconds * lent, 1)))
-    return pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
+    found = pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
+    if not study.path("times.csv").exists():
+        return found
+    before = pd.read_csv(study.path("times.csv"))
+    new = found[~found["notebook"].isin(before["notebook"])]
+    return pd.concat([before, new], ignore_index=True).sort_values("notebook", ignore_index=True)
 
 
 def chapters(study: Study) -> list[str]:

@@ -41,13 +41,18 @@ def publish(study: Study, target: Path) -> None:
 
 
 def publish_unfinished(study: Study, target: Path) -> None:
-    """Copy what a study has so far: its data, `runs.csv`, `gains.csv` and, of a search tool, `search_effect.csv` (`unfinished`), no comparison
-    of arms."""
+    """Copy what a study has so far: its data, with the finished tasks of models that have others left, `runs.csv`, `gains.csv` and, of a search
+    tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
     write_table(unfinished.runs(study), target / "runs.csv")
     write_table(unfinished.gains(study), target / "gains.csv")
     if (found := unfinished.search(study)) is not None:
         write_table(found, target / "search_effect.csv")
     publish_data(study, target)
+    for path in unfinished.unscored(study):
+        _publish_table(path, target / "data" / path.relative_to(study.folder), ("response", "subject"))
+        # The largest files; they are published with the model's scores, since until then its training may have to be repeated.
+        rollouts = target / "data" / "train" / path.parent.parent.relative_to(study.path("eval")) / "completions.parquet"
+        rollouts.unlink(missing_ok=True)
 
 
 def publish_data(study: Study, target: Path) -> None:
@@ -55,13 +60,7 @@ def publish_data(study: Study, target: Path) -> None:
     shutil.rmtree(target / "data", ignore_errors=True)
     for pattern, dropped in DATA:
         for path in sorted(study.folder.glob(pattern)):
-            to = target / "data" / path.relative_to(study.folder)
-            if path.suffix == ".parquet":
-                _compact(path, to, dropped)
-            else:
-                _copy(path, to)
-            if path.suffix != ".json" and path.with_suffix(".json").exists():
-                _copy(path.with_suffix(".json"), to.with_suffix(".json"))
+            _publish_table(path, target / "data" / path.relative_to(study.folder), dropped)
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip
     write_json(notes, target / "provenance.json")
@@ -81,6 +80,16 @@ def publish_shown(study: Study, target: Path) -> None:
         _copy(path, target / path.name)
     for name in executed.chapters(study):
         executed.publish(study, name, target)
+
+
+def _publish_table(path: Path, to: Path, dropped: tuple[str, ...]) -> None:
+    """A table without the columns `dropped`, or any other file, with the note beside it."""
+    if path.suffix == ".parquet":
+        _compact(path, to, dropped)
+    else:
+        _copy(path, to)
+    if path.suffix != ".json" and path.with_suffix(".json").exists():
+        _copy(path.with_suffix(".json"), to.with_suffix(".json"))
 
 
 def _copy(path: Path, to: Path) -> None:

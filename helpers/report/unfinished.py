@@ -1,12 +1,15 @@
 """A study that has not run to its end: which trainings are done, what their models scored, and what training brought.
 
 Arms are not compared with each other before every arm has all its seeds. The random arm alone counts earlier, from three seeds on: whether
-training works at all does not depend on the other arms.
+training works at all does not depend on the other arms. A model counts on each task that it has finished.
 """
+
+from pathlib import Path
 
 import pandas as pd
 
 from helpers.analysis import compare, searching
+from helpers.evaluation import scoring
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
 from helpers.study.study import UNTRAINED, Study
@@ -25,31 +28,37 @@ def runs(study: Study) -> pd.DataFrame:
     parts = []
     for arm, seed in [(UNTRAINED, None), *((arm, seed) for seed in study.seeds for arm in study.arms)]:
         folder = [UNTRAINED] if seed is None else [arm, seed]
-        log = study.path("train", *folder, "log.csv")
-        if seed is not None and not log.exists():
+        log, answers = study.path("train", *folder, "log.csv"), _answers(study, *folder)
+        if answers is None or (seed is not None and not log.exists()):
             continue
         note = read_note(log)
         steps = 0 if seed is None else int(pd.read_csv(log)["step"].max())
-        for path in sorted(study.path("eval", *folder, "tasks").glob("*.parquet")):
-            rows = pd.read_parquet(path).query("rotation == 0")
-            table = rows.groupby(["task", "filter"], sort=False)["correct"].agg(items="size", accuracy="mean").reset_index()
-            stopped = "stopped_at" in note
-            parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, stopped_early=stopped))
+        rows = answers[answers["rotation"] == 0].groupby(["task", "filter"], sort=False)["correct"]
+        table = rows.agg(items="size", accuracy="mean").reset_index()
+        stopped = "stopped_at" in note
+        parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, stopped_early=stopped))
     if not parts:
         raise StudyError(f"{study.folder}: nothing is scored yet; run make study STUDY={study.reference()} first")
     found = pd.concat(parts, ignore_index=True)
     return found.assign(seed=found["seed"].astype("Int64"))[COLUMNS]
 
 
+def unscored(study: Study) -> list[Path]:
+    """The stored tasks of models that are not scored on all of them."""
+    folders = [path for path in study.folder.glob("eval/**/tasks") if not (path.parent / "scores.parquet").exists()]
+    return [path for folder in sorted(folders) for path in sorted(folder.glob("*.parquet"))]
+
+
 def gains(study: Study) -> pd.DataFrame:
-    """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm that has enough scored seeds
+    """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm that has enough scored seeds on a benchmark
     (`_enough`). One row per benchmark, answer filter and arm; empty if there is none, or the untrained model is not scored.
     """
     scores = _enough(study)
     if scores["arm"].nunique() < 2:
         return pd.DataFrame(columns=GAIN)
     table = compare.comparison(compare.by_suite(scores), study.analysis)
-    return table.loc[table["arm"] != UNTRAINED, GAIN]
+    trained = table["arm"] != UNTRAINED
+    return table.loc[trained & table["vs_untrained"].notna(), GAIN]
 
 
 def search(study: Study) -> pd.DataFrame | None:
@@ -59,18 +68,21 @@ def search(study: Study) -> pd.DataFrame | None:
     return searching.effect(scores, study.analysis) if study.search and len(scores) else None
 
 
+def _answers(study: Study, *model: str | int) -> pd.DataFrame | None:
+    """The answers of one model (an arm and a seed, or UNTRAINED): all of them, or those of its finished tasks; None without any."""
+    path = study.path("eval", *model, "scores.parquet")
+    return pd.read_parquet(path) if path.exists() else scoring.finished(study, path.parent / "tasks")
+
+
 def _enough(study: Study) -> pd.DataFrame:
-    """The answers of the untrained model, of each arm whose seeds are all scored, and of the random arm if ENOUGH of its seeds are; empty if the
-    untrained model is not scored."""
-    files = {UNTRAINED: {-1: study.path("eval", UNTRAINED, "scores.parquet")}}
-    files |= {arm: {seed: study.path("eval", arm, seed, "scores.parquet") for seed in study.seeds} for arm in study.arms}
-    scored = {arm: {seed: path for seed, path in paths.items() if path.exists()} for arm, paths in files.items()}
-    counts = {
-        arm: paths
-        for arm, paths in scored.items()
-        if len(paths) >= (min(ENOUGH, len(study.seeds)) if arm == "random" else len(files[arm]))
-    }
-    if UNTRAINED not in counts:
+    """The answers of the untrained model and, task by task, of each arm whose seeds have all finished the task, and of the random arm if
+    ENOUGH of its seeds have; empty if the untrained model is not scored."""
+    models = {(UNTRAINED, -1): _answers(study, UNTRAINED)}
+    models |= {(arm, seed): _answers(study, arm, seed) for arm in study.arms for seed in study.seeds}
+    parts = [rows.assign(arm=arm, seed=seed) for (arm, seed), rows in models.items() if rows is not None]
+    if models[UNTRAINED, -1] is None:
         return pd.DataFrame(columns=["arm"])
-    parts = [pd.read_parquet(path).assign(arm=arm, seed=seed) for arm, paths in counts.items() for seed, path in paths.items()]
-    return pd.concat(parts, ignore_index=True)
+    scores = pd.concat(parts, ignore_index=True)
+    seeds = scores.groupby(["task", "arm"])["seed"].transform("nunique")
+    wanted = scores["arm"].map({UNTRAINED: 1, "random": min(ENOUGH, len(study.seeds))}).fillna(len(study.seeds))
+    return scores[seeds >= wanted]

@@ -195,24 +195,38 @@ def test_the_quickstart_is_published_as_a_story():
 
 
 def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_path):
-    """Done are a training and part of its scores, and all scores of the untrained model."""
-    rows = pd.DataFrame({"task": "gsm8k", "filter": "none", "rotation": [0, 0, 1], "correct": [True, False, False]})
+    """One model is trained and scored on one task; the untrained model is scored on all."""
+    task = study.eval.tasks[0].label
+    rows = pd.DataFrame(
+        {"task": task, "benchmark": task, "filter": "none", "rotation": [0, 0, 1], "correct": [True, False, False]}
+    )
+    rows = rows.assign(item_id=["1", "2", "1"], chance=0.0, setting="", response="a long text")
     arm, seed = next(iter(study.arms)), study.seeds[0]
     for folder in (["untrained"], [arm, seed]):
-        path = study.path("eval", *folder, "tasks", "gsm8k.parquet")
+        path = study.path("eval", *folder, "tasks", f"{task}.parquet")
         path.parent.mkdir(parents=True)
         rows.to_parquet(path)
+        path.with_suffix(".json").write_text('{"fingerprint": "0123"}')
+    rows.assign(group="robustness").to_parquet(study.path("eval", "untrained", "scores.parquet"))
     log = study.path("train", arm, seed, "log.csv")
     log.parent.mkdir(parents=True)
     pd.DataFrame({"step": [1, 2]}).to_csv(log, index=False)
     log.with_suffix(".json").write_text('{"device": "NVIDIA H200"}')
+    pd.DataFrame({"completion": ["<think>"]}).to_parquet(log.with_name("completions.parquet"))
     publish.publish_unfinished(study, tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "runs.csv")
     assert table[["arm", "steps", "items", "accuracy"]].to_numpy().tolist() == [["untrained", 0, 2, 0.5], [arm, 2, 2, 0.5]]
     assert table["device"].fillna("").tolist() == ["", "NVIDIA H200"]
     assert not (tmp_path / "out" / "comparison.csv").exists()
-    assert (tmp_path / "out/data/train" / arm / f"seed{seed}" / "log.csv").exists()
-    assert pd.read_csv(tmp_path / "out" / "gains.csv").empty, "no arm has all its seeds"
+    training = tmp_path / "out/data/train" / arm / f"seed{seed}"
+    assert (training / "log.csv").exists()
+    assert not (training / "completions.parquet").exists(), "of a model with scores only"
+    assert pd.read_csv(tmp_path / "out" / "gains.csv")["arm"].tolist() == [arm], "the arm with a model for each seed"
+    stored = tmp_path / "out/data/eval" / arm / f"seed{seed}" / "tasks" / f"{task}.parquet"
+    assert pd.read_parquet(stored)["response"].tolist() == [""] * 3, (
+        "a finished task of a model that has others left; without texts"
+    )
+    assert stored.with_suffix(".json").read_text() == '{"fingerprint": "0123"}', "so that a continued evaluation finds it"
 
 
 def test_what_a_search_tool_brings_to_the_untrained_model_is_published_before_any_training(tmp_path, monkeypatch):
@@ -268,6 +282,34 @@ def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(pa
     assert (row["arm"], row["seeds"]) == (whole, 2)
     assert row["vs_untrained"] == pytest.approx(0.22)
     assert row["vs_untrained_low"] < row["vs_untrained"] < row["vs_untrained_high"]
+
+
+def test_a_model_counts_on_the_tasks_that_it_has_finished(parameters, tmp_path, monkeypatch):
+    """All seeds have finished the first task, and one of them the second."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study(str(parameters(lambda values: values.update(seeds=[0, 1]))))
+    (first, second), arm = [task.label for task in study.eval.tasks[:2]], list(study.arms)[-1]
+    for model, tasks in {("untrained",): (first, second), (arm, 0): (first, second), (arm, 1): (first,)}.items():
+        for task in tasks:
+            path = study.path("eval", *model, "tasks", f"{task}.parquet")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = pd.DataFrame({"item_id": [str(n) for n in range(20)], "correct": [n < 8 + len(model) for n in range(20)]})
+            rows.assign(task=task, benchmark=task, filter="none", rotation=0, setting="", chance=0.0).to_parquet(path)
+    assert unfinished.gains(study)[["benchmark", "arm", "seeds"]].to_numpy().tolist() == [[first, arm, 2]]
+
+
+def test_hours_of_a_study_that_is_continued_from_published_files(study):
+    """What was published, and a notebook that has run since; a notebook that was published counts as published."""
+    study.folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"notebook": ["04_eval-b"], "seconds": [5.0], "gpus": [0.5], "gpu_seconds": [2.5]}).to_csv(
+        study.path("times.csv"), index=False
+    )
+    for name in ("03_grpo_train-a", "04_eval-b"):
+        path = study.path("notebooks", f"{name}.ipynb")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('{"metadata": {"papermill": {"duration": 8, "gpus": 0.25}}}')
+    table = executed.times(study)
+    assert table[["notebook", "gpu_seconds"]].to_numpy().tolist() == [["03_grpo_train-a", 2.0], ["04_eval-b", 2.5]]
 
 
 def test_the_random_arm_is_shown_from_three_seeds_on(tmp_path, monkeypatch):
