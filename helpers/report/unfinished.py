@@ -10,6 +10,7 @@ import pandas as pd
 
 from helpers.analysis import compare, searching
 from helpers.evaluation import scoring
+from helpers.selection import difficulty, draws
 from helpers.study.errors import StudyError
 from helpers.study.files import read_note
 from helpers.study.study import UNTRAINED, Study
@@ -41,6 +42,16 @@ def runs(study: Study) -> pd.DataFrame:
         raise StudyError(f"{study.folder}: nothing is scored yet; run make study STUDY={study.reference()} first")
     found = pd.concat(parts, ignore_index=True)
     return found.assign(seed=found["seed"].astype("Int64"))[COLUMNS]
+
+
+def composition(study: Study) -> pd.DataFrame:
+    """`draws.composition` of the arms whose questions are drawn, with the trained model's own pass rates where a filter has sampled them: what
+    an arm's questions have in common, known before any training. Empty without draws."""
+    drawn = [arm for arm in study.arms if study.draw_file(arm, study.seeds[0]).exists()]
+    own = [name for name, spec in study.filters.items() if spec.model == study.model.id and spec.samples > 1]
+    files = [path for name in own if (path := study.path("filter", name, "labels.parquet")).exists()]
+    rates = difficulty.by_question(pd.read_parquet(files[0])) if files else None
+    return draws.composition(draws.read(study, drawn), study.train.rollouts, rates)
 
 
 def unscored(study: Study) -> list[Path]:

@@ -284,6 +284,28 @@ def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(pa
     assert row["vs_untrained_low"] < row["vs_untrained"] < row["vs_untrained_high"]
 
 
+def test_the_composition_of_arms_is_known_before_any_training(tmp_path, monkeypatch):
+    """Only drawn arms are listed; the most frequent right answer and the trained model's own pass rates belong to the table."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study("medicine")
+    assert unfinished.composition(study).empty
+    questions = pd.DataFrame(
+        {"question_id": list("abcd"), "answer": list("BBBA"), "label": "hard", "pass_rate": [0.0] * 4, "topic": ""}
+    )
+    file = study.draw_file("hard500", study.seeds[0])
+    file.parent.mkdir(parents=True)
+    questions.to_parquet(file)
+    sampled = study.path("filter", "self-16", "labels.parquet")
+    sampled.parent.mkdir(parents=True)
+    right = [(question, question in "ab") for question in "abcd" for _ in range(2)]
+    answers = pd.DataFrame(right, columns=["question_id", "correct"])
+    answers["label"] = answers["correct"].map({True: "easy", False: "hard"})
+    answers.to_parquet(sampled)
+    (row,) = unfinished.composition(study).to_dict("records")
+    assert (row["arm"], row["questions"], row["answer"], row["answer_share"]) == ("hard500", 4, "B", 0.75)
+    assert row["pass_rate_low"] < row["pass_rate_high"]
+
+
 def test_a_model_counts_on_the_tasks_that_it_has_finished(parameters, tmp_path, monkeypatch):
     """All seeds have finished the first task, and one of them the second."""
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
