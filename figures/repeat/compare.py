@@ -2,7 +2,8 @@
 
 FIRST and SECOND are folders that hold the same study, run twice, such as `runs/small` and `again/small` (STUDY_RUNS=again makes
 the second). One row per thing compared: how many values, how many of them equal, and the largest difference where they are
-numbers. Weights and what was logged at each step first, then each rollout and held-out answer, then the scores, if both are there.
+numbers. Weights (unless neither run has kept them) and what was logged at each step first, then each rollout and held-out answer, then the
+scores, if both are there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def weights(first: Path, second: Path) -> dict[str, object]:
 def compare(first: Path, second: Path, arm: str, seed: int) -> pd.DataFrame:
     """All rows for one arm and seed of two folders of a study."""
     run, scored = Path("train", arm, f"seed{seed}"), Path("eval", arm, f"seed{seed}", "scores.parquet")
-    rows = [weights(first / run / "adapter", second / run / "adapter")]
+    adapters = [folder / run / "adapter" for folder in (first, second)]
+    rows = [weights(*adapters)] if any(list(adapter.glob("*.safetensors")) for adapter in adapters) else []
     logs = [pd.read_csv(folder / run / "log.csv") for folder in (first, second)]
     timeless = [name for name in logs[0] if not name.startswith("seconds")]
     rows += [numbers(f"log: {name}", *(log[name].to_numpy(float) for log in logs)) for name in timeless]
