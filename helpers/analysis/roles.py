@@ -65,6 +65,8 @@ def roles_of(study: Study) -> dict[str, Role]:
 
 
 def _kind(study: Study, arm: Arm) -> str:
+    if arm.balanced:
+        return "other"
     if arm.hard is not None:
         return relation(study.filters[arm.filter].model, study.model.id)
     if arm.pass_rate is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.questions.text import LETTERS
 from helpers.selection.composition import common, composition, shared  # noqa: F401  (notebooks use them from here)
 from helpers.selection.difficulty import by_question
 from helpers.selection.rates import RATES
@@ -40,7 +41,8 @@ def choose(
     a filter. shortage: "stop" raises StudyError when a label has too few questions, "fill" takes the missing ones from the other
     label. reading: of the filter's answers, see `by_question`.
 
-    Returns (questions with the columns of `by_question`, in training order; remarks that belong in the report).
+    Returns (questions with the columns of `by_question`, in training order; remarks that belong in the report). Raises StudyError if the
+    pool has too few of the wanted questions, or an arm is to be balanced whose questions have no letters.
     """
     shuffled = with_labels(order(pool, seed), labels, reading)
     if arm.wanted > len(shuffled):
@@ -48,6 +50,30 @@ def choose(
             f"arms.{name}: {arm.wanted} questions wanted, {len(shuffled)} are left in the pool after the "
             "contamination check; ask for fewer"
         )
+    chosen, remarks = (_by_letter if arm.balanced else _by_rule)(shuffled, arm, name, shortage)
+    return chosen.sort_index().reset_index(drop=True), remarks
+
+
+def _by_letter(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tuple[pd.DataFrame, list[str]]:
+    """The arm's rule, applied to the questions of each right letter."""
+    letters = sorted(shuffled["answer"].unique())
+    if not set(letters) <= set(LETTERS):
+        raise StudyError(f"arms.{name}.balanced: needs questions whose answers are letters, the pool has {letters[0]!r}")
+    chosen, remarks = [], []
+    for place, letter in enumerate(letters):
+        part, wanted = shuffled[shuffled["answer"] == letter], arm.shared_among(len(letters), place)
+        if wanted.wanted > len(part):
+            raise StudyError(
+                f"arms.{name}.balanced: {wanted.wanted} questions with the answer {letter} wanted, the pool has {len(part)}; ask for fewer"
+            )
+        found, said = _by_rule(part, wanted, name, shortage)
+        chosen.append(found)
+        remarks += [f"Answer {letter}: {remark}" for remark in said]
+    return pd.concat(chosen), remarks
+
+
+def _by_rule(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tuple[pd.DataFrame, list[str]]:
+    """The questions that an arm's rule takes; their index is their place in the draw."""
     if arm.hard is not None:
         return _by_label(shuffled, arm, name, shortage)
     ranked = _ranked(shuffled, arm)
@@ -55,10 +81,10 @@ def choose(
         raise StudyError(
             f"arms.{name}: {arm.rule}: the pool has {len(ranked)} such questions; lower size to {len(ranked)} or less"
         )
-    chosen = ranked.head(arm.wanted).sort_index()
+    chosen = ranked.head(arm.wanted)
     certain = chosen["pass_rate"].isin([0.0, 1.0]).sum() if arm.needs_samples else 0
     remark = f"{certain} of {arm.size} questions have a pass rate of 0 or 1: the pool has no others that fit the rule better."
-    return chosen.reset_index(drop=True), [remark] if certain else []
+    return chosen, [remark] if certain else []
 
 
 def with_labels(pool: pd.DataFrame, labels: pd.DataFrame | None, reading: str) -> pd.DataFrame:
@@ -103,7 +129,7 @@ def _by_label(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tup
         taken = {label: found, other: taken[other] + wanted - found}
         remarks = [f"{wanted - found} of {wanted} {label} questions are missing in the pool; {other} ones take their place"]
     rank = shuffled.groupby("label").cumcount()
-    return shuffled[rank < shuffled["label"].map(taken)].reset_index(drop=True), remarks
+    return shuffled[rank < shuffled["label"].map(taken)], remarks
 
 
 def filter_labels(study: Study, arm: str) -> pd.DataFrame | None:

@@ -71,8 +71,9 @@ class Arm(Strict):
     | `filter`, `size`, `no_zero_variance` | at random, without questions all of whose samples agree |
     | `size`, `longest` | the longest questions, which AlphaMed (arXiv 2505.17952) calls informative |
 
-    `label`: the reading of the filter's answers that counts, if not the filter's own choice. `train`: keys of the study's
-    `train` that this arm changes. `search`: its rollouts may use the study's search tool.
+    `balanced`: the rule is applied within each letter, so that every letter is the right answer of equally many questions. `label`: the
+    reading of the filter's answers that counts, if not the filter's own choice. `train`: keys of the study's `train` that this arm
+    changes. `search`: its rollouts may use the study's search tool.
     """
 
     size: Count | None = None
@@ -82,6 +83,7 @@ class Arm(Strict):
     pass_rate: PassRate | None = None
     no_zero_variance: Literal[True] | None = None
     longest: Literal[True] | None = None
+    balanced: Literal[True] | None = None
     label: Label | None = None
     train: dict[str, Any] = {}
     search: bool = False
@@ -93,7 +95,8 @@ class Arm(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Arm:
-        given = {key for key in type(self).model_fields if getattr(self, key) is not None} - {"train", "label", "search"}
+        given = {key for key in type(self).model_fields if getattr(self, key) is not None}
+        given -= {"balanced", "train", "label", "search"}
         by_filter = [{"hard", "easy"}, {"size", "pass_rate"}, {"size", "no_zero_variance"}]
         if given not in ({"size"}, {"size", "longest"}, *({"filter"} | keys for keys in by_filter)):
             raise ValueError(
@@ -109,7 +112,13 @@ class Arm(Strict):
     @property
     def wanted(self) -> int:
         """Number of training questions."""
-        return self.size or self.hard + self.easy
+        return self.hard + self.easy if self.size is None else self.size
+
+    def shared_among(self, parts: int, place: int) -> Arm:
+        """The part number `place` (from 0) of this arm when its questions are taken from so many parts of the pool; the first parts take what
+        is left over."""
+        counts = {key: getattr(self, key) for key in ("size", "hard", "easy") if getattr(self, key) is not None}
+        return self.model_copy(update={key: count // parts + (place < count % parts) for key, count in counts.items()})
 
     @property
     def needs_samples(self) -> bool:
@@ -119,6 +128,10 @@ class Arm(Strict):
     @property
     def rule(self) -> str:
         """The choice in words: how many questions, and by what rule."""
+        return self._rule + (", each letter equally often right" if self.balanced else "")
+
+    @property
+    def _rule(self) -> str:
         if self.hard is not None:
             return f"{self.hard} hard, {self.easy} easy"
         if self.pass_rate is not None:

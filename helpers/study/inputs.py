@@ -40,6 +40,8 @@ def of(study: Study, step: str, arm: str = "", filter: str = "", seed: int | Non
     if step == "split":
         names = [task.name for task in study.eval.tasks]
         drawn = {key: value for key, value in dump["arms"][arm].items() if key not in ("train", "label", SEARCH)}
+        if not drawn["balanced"]:  # younger than the published studies
+            del drawn["balanced"]
         chosen = {"pool": _pool(study), "arm": drawn, "split": _split(study), "tasks": names, "label": study.label(arm)}
         return chosen if study.split.draws == "fixed" else chosen | {"draw": seed}
     if step == "train":

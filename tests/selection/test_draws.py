@@ -52,6 +52,43 @@ def test_the_order_in_the_file_does_not_matter_and_the_seed_does(pool):
     assert ids(first) != ids(draws.choose(pool, Arm(size=20), "r", None, 1, "stop")[0])
 
 
+def test_a_balanced_arm_applies_its_rule_within_each_letter(pool):
+    """Every letter is right equally often, the remainder goes to the first letters, and of each letter the nearest pass rates are taken."""
+    samples = pd.DataFrame(
+        [
+            (question, "easy" if sample < place % 5 else "hard")
+            for place, question in enumerate(pool["question_id"])
+            for sample in range(4)
+        ],
+        columns=["question_id", "label"],
+    )
+    arm = Arm(filter="f", size=22, pass_rate={"nearest": 0.5}, balanced=True)
+    chosen, _ = draws.choose(pool, arm, "x", samples, 0, "stop")
+    assert chosen["answer"].value_counts().sort_index().tolist() == [6, 6, 5, 5]
+    assert chosen["question_id"].is_unique
+    everything = draws.with_labels(pool, samples, "strict")
+    distance = (
+        (everything["pass_rate_shrunk"] - 0.5).abs().groupby([everything["answer"], everything["question_id"].isin(ids(chosen))])
+    )
+    assert (distance.max()[:, True] <= distance.min()[:, False]).all(), "of each letter the nearest"
+    assert not chosen["answer"].is_monotonic_increasing, "in the order of the draw, not letter by letter"
+    assert arm.rule == "22 with a pass rate near 0.5, each letter equally often right"
+    mixed = Arm(filter="f", hard=8, easy=4, balanced=True)
+    both = draws.choose(pool, mixed, "x", samples, 0, "stop")[0].groupby("answer")["label"].value_counts().unstack()
+    assert both["hard"].tolist() == [2] * 4
+    assert both["easy"].tolist() == [1] * 4
+
+
+def test_a_balanced_arm_needs_letters_and_enough_of_each(pool):
+    numbers = pool.assign(answer="42")
+    with pytest.raises(StudyError, match=r"arms.x.balanced: needs questions whose answers are letters, the pool has '42'"):
+        draws.choose(numbers, Arm(size=8, balanced=True), "x", None, 0, "stop")
+    letter = pool["answer"].value_counts().index[-1]
+    few = pool[(pool["answer"] != letter) | (pool.groupby("answer").cumcount() < 3)]
+    with pytest.raises(StudyError, match=rf"arms.x.balanced: \d+ questions with the answer {letter} wanted, the pool has 3"):
+        draws.choose(few, Arm(size=len(few) // 2, balanced=True), "x", None, 0, "stop")
+
+
 def test_what_arms_share_and_are_made_of(pool, labels):
     arms = {"few": Arm(size=10), "more": Arm(size=25)}
     chosen = {name: draws.choose(pool, arm, name, None, 0, "stop")[0] for name, arm in arms.items()}
