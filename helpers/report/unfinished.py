@@ -53,10 +53,13 @@ def gains(study: Study) -> pd.DataFrame:
 
 
 def search(study: Study) -> pd.DataFrame | None:
-    """What a search tool brings (`searching.effect`) to the untrained model and to each arm with enough scored
-    seeds (`_enough`); None without one."""
+    """What a search tool brings (`searching.effect`) to the untrained model and, once every arm has all its seeds, to the arms: their rows stand
+    beside each other and would be compared. None if the study has no tool or the untrained model is not scored."""
     scores = _enough(study)
-    return searching.effect(scores, study.analysis) if study.search and len(scores) else None
+    if not study.search or scores.empty:
+        return None
+    whole = scores.groupby("arm")["seed"].nunique().reindex(list(study.arms), fill_value=0).eq(len(study.seeds)).all()
+    return searching.effect(scores if whole else scores[scores["arm"] == UNTRAINED], study.analysis)
 
 
 def _enough(study: Study) -> pd.DataFrame:
