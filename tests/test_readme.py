@@ -100,9 +100,10 @@ def test_what_is_known_of_medicine_and_search():
     assert set(search["arm"]) == {"untrained"}
     assert f"changes by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
     assert f"by {points(search.loc['mmlu_medical_reasoning'], 'search').replace(' points', '')} on medical MMLU" in text
+    assert f"by {points(search.loc['medqa_reasoning'], 'search').replace(' points', '')} on MedQA's test set" in text
     scores = pd.read_parquet(REPOSITORY / "figures/search/data/eval/untrained/scores.parquet", columns=["benchmark", "predicted"])
     read = scores["predicted"].fillna("").ne("").groupby(scores["benchmark"]).mean()
-    assert read["mmlu_medical_reasoning_search"] < read["mmlu_medical_reasoning"]
+    assert all(read[f"{name}_search"] < read[name] for name in ("mmlu_medical_reasoning", "medqa_reasoning"))
 
 
 def test_the_smallest_detectable_change():

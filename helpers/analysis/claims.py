@@ -127,19 +127,18 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
     gains, loses = (rows[rows["group"] == group] for group in BOTH)
-    against = gains["worse"].any() or loses["better"].any()
     no_gain = gains["equal"].all() and not gains["better"].any()
     no_loss = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
     both = gains["better"].all() and loses["worse"].all()
-    outcome: Outcome = "contradicts" if against or no_gain or no_loss else "supports" if both else "cannot tell"
-    gain, loss = (
-        "a gain" if gains["better"].all() else "no significant gain",
-        "a loss" if loses["worse"].all() else "no significant loss",
-    )
-    who = "Inconclusive: we" if outcome == "cannot tell" else "We"
-    return Claim(
-        claim, outcome, f"{who} found {gain} on the trained subject and {loss} elsewhere. {in_figures(rows, arms.margin)}."
-    )
+    refuted = [gains["worse"].any() or no_gain, loses["better"].any() or no_loss]  # the first half, the second half
+    outcome: Outcome = "contradicts" if any(refuted) else "supports" if both else "cannot tell"
+    halves = "Both halves are" if all(refuted) else f"Only the {'first' if refuted[0] else 'second'} half is"
+    who = {"contradicts": f"{halves} contradicted: we", "supports": "We", "cannot tell": "Inconclusive: we"}[outcome]
+    gain = "a gain" if gains["better"].all() else "no significant gain"
+    loss = "a loss" if loses["worse"].all() else "a gain" if loses["better"].all() else "no significant loss"
+    small = f", shown to be smaller than {arms.margin}" if loss == "a gain" and loses["equal"].all() else ""
+    words = f"{who} found {gain} on the trained subject and {loss} elsewhere{small}."
+    return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}.")
 
 
 def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:

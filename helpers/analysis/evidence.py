@@ -50,7 +50,9 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         small = ", shown to be smaller than " + margin if rows.loc[rows[claimed], "equal"].all() else ""
         return f"We found a {effect}{small}."
     if outcome == "contradicts" and against:
-        return f"We found the opposite of a {effect}."
+        shown = "the comparison shows" if count == 1 else f"{against} of {count} comparisons show{'s' if against == 1 else ''}"
+        small = f", and every difference is shown to be smaller than {margin}" if rows["equal"].all() else ""
+        return f"We found no {effect}: {shown} {'a gain' if claimed == 'worse' else 'the opposite'}{small}."
     if outcome == "contradicts":
         return f"We found no relevant {effect}: every difference is shown to be smaller than {margin}."
     if found and against:
@@ -84,7 +86,8 @@ def basis(over: str, confidence: float) -> str:
     return (
         f"The numbers below are differences with {100 * confidence:g} % confidence intervals {over}. Within each claim, the p-values of both tests "
         "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not. "
-        f"Tests are at the {100 * ALPHA:g} % level."
+        f"Tests are at the {100 * ALPHA:g} % level. Equivalence is tested with two one-sided tests, which correspond to a {100 * (1 - 2 * ALPHA):g} % "
+        "interval; a wider interval may extend past the margin."
     )
 
 

@@ -8,6 +8,7 @@ READ = {"custom": "written answers", "flexible": "last number", "strict": "stric
 PLAIN = {"medqa 4options": "MedQA", "medqa": "MedQA", "mmlu pro": "MMLU-Pro", "cmmlu": "CMMLU", "mmlu": "MMLU", "gsm8k": "GSM8K", "medmcqa": "MedMCQA",
          "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA", "medcalc bench": "MedCalc-Bench",
          "pool held out": "held-out questions", "chinese": "Chinese"}  # fmt: skip
+SUBJECTS = {"gsm8k": "arithmetic", "arithmetic": "arithmetic", "med": "medicine"}  # of pools, by a part of their names
 COLUMNS = ("task", "without", "worst_benchmark")  # further columns of tables that hold the name of a benchmark
 
 
@@ -21,6 +22,15 @@ def benchmark(name: str, answer_filter: str = "none", group: str = "") -> str:
     plain = re.sub(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], plain)
     rule = answer_filter.partition("-")[0]
     return plain + (" (whole)" if group == "whole" else "") + ("" if rule == "none" else f" ({READ.get(rule, rule)})")
+
+
+def subject(pool: str) -> str:
+    """What the questions of a pool are about, as far as its name says; else "".
+
+    >>> [subject(pool) for pool in ("openai/gsm8k", "GBaker/MedQA-USMLE-4-options", "mine.jsonl")]
+    ['arithmetic', 'medicine', '']
+    """
+    return next((subject for part, subject in SUBJECTS.items() if part in pool.lower()), "")
 
 
 def of(table: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""The primary outcome of a study in which each seed has its own draw: its question, its result, and one figure of it.
+"""The primary outcome of a study in which each seed has its own draw: its question and its result, in words.
 
 The primary outcome is accuracy in the mode that was trained (reasoning), on held-out questions of the pool and on the pool's own test, of each
 arm against the random one. Tests are those of `compare.comparison`, adjusted for all arms and benchmarks (Holm). Shares, not points.
@@ -7,20 +7,18 @@ arm against the random one. Tests are those of `compare.comparison`, adjusted fo
 import re
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from helpers.analysis import compare, names
-from helpers.analysis.drawing import colours, finished, in_words, markers
+from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
 AS_STUDY = "as the study"  # how `recorded.arms_in_words` begins for an arm whose training is the study's
+PAPERS = ", the paper's rule"  # after the rule of an arm that has it
 NEAR = "pass rate near"  # and the rule of the arm that is compared first: the strongest one known before the study
-FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
 
 
 def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
@@ -49,6 +47,8 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     found = rows(tables["comparison"], about["pool"])
     if found.empty:
         return {}
+    found = found.assign(alone=_alone(found))
+    compared = found[found["vs_random"].notna()]
     tested = found[found["arm"].map(arms["trained"]).str.startswith(AS_STUDY, na=False) & found["vs_random"].notna()]
     if tested.empty:
         return {}
@@ -56,9 +56,20 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
     rules = rules_of(tables["arms"])
-    said = [_answer(tested), _first(tested, rules, about["confidence"]), *_narrower(tested, found), _reach(tested)]
-    said += [f"This study could detect {detectable(tested, about, controls(arms))}.", *_trained(found, arms)]
-    return {"Question": _asked(about, tested), "Result": " ".join(said), "In practice": _advice(tested, found, rules)}
+    said = [
+        _subject(about["pool"]),
+        _answer(tested),
+        _first(tested, rules, about["confidence"]),
+        _narrower(tested, len(compared)),
+        _reach(tested),
+    ]
+    said += [
+        f"This study could detect {detectable(tested, about, controls(arms))}.",
+        _trained(found, arms),
+        *_control(compared, controls(arms)),
+    ]
+    advice = _advice(tested, found, rules, about["confidence"])
+    return {"Question": _asked(about, tested), "Result": " ".join(filter(None, said)), "In practice": advice}
 
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:
@@ -75,6 +86,12 @@ def _asked(about: pd.Series, tested: pd.DataFrame) -> str:
         f"{'one of ' + str(ways) + ' rules' if ways > 1 else 'a rule'}. Primary outcome: accuracy in reasoning mode on {outcomes}; {about['seeds']} seeds "
         "per arm, each with its own draw of questions."
     )
+
+
+def _subject(pool: str) -> str:
+    """That the result is about another subject than the paper's; "" if it is not, or if the pool's name does not say."""
+    subject = names.subject(pool)
+    return f"This result is about {subject} (questions of {pool}), not medicine." if subject not in ("", "medicine") else ""
 
 
 def _answer(tested: pd.DataFrame) -> str:
@@ -94,36 +111,65 @@ def _answer(tested: pd.DataFrame) -> str:
 
 
 def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
-    """The difference of the arm that is compared first, unless the answer has it; and what all intervals and tests cover."""
-    near = [arm for arm in dict.fromkeys(tested["arm"]) if NEAR in rules[arm]]
-    arm = (near or list(tested["arm"]))[0]
-    own = tested[tested["arm"] == arm]
-    over = runs_in_words(int(own["seeds"].min()), int(own["draws"].max()))
+    """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them; and what
+    all intervals and tests cover."""
+    arms = list(dict.fromkeys(tested["arm"]))
+    papers = [arm for arm in arms if _is_papers(rules[arm])]
+    first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
+    over = runs_in_words(int(tested["seeds"].min()), int(tested["draws"].max()))
     cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
-    if own["differs"].all():
-        return f"({cover[0].upper()}{cover[1:]}.)"
-    figures = " and ".join(f"{difference(row, 'vs_random')} points on {row['outcome']}" for row in own.to_dict("records"))
-    return f"Training on {arm} ({rules[arm]}) differs from training on random questions by {figures} ({cover})."
+    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''})" for arm in first}
+    shown = [(named[arm], own) for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()]
+    if not shown:
+        return f"({cover}.)"
+    (arm, own), *others = shown
+    rest = "".join(f"; training on {other} by {_bare(figures)} points" for other, figures in others)
+    return f"Training on {arm} differs from training on random questions by {_figures(own)}{rest} ({cover})."
 
 
-def _narrower(tested: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+def _is_papers(rule: str) -> bool:
+    """Whether a rule takes as large a share of hard questions as the paper's.
+
+    >>> [_is_papers(rule) for rule in ("400 hard, 100 easy", "500 hard, 0 easy", "500 at random")]
+    [True, False, False]
+    """
+    found = re.match(r"(\d+) hard, (\d+) easy", rule)
+    hard, easy = map(int, found.groups()) if found else (0, 1)
+    return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
+
+
+def _figures(own: pd.DataFrame) -> str:
+    """The differences of one arm from the random one, with the name of each outcome."""
+    return " and ".join(f"{difference(row, 'vs_random')} points on {row['outcome']}" for row in own.to_dict("records"))
+
+
+def _bare(own: pd.DataFrame) -> str:
+    """The differences of one arm from the random one, in the order of the outcomes."""
+    return " and ".join(difference(row, "vs_random") for row in own.to_dict("records"))
+
+
+def _alone(found: pd.DataFrame) -> pd.Series:
+    """P-values of the differences from the random arm, adjusted for the primary outcome alone (Holm): all arms, negative controls included."""
+    p = found.loc[found["vs_random"].notna(), "vs_random_p"]
+    return pd.Series(holm(p), index=p.index)
+
+
+def _narrower(tested: pd.DataFrame, family: int) -> str:
     """What the intervals and the tests of the primary outcome alone say of differences that are not significant over all arms and benchmarks.
 
-    The primary outcome's own family has one test for each arm and outcome (Holm), negative controls included.
+    family: the number of tests of the primary outcome.
     """
     rest = tested[~tested["differs"]]
     sides = {"above": (rest["vs_random_low"] > 0).sum(), "below": (rest["vs_random_high"] < 0).sum()}
     apart = " and ".join(f"{count} {'lies' if count == 1 else 'lie'} {side} zero" for side, count in sides.items() if count)
     if not apart:
-        return []
-    compared = found[found["vs_random"].notna()]
-    alone = pd.Series(holm(compared["vs_random_p"]), index=compared.index).reindex(rest.index)
+        return ""
     said = [
-        f"{row.arm} is {'better' if row.vs_random > 0 else 'worse'} on {row.outcome} ({p_in_words(alone[row.Index])})"
-        for row in rest[alone < ALPHA].itertuples()
+        f"{row.arm} is {'better' if row.vs_random > 0 else 'worse'} on {row.outcome} ({p_in_words(row.alone)})"
+        for row in rest[rest["alone"] < ALPHA].itertuples()
     ]
-    family = f"Adjusted for the {len(compared)} tests of the primary outcome alone, {'; '.join(said) or 'none of these differences is significant'}."
-    return [f"Of the {len(tested)} intervals, {apart}. {family}"]
+    alone = f"Adjusted for the {family} tests of the primary outcome alone, {'; '.join(said) or 'none of these differences is significant'}."
+    return f"Of the {len(tested)} intervals, {apart}. {alone}"
 
 
 def _reach(tested: pd.DataFrame) -> str:
@@ -133,7 +179,7 @@ def _reach(tested: pd.DataFrame) -> str:
         return ""
     gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
     whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
-    return f"The intervals of {whose} allow a gain of at most {gain:.1f} and a loss of at most {loss:.1f} points."
+    return f"Each taken alone, the intervals of {whose} reach from a loss of {loss:.1f} to a gain of {gain:.1f} points."
 
 
 def controls(arms: pd.DataFrame) -> list[str]:
@@ -142,16 +188,30 @@ def controls(arms: pd.DataFrame) -> list[str]:
 
 
 def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()) -> str:
-    """The smallest differences from the random arm that a study can detect on its primary outcome, in words. tested: from `rows`; about: of the table study;
-    apart: the negative controls, over which the variance is not pooled."""
+    """The smallest differences from the random arm that a study can detect on its primary outcome, in words, beside the smallest that matters.
+
+    tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled.
+    """
     found = tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"]
     besides = f" except {' and '.join(apart)}" if apart else ""
     smallest = found.median()  # nearly the same for all arms
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
-    return f"{parts} ({finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides})"
+    how = f"{finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides}"
+    return f"{parts} ({how}){_beside_relevant(smallest, about.get('effect'))}"
 
 
-def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
+def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
+    """How the smallest detectable differences compare with the smallest that matters (`analysis.effect`); "" if a study states none."""
+    relevant = float(effect or "nan")
+    if np.isnan(relevant):
+        return ""
+    larger = list(smallest.index[smallest > relevant])
+    where = f"on {' and '.join(larger)} " if 0 < len(larger) < len(smallest) else ""
+    points = f"{100 * relevant:g} point{'' if relevant == 0.01 else 's'}"
+    return f", {where}{'more' if larger else 'no more'} than the {points} that its parameters call relevant"
+
+
+def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> str:
     """What training itself did: the random arm against the untrained model, and the arms that were trained in another way."""
     said = []
     for arm, own in found[found["vs_untrained"].notna()].groupby("arm", sort=False):
@@ -159,10 +219,31 @@ def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> list[str]:
         if arm == "random" or not how.startswith(AS_STUDY):
             figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
             said.append(f"{arm}{'' if how.startswith(AS_STUDY) else f' ({how})'} {figures}")
-    return [f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}."] if said else []
+    return f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}." if said else ""
 
 
-def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str]) -> str:
+def _control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:
+    """How each negative control differs from the random arm, and whether the tests of either family show it."""
+    said = []
+    for arm in controls:
+        own = compared[compared["arm"] == arm]
+        families = {"vs_random_p_holm": "all arms and benchmarks", "alone": "the primary outcome alone"}
+        tests = [
+            f"{_significant(own[p])} when adjusted for {family} ({' and '.join(map(p_in_words, own[p]))})"
+            for p, family in families.items()
+        ]
+        said += (
+            [f"The negative control, {arm}, differs from random by {_bare(own)} points: {'; '.join(tests)}."] if len(own) else []
+        )
+    return said
+
+
+def _significant(p: pd.Series) -> str:
+    found = p < ALPHA
+    return "significant" if found.all() else "significant in part" if found.any() else "not significant"
+
+
+def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
     """What the outcome means for someone who trains."""
     random = found[found["arm"] == "random"]
     better, worse = (list(dict.fromkeys(tested.loc[tested[word], "arm"])) for word in ("better", "worse"))
@@ -179,10 +260,12 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str])
         return f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
-    most = 100 * max(0, tested["vs_random_high"].max())
+    arm = tested.groupby("arm", sort=False)["vs_random"].mean().idxmax()
+    own = tested[tested["arm"] == arm]
+    gains = " and ".join(f"{100 * max(0, high):.1f}" for high in own["vs_random_high"])
     return (
-        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better, and a filter must first answer the whole "
-        f"pool. A rule could still gain up to {most:.1f} points."
+        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
+        f"gains of up to {gains} points remain possible, larger ones are unlikely ({100 * confidence:g} % intervals, each taken alone)."
     )
 
 
@@ -192,48 +275,3 @@ def table(found: pd.DataFrame) -> pd.DataFrame | None:
         return None
     shown = compare.against(found, "random").assign(outcome=found["outcome"], accuracy=found["accuracy"])
     return shown[["outcome", "arm", "accuracy", "change", "low", "high", "p_holm", "p_equal_holm", "detectable"]]
-
-
-def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], effect: float | None = None) -> Figure:
-    """Arms × primary outcome: difference from the random arm in points, with its interval. table: `rows`.
-
-    rules: how each arm's questions are chosen, in words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative
-    control, is written at the edge, so that differences between the others can be read.
-    """
-    part = table[table["vs_random"].notna()]
-    shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))
-    near = _near(part)
-    ends = 100 * part.loc[part["arm"].isin(near), ["vs_random_low", "vs_random_high"]].to_numpy()
-    most = 1.12 * max(np.abs(ends).max(), 100 * (effect or 0))
-    figure, grid = plt.subplots(
-        1, len(outcomes), figsize=(2.8 + 3.0 * len(outcomes), 1.6 + 0.48 * len(shown)), sharex=True, sharey=True, squeeze=False
-    )
-    palette, marker = colours(arms), markers(arms)
-    for axes, outcome in zip(grid[0], outcomes, strict=True):
-        own = part[part["outcome"] == outcome].set_index("arm")
-        for place, arm in enumerate(shown):
-            x, low, high = (100 * own.loc[arm, f"vs_random{end}"] for end in ("", "_low", "_high"))
-            if arm in near:
-                drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
-                axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
-            else:
-                text = f"{x:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
-                text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")
-                written = {"ha": side, "va": "center", "fontsize": 9, "color": "0.25", "backgroundcolor": "white"}
-                axes.text(at, place, text, transform=axes.get_yaxis_transform(), **written)
-        if effect:
-            axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
-        axes.axvline(0, color=palette["random"], linewidth=1.5)
-        axes.set(xlim=(-most, most), ylim=(len(shown) - 0.4, -0.6), title=f"{outcome} (n = {own['items'].iloc[0]:,})")
-        axes.set_yticks(range(len(shown)), [f"{arm}\n{rules.get(arm, '')}" for arm in shown], fontsize=10)
-    figure.supxlabel("difference from the random arm (points)", fontsize=11)
-    words = "; ".join(
-        f"{name}: {in_words(100 * rows.set_index('arm')['vs_random'])}" for name, rows in part.groupby("outcome", sort=False)
-    )
-    return finished(figure, f"Difference from the random arm in points. {words}.")
-
-
-def _near(part: pd.DataFrame) -> list[str]:
-    """Arms whose differences are within FAR times the median reach of all arms; all of them if there are only two."""
-    reach = part[["vs_random_low", "vs_random_high"]].abs().max(axis=1).groupby(part["arm"], sort=False).max()
-    return list(reach.index if len(reach) < 3 else reach.index[reach <= FAR * reach.median()])

@@ -140,14 +140,15 @@ class Results(Recorded):
 
     @property
     def about(self) -> pd.DataFrame:
-        """One row: the trained model, the pool, seeds per arm, the confidence of intervals, the power that *detectable* has, the study's question,
-        what the control shows."""
+        """One row: the trained model, the pool, seeds per arm, the confidence of intervals, the power that *detectable* has, the smallest difference
+        that matters (None if the study states none), the study's question, what the control shows."""
         facts = {
             "model": self.study.model.id,
             "pool": self.study.pool.source,
             "seeds": self.seeds,
             "confidence": self.settings.confidence,
             "power": self.settings.power,
+            "effect": self.settings.effect,
             "question": self.study.question,
             "control": self.control.sentence,
         }

@@ -9,7 +9,7 @@ from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, indices, names, opening, plots, searching
+from helpers.analysis import compare, indices, names, opening, plots, primary_plot, searching
 from helpers.analysis import primary as outcome
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
@@ -75,7 +75,7 @@ def primary(r: Results) -> Picture | None:
     band = f" Band: differences below {100 * effect:g} points, the smallest that would matter." if effect else ""
     text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
     saved = compare.against(r.primary, "random")
-    return picture(r, "primary", partial(outcome.picture, rules=rules, effect=effect), r.primary, text, saved)
+    return picture(r, "primary", partial(primary_plot.picture, rules=rules, effect=effect), r.primary, text, saved)
 
 
 def plane(r: Results) -> Picture | None:

@@ -73,10 +73,14 @@ def gains(study: Study) -> pd.DataFrame:
 
 
 def search(study: Study) -> pd.DataFrame | None:
-    """What a search tool brings (`searching.effect`) to the untrained model and to each arm with enough scored
-    seeds (`_enough`); None without one."""
+    """What a search tool brings (`searching.effect`) to the untrained model and, on tasks that all seeds of every arm have finished, to the arms:
+    their rows stand beside each other and would be compared. None if the study has no tool or the untrained model is not scored."""
     scores = _enough(study)
-    return searching.effect(scores, study.analysis) if study.search and len(scores) else None
+    if not study.search or scores.empty:
+        return None
+    seeds = scores.groupby(["task", "arm"])["seed"].nunique().unstack().reindex(columns=list(study.arms))
+    whole = seeds.index[seeds.eq(len(study.seeds)).all(axis=1)]
+    return searching.effect(scores[scores["task"].isin(whole) | (scores["arm"] == UNTRAINED)], study.analysis)
 
 
 def _answers(study: Study, *model: str | int) -> pd.DataFrame | None:

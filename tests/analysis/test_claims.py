@@ -138,6 +138,22 @@ def test_self_filtering(medicine, rest, outcome):
 
 
 @pytest.mark.parametrize(
+    ("medicine", "rest", "words"),
+    [
+        (BETTER, WORSE, "We found a gain on the trained subject and a loss elsewhere."),
+        (BETTER, UNSURE, "Inconclusive: we found a gain on the trained subject and no significant loss elsewhere."),
+        (BETTER, EQUAL, "Only the second half is contradicted: we found a gain on the trained subject and no significant loss elsewhere."),
+        (BETTER, (0.004, 0.001, 0.001), "Only the second half is contradicted: we found a gain on the trained subject and a gain elsewhere, shown to be smaller than 1 point."),
+        (WORSE, UNSURE, "Only the first half is contradicted: we found no significant gain on the trained subject and no significant loss elsewhere."),
+        (WORSE, BETTER, "Both halves are contradicted: we found no significant gain on the trained subject and a gain elsewhere."),
+    ],
+)  # fmt: skip
+def test_self_filtering_names_the_half_that_is_contradicted(medicine, rest, words):
+    pairs = table(("untrained", "self", "specialisation", medicine), ("untrained", "self", "robustness", rest))
+    assert claims.self_specialises(pairs, STUDY).evidence.startswith(words)
+
+
+@pytest.mark.parametrize(
     ("against", "outcome"), [(BETTER, "supports"), (WORSE, "contradicts"), (EQUAL, "contradicts"), (UNSURE, "cannot tell")]
 )
 def test_larger_filter(against, outcome):
@@ -187,6 +203,19 @@ def chinese(*kinds):
 )  # fmt: skip
 def test_chinese(kinds, outcome):
     assert claims.chinese_costs(chinese(*kinds), STUDY).outcome == outcome
+
+
+def test_a_contradicted_claim_says_how_many_comparisons_show_the_opposite():
+    small = (0.004, 0.001, 0.001)
+    found = claims.chinese_costs(chinese(small, EQUAL), STUDY).evidence
+    assert found.startswith(
+        "We found no loss in Chinese: 1 of 2 comparisons shows a gain, and every difference is shown to be smaller than 1 point."
+    )
+    assert claims.chinese_costs(chinese(BETTER, BETTER), STUDY).evidence.startswith(
+        "We found no loss in Chinese: 2 of 2 comparisons show a gain. "
+    )
+    worse = claims.filter_teaches(table(("random", "self", "specialisation", WORSE)), STUDY).evidence
+    assert worse.startswith("We found no benefit of filtering: 1 of 3 comparisons shows the opposite. ")
 
 
 def rates(**changed):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import primary
+from helpers.analysis import primary, primary_plot
 
 ARMS = {  # rule, how it is trained
     "random": ("500 at random", "as the study (lora)"),
@@ -50,17 +50,19 @@ def arms():
     return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
 
 
-def said(**how):
+def said(pool="openai/gsm8k", effect=None, rules=None, **how):
     about = {
         "question": "Does it matter?",
         "model": "org/a",
-        "pool": "openai/gsm8k",
+        "pool": pool,
         "seeds": 8,
         "confidence": 0.95,
         "power": 0.8,
+        "effect": effect,
     }
+    named = arms().assign(questions=lambda table: table["arm"].map(rules or {}).fillna(table["questions"]))
     return primary.lines(
-        {"study": pd.DataFrame([about]), "arms": arms(), "comparison": comparison(**how).astype(object).fillna("")}
+        {"study": pd.DataFrame([about]), "arms": named, "comparison": comparison(**how).astype(object).fillna("")}
     )
 
 
@@ -79,16 +81,62 @@ def test_no_choice_differs():
         "reasoning mode on 2,000 held-out questions and 1,319 GSM8K test questions; 8 seeds per arm, each with its own draw of questions."
     )
     assert lines["Result"] == (
+        "This result is about arithmetic (questions of openai/gsm8k), not medicine. "
         "Adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
         "Training on half (500 with a pass rate near 0.5) differs from training "
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
-        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). The intervals of the rules "
-        "allow a gain of at most 1.7 and a loss of at most 1.9 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
+        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). Each taken alone, the "
+        "intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
         "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward). Change from the untrained model, outcomes in the "
-        "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]."
+        "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
+        "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
+        "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001)."
     )
-    assert lines["In practice"].startswith("With a similar model, recipe and pool, choose at random: no rule")
-    assert lines["In practice"].endswith("A rule could still gain up to 1.7 points.")
+    assert lines["In practice"] == (
+        "With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, half, differs by +0.2 [-1.3, +1.7] points "
+        "on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions; gains of up to 1.7 and 1.7 points remain possible, larger ones are "
+        "unlikely (95 % intervals, each taken alone)."
+    )
+
+
+def test_the_subject_is_named_where_it_is_not_the_papers():
+    medical = said(pool="GBaker/MedQA-USMLE-4-options")["Result"]
+    assert medical.startswith("Adjusted for all arms and benchmarks, no choice")
+    assert "not medicine" not in said(pool="gsm.jsonl")["Result"], "the name of the pool does not say"
+
+
+def test_the_papers_rule_is_quoted_beside_the_strongest_one():
+    result = said(rules={"hard500": "400 hard, 100 easy"})["Result"]
+    assert (
+        "Training on hard500 (400 hard, 100 easy, the paper's rule) differs from training on random questions by -0.4 [-1.9, +1.1] points on held-out "
+        "questions and -0.4 [-1.9, +1.1] points on GSM8K test questions; training on half (500 with a pass rate near 0.5) by +0.2 [-1.3, +1.7] and "
+        "+0.2 [-1.3, +1.7] points (95 % intervals" in result
+    )
+    better = said(rules={"hard500": "400 hard, 100 easy"}, hard=(0.03, 0.01))["Result"]
+    assert "Training on half (500 with a pass rate near 0.5) differs from" in better, (
+        "the answer has the figures of the other one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (None, "except random-reward)."),
+        ("", "except random-reward)."),
+        (0.01, "except random-reward), more than the 1 point that its parameters call relevant."),
+        (0.02, "except random-reward), no more than the 2 points that its parameters call relevant."),
+    ],
+)
+def test_what_could_be_detected_stands_beside_what_is_relevant(effect, words):
+    assert words in said(effect=effect)["Result"]
+
+
+def test_what_could_be_detected_may_be_relevant_on_one_outcome():
+    table = primary.rows(comparison(), "openai/gsm8k").assign(
+        vs_random_detectable=lambda rows: rows["benchmark"].map({"pool_held_out": 0.019, "gsm8k_reasoning": 0.021})
+    )
+    words = primary.detectable(table, pd.Series({"power": 0.8, "confidence": 0.95, "effect": 0.02}))
+    assert words.endswith("all arms), on GSM8K test questions more than the 2 points that its parameters call relevant")
 
 
 def test_the_primary_outcome_has_a_family_of_its_own():
@@ -115,14 +163,18 @@ def test_the_primary_outcome_has_a_family_of_its_own():
 )  # fmt: skip
 def test_a_choice_is_better_or_worse(how, found, advice):
     lines = said(**how)
-    assert lines["Result"].startswith(found)
+    assert (
+        lines["Result"]
+        .removeprefix("This result is about arithmetic (questions of openai/gsm8k), not medicine. ")
+        .startswith(found)
+    )
     assert lines["Result"].count("half") == 1, "its figures stand there once"
     assert lines["In practice"].startswith(advice)
 
 
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
-    figure = primary.picture(table, list(ARMS), primary.rules_of(arms()), effect=0.02)
+    figure = primary_plot.picture(table, list(ARMS), primary.rules_of(arms()), effect=0.02)
     (first, _) = figure.axes
     assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
     assert first.get_xlim()[1] < 3

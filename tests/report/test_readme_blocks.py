@@ -230,7 +230,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
         in first
     )
     assert (
-        "- **Result:** half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). (95 % intervals over"
+        "- **Result:** This result is about arithmetic (questions of openai/gsm8k), not medicine. half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). (95 % intervals over"
         in first
     )
     assert "- **In practice:** With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)." in first

@@ -1,0 +1,57 @@
+"""The figure of the primary outcome (`primary.rows`): the difference of each arm from the random one."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.analysis.drawing import colours, finished, in_words, markers
+
+FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
+
+
+def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], effect: float | None = None) -> Figure:
+    """Arms × primary outcome: difference from the random arm in points, with its interval. table: `rows`.
+
+    rules: how each arm's questions are chosen, in words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative
+    control, is written at the edge, so that differences between the others can be read.
+    """
+    part = table[table["vs_random"].notna()]
+    shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))
+    near = _near(part)
+    ends = 100 * part.loc[part["arm"].isin(near), ["vs_random_low", "vs_random_high"]].to_numpy()
+    most = 1.12 * max(np.abs(ends).max(), 100 * (effect or 0))
+    figure, grid = plt.subplots(
+        1, len(outcomes), figsize=(2.8 + 3.0 * len(outcomes), 1.6 + 0.48 * len(shown)), sharex=True, sharey=True, squeeze=False
+    )
+    palette, marker = colours(arms), markers(arms)
+    for axes, outcome in zip(grid[0], outcomes, strict=True):
+        own = part[part["outcome"] == outcome].set_index("arm")
+        for place, arm in enumerate(shown):
+            x, low, high = (100 * own.loc[arm, f"vs_random{end}"] for end in ("", "_low", "_high"))
+            if arm in near:
+                drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
+                axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
+            else:
+                text = f"{x:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+                text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")
+                written = {"ha": side, "va": "center", "fontsize": 9, "color": "0.25", "backgroundcolor": "white"}
+                axes.text(at, place, text, transform=axes.get_yaxis_transform(), **written)
+        if effect:
+            axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
+        axes.axvline(0, color=palette["random"], linewidth=1.5)
+        axes.set(xlim=(-most, most), ylim=(len(shown) - 0.4, -0.6), title=f"{outcome} (n = {own['items'].iloc[0]:,})")
+        axes.set_yticks(range(len(shown)), [f"{arm}\n{rules.get(arm, '')}" for arm in shown], fontsize=10)
+    figure.supxlabel("difference from the random arm (points)", fontsize=11)
+    words = "; ".join(
+        f"{name}: {in_words(100 * rows.set_index('arm')['vs_random'])}" for name, rows in part.groupby("outcome", sort=False)
+    )
+    return finished(figure, f"Difference from the random arm in points. {words}.")
+
+
+def _near(part: pd.DataFrame) -> list[str]:
+    """Arms whose differences are within FAR times the median reach of all arms; all of them if there are only two."""
+    reach = part[["vs_random_low", "vs_random_high"]].abs().max(axis=1).groupby(part["arm"], sort=False).max()
+    return list(reach.index if len(reach) < 3 else reach.index[reach <= FAR * reach.median()])
