@@ -39,7 +39,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Question, Result and In practice, in words; none if the study has no primary outcome.
+    """The lines Question, Result, In practice and In detail, in words; none if the study has no primary outcome.
 
     tables: arms, study, comparison of a study, as they are published.
     """
@@ -61,15 +61,16 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _answer(tested),
         _first(tested, rules, about["confidence"]),
         _narrower(tested, len(compared)),
-        _reach(tested),
-    ]
-    said += [
         f"This study could detect {detectable(tested, about, controls(arms))}.",
-        _trained(found, arms),
-        *_control(compared, controls(arms)),
     ]
+    detail = [_reach(tested), _trained(found, arms), *_control(compared, controls(arms))]
     advice = _advice(tested, found, rules, about["confidence"])
-    return {"Question": _asked(about, tested), "Result": " ".join(filter(None, said)), "In practice": advice}
+    shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
+    return shown | ({"In detail": _joined(detail)} if any(detail) else {})
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:

@@ -85,9 +85,12 @@ def test_no_choice_differs():
         "Adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
         "Training on half (500 with a pass rate near 0.5) differs from training "
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
-        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). Each taken alone, the "
-        "intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
-        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward). Change from the untrained model, outcomes in the "
+        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). "
+        "This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
+        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward)."
+    )
+    assert lines["In detail"] == (
+        "Each taken alone, the intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. Change from the untrained model, outcomes in the "
         "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
         "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
         "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001)."
