@@ -167,7 +167,7 @@ def from_random(pairs: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["first"] == "random") & (rows["arm"] != UNTRAINED)].drop(columns="first")
 
 
-def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False) -> pd.DataFrame:
+def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False, controls: Collection[str] = ()) -> pd.DataFrame:
     """The indices: change from untrained on each group of benchmarks, one row per arm and group.
 
     specialisation is the mean change on the benchmarks of what was trained (medicine, unless the study's groups say
@@ -176,7 +176,7 @@ def group_changes(items: pd.DataFrame, settings: Analysis, paired: bool = False)
     """
     sides, names = by_group(items), benchmarks(items)
     arms = [arm for arm in dict.fromkeys(items["arm"]) if arm != UNTRAINED]
-    table = pairs(sides, [(UNTRAINED, arm) for arm in arms], settings, paired)
+    table = pairs(sides, [(UNTRAINED, arm) for arm in arms], settings, paired, controls)
     worst = []
     for row in table.itertuples():
         before, after = sides[row.group][UNTRAINED], sides[row.group][row.second]

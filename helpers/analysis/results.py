@@ -55,7 +55,7 @@ class Results(Recorded):
 
     comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired, r.controls))
     primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source))
-    groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired))
+    groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired, r.controls))
     sides = cached_property(lambda r: indices.by_group(r.items))
     without = cached_property(lambda r: indices.leave_one_out(r.items, r.settings.confidence, r.paired))
     components = cached_property(lambda r: components.components(r.scores, r.items, r.paired, r.controls))

@@ -78,3 +78,5 @@ def test_a_negative_control_does_not_raise_what_other_arms_can_detect():
     x, control = indices.pairs(indices.by_group(items), two, QUICK, paired=True, controls=["control"]).to_dict("records")
     alone = indices.pairs(indices.by_group(items[items["arm"] != "control"]), two[:1], QUICK, paired=True)["detectable"].item()
     assert x["detectable"] == alone < control["detectable"] / 3
+    changes = indices.group_changes(items, QUICK, paired=True, controls=["control"]).set_index("arm")["detectable"]
+    assert changes["x"] < changes["control"] / 3
