@@ -19,10 +19,11 @@ class Written(NamedTuple):
     longest: float
 
 
-# What vLLM is assumed to write of 256 tokens, measured with the 1.5B; labels are those of the untrained model.
-# Lettered options: 0.10 to 0.21 in trainings on MedQA (mean of 24: 0.15; the longest of a step 0.31 to 0.46), labels 0.20 (16 samples) and
-# 0.24 (greedy), evaluations 0.07 after training. Numbers: 0.31 to 0.54 in trainings on GSM8K (seven arms; the longest 0.82 to 0.98), labels
-# 0.39 and 0.41, evaluations about a third. Nothing else was measured but MMLU-Pro with examples (half of 1024 tokens), so it counts as numbers.
+# What vLLM is assumed to write of 256 tokens, measured with the 1.5B (logs and labels of `medicine` and `choice`; labels are those of the
+# untrained model). Lettered options: 0.10 to 0.21 in trainings on MedQA (mean of 24: 0.15; the longest of a step 0.31 to 0.68, with a random
+# reward 0.68 to 0.93), labels 0.20 (16 samples) and 0.24 (greedy), evaluations 0.07 after training. Numbers: 0.38 to 0.56 in trainings on
+# GSM8K (0.14 to 0.63 with a random reward; the longest 0.82 to 0.98), labels 0.39 and 0.41, evaluations about a third. Of other tasks only
+# MMLU-Pro with examples was measured (half of 1024 tokens), so all others count as numbers.
 LETTERED, OTHER = Written(0.2, 0.5), Written(0.5, 1.0)
 
 

@@ -32,7 +32,7 @@ START_ROLLOUTS = 0.35
 VLLM_BATCH = 256  # answers that vLLM generates at once, if its cache has room for them
 # Jobs that share a GPU wait for the processor at the same time: n jobs do the waiting of n to this power. Four small trainings did the
 # work of 2.4, four evaluations that of 1.7 to 2.6. With NVIDIA's multi-process service the kernels of updates overlap, too: an update of
-# `choice` and `medicine` reached 133 and 144 Tflop/s alone (figures/speed/step.csv), 260 with three per H200 and 370 to 500 with six (logs
+# `choice` and `medicine` reached 133 and 144 Tflop/s alone (figures/speed/step.csv), 260 with three per H100 and 370 to 500 with six per H200 (logs
 # of `choice` and `medicine`; completions without gradient counted as a forward pass). The plan counts on the forward rate at most. Without the
 # service updates take turns and gain nothing: 150 to 165 Tflop/s with four, and three times as long with three (`control`).
 SHARED = 0.63
