@@ -7,13 +7,24 @@ from helpers.models.shape import listed_shape, shape_of
 from helpers.plan import memory
 from helpers.plan.machine import START_JOB, Machine, Speed, width
 from helpers.plan.needs import at_a_time, writes_with_vllm
-from helpers.plan.sizes import data_rows, inserted, model_rows, pool_facts, prompt_tokens, workload
+from helpers.plan.sizes import data_rows, inserted, lettered_pool, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study
 
-# Mean share of the allowed tokens that vLLM is assumed to write. Measured with the 1.5B: 0.47 in training on GSM8K, 0.09 to 0.23 on
-# MedQA (where answers become short), a third for 5-shot GSM8K and about half for MMLU-Pro.
-WRITTEN = 0.5
+
+class Written(NamedTuple):
+    """Completions as shares of the allowed tokens: of the mean one, and of the longest of a training step."""
+
+    mean: float
+    longest: float
+
+
+# What vLLM is assumed to write of 256 tokens, measured with the 1.5B (logs and labels of `medicine` and `choice`; labels are those of the
+# untrained model). Lettered options: 0.10 to 0.21 in trainings on MedQA (mean of 24: 0.15; the longest of a step 0.31 to 0.68, with a random
+# reward 0.68 to 0.93), labels 0.20 (16 samples) and 0.24 (greedy), evaluations 0.07 after training. Numbers: 0.38 to 0.56 in trainings on
+# GSM8K (0.14 to 0.63 with a random reward; the longest 0.82 to 0.98), labels 0.39 and 0.41, evaluations about a third. Of other tasks only
+# MMLU-Pro with examples was measured (half of 1024 tokens), so all others count as numbers.
+LETTERED, OTHER = Written(0.2, 0.5), Written(0.5, 1.0)
 
 
 class Step(NamedTuple):
@@ -35,11 +46,12 @@ def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
     vllm, prompt, found = writes_with_vllm(study, on), prompt_tokens(study, mean), []
     for name, spec in study.filters.items():
         model, answers = listed_shape(spec.model), (count or 0) * spec.samples
-        length, seconds = _length(spec.max_new_tokens, vllm), None
+        length, longest = _lengths(spec.max_new_tokens, vllm, lettered_pool(study))
+        seconds = None
         if model is not None and count is not None:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, spec.runs_per_gpu)
             seconds = _starting(spec.runs_per_gpu, on) + speed.writing(
-                answers, spec.batch_size, prompt + inserted(study, spec), length
+                answers, spec.batch_size, prompt + inserted(study, spec), length, longest, spec.samples
             )
         found.append(Step(f"01 filter {name}", 1, answers * length, seconds and seconds / 3600))
     return found
@@ -51,12 +63,12 @@ def _trainings(study: Study, on: Machine, rate: float | None) -> Step:
     for arm, spec in study.arms.items():
         found, train = inserted(study, spec), study.training(arm)
         vllm = writes_with_vllm(study, on, train.method)
-        steps, length = train.steps(spec.wanted) * len(study.seeds), _length(train.max_completion_tokens, vllm)
+        steps = train.steps(spec.wanted) * len(study.seeds)
+        length, longest = _lengths(train.max_completion_tokens, vllm, lettered_pool(study))
         written += steps * train.completions_per_step * length
         if model:
             speed = Speed(model, on, width(study.model.dtype, on), rate, vllm, train.runs_per_gpu)
-            step = speed.writing(train.completions_per_step, train.completions_per_step, alone + found, length)
-            step += speed.updating(train, alone, length, found)
+            step = speed.rollouts(train, alone + found, length, longest) + speed.updating(train, alone, length, found)
             seconds += steps * step + len(study.seeds) * _starting(train.runs_per_gpu, on)
     return Step("03 train", len(study.arms) * len(study.seeds), written, seconds / 3600 if model else None)
 
@@ -71,19 +83,21 @@ def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
     written, seconds = 0, len(scored) * _starting(runs, on)
     for name, work in workloads.items():
         times = len(scored) if name.startswith(HELD_OUT) else len(study.models())
-        length, batch = _length(work.writes, speed.vllm), min(at_a_time(study, work), work.passes)
+        length, longest = _lengths(work.writes, speed.vllm, work.lettered)
+        batch = min(at_a_time(study, work), work.passes)
         written += times * work.passes * length
         seconds += times * (
-            speed.writing(work.passes, batch, work.tokens, length)
+            speed.writing(work.passes, batch, work.tokens, length, longest)
             if work.writes
             else speed.asking(work.passes, batch, work.tokens)
         )
     return Step("04 eval", len(scored), written, seconds / 3600)
 
 
-def _length(allowed: int, vllm: bool) -> int:
-    """Tokens of a completion, on average. A batch of transformers takes as long as its longest completion."""
-    return int(WRITTEN * allowed) if vllm else allowed
+def _lengths(allowed: int, vllm: bool, lettered: bool) -> tuple[int, int]:
+    """Tokens of the mean and the longest completion. A batch of transformers takes as long as its longest completion, at worst all that is allowed."""
+    written = LETTERED if lettered else OTHER
+    return (int(written.mean * allowed), int(written.longest * allowed)) if vllm else (allowed, allowed)
 
 
 def _starting(runs: int, on: Machine) -> float:

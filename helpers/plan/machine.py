@@ -26,11 +26,19 @@ START_STEP, START_TOKEN, START_UPDATE = 0.5e-3, 2.5e-3, 10e-3
 # (on an H100 with a slow processor: 12 rollouts of the 0.5B took 0.73 s for 24 layers and about 256 tokens; a start 40 to 100 s).
 # Per item: 51,700 took 117 s with a model that answers at once, on two cores of another processor.
 START_VLLM, START_ITEM, START_JOB = 0.1e-3, 2.3e-3, 70.0
+# Seconds of a training step's rollouts beside prompts and tokens (adapter, requests, texts): 1.27 and 0.72 s in all for 192 and 48
+# completions to MedQA, alone on an H200 (figures/speed/step.csv), of which prompts and tokens explain 0.5 and 0.4.
+START_ROLLOUTS = 0.35
 VLLM_BATCH = 256  # answers that vLLM generates at once, if its cache has room for them
 # Jobs that share a GPU wait for the processor at the same time: n jobs do the waiting of n to this power. Four small trainings did the
-# work of 2.4, four evaluations that of 1.7 to 2.6. The GPU's arithmetic gains nothing: three trainings with 48 completions per step took
-# 7.4 to 8.0 s per step each, 5.3 to 5.9 s of it in the update, three times the arithmetic of one.
+# work of 2.4, four evaluations that of 1.7 to 2.6. With NVIDIA's multi-process service the kernels of updates overlap, too: an update of
+# `choice` and `medicine` reached 133 and 144 Tflop/s alone (figures/speed/step.csv), 260 with three per H100 and 370 to 500 with six per H200 (logs
+# of `choice` and `medicine`; completions without gradient counted as a forward pass). The plan counts on the forward rate at most. Without the
+# service updates take turns and gain nothing: 150 to 165 Tflop/s with four, and three times as long with three (`control`).
 SHARED = 0.63
+# Share of completions in groups whose rewards are all equal, which are only read: 0.43 on average in 48 trainings on GSM8K and 0.41 in 20 on
+# MedQA (0.17 to 0.65), but 0.01 with a random reward (column frac_reward_zero_std of the logs of `choice` and `medicine`).
+NO_GRADIENT = 0.4
 # Known cards: memory in GiB, bytes/s (nine tenths of the maker's figure for the largest card of that name), and operations/s of a
 # forward pass in large batches: 40 % of the peak for an A100, measured for the others (three or four evaluations of the 1.5B with adapters
 # scored about 100,000 tokens/s together on an H200, by likelihood on MMLU, CMMLU and MMLU-Pro).
@@ -104,7 +112,8 @@ def start_of_token(vllm: bool, on: Machine) -> float:
 class Speed:
     """The speed of one model on a machine.
 
-    rate: tokens per second of generation, where a person has measured it; vllm: vLLM generates; runs: jobs that share the GPU.
+    rate: tokens per second of generation, where a person has measured it; vllm: vLLM generates; runs: jobs that share the GPU;
+    service: by the multi-process service.
     Each method returns one job's part of the time in which all of them finish.
     """
 
@@ -114,6 +123,7 @@ class Speed:
     rate: float | None
     vllm: bool = False
     runs: int = 1
+    service: bool = True
 
     def waiting(self, seconds: float) -> float:
         """One job's part of a wait for the processor; jobs that share a GPU wait at the same time."""
@@ -132,18 +142,30 @@ class Speed:
         """Seconds of arithmetic of a forward pass: 2 operations per parameter and token."""
         return 2 * self.model.parameters() * tokens / self.on.forward
 
-    def writing(self, sequences: int, batch: int, prompt: int, new: int) -> float:
-        """Seconds to process `sequences` prompts and generate `new` tokens after each, in batches."""
+    def writing(self, sequences: int, batch: int, prompt: int, new: int, longest: int | None = None, answers: int = 1) -> float:
+        """Seconds to process `sequences` prompts and generate `new` tokens after each, in batches.
+
+        longest: tokens of the longest completion, for which the last batch of vLLM waits; earlier ones are refilled as completions end.
+        answers: completions per prompt, which vLLM reads once.
+        """
         if self.rate:
             return sequences * new / self.rate
         batch = max(batch, min(sequences, VLLM_BATCH)) if self.vllm else batch
-        cached = cache_bytes(self.model, self.width, batch, prompt + new // 2)
+        tokens = (ceil(sequences / batch) - 1) * new + (longest or new)
+        active = max(1, sequences * new // tokens) if new else batch  # completions in progress, on average
+        cached = cache_bytes(self.model, self.width, active, prompt + new // 2)
         # The cache is read once per token; transformers also copies it as it grows.
         moved = self.width * self.model.parameters() + (1 if self.vllm else 3) * cached
-        work = self.forward(batch)
+        work = self.forward(active)
         start = self.waiting(self.model.layers * start_of_token(self.vllm, self.on))
         step = start + max(moved / self.on.bandwidth, work)
-        return ceil(sequences / batch) * new * step + self.reading(sequences, batch, prompt)
+        return tokens * step + self.reading(ceil(sequences / answers) if self.vllm else sequences, batch, prompt)
+
+    def rollouts(self, train: Train, prompt: int, new: int, longest: int) -> float:
+        """Seconds to generate the rollouts of one optimiser step."""
+        count = train.completions_per_step
+        start = self.waiting(START_ROLLOUTS) if self.vllm and not self.rate else 0.0
+        return start + self.writing(count, count, prompt, new, longest, train.rollouts)
 
     def reading(self, sequences: int, batch: int, tokens: int) -> float:
         """Seconds of one forward pass over `sequences` of `tokens` each."""
@@ -153,12 +175,20 @@ class Speed:
     def updating(self, train: Train, prompt: int, completion: int, inserted: int = 0) -> float:
         """Seconds of one optimiser step without its rollouts: per parameter and token 2 operations forward, 2 backward, 2 for the gradient.
 
-        With shared prompts the prompt of a group is computed once, and micro-batches are filled by tokens (`helpers/models/packing.py`).
-        inserted: tokens of passages in a rollout; each rollout of a group has its own.
+        With shared prompts the prompt of a group is computed once, micro-batches are filled by tokens (`helpers/models/packing.py`), and
+        groups without a gradient are only read. inserted: tokens of passages in a rollout; each rollout of a group has its own.
         """
         prompts = train.completions_per_step // (train.rollouts if train.shared_prompts else 1)
         tokens = train.completions_per_step * (completion + inserted) + prompts * prompt
         batches = ceil(tokens / (train.batch_size * (prompt + completion + inserted)))
         passes = (6 if train.method == "full" else 4) + 2 * train.gradient_checkpointing
-        work = passes * self.model.parameters() * tokens / self.on.arithmetic
+        if train.shared_prompts and not train.beta and train.reward != "random":
+            passes = (1 - NO_GRADIENT) * passes + NO_GRADIENT * 2
+        work = passes * self.model.parameters() * tokens / self.training_rate
         return max(batches * self.waiting(self.model.layers * START_UPDATE), work)
+
+    @property
+    def training_rate(self) -> float:
+        """Operations/s of the updates of all jobs on the GPU together."""
+        alone = self.on.arithmetic
+        return min(self.on.forward, alone * self.runs**SHARED) if self.on.gpu and self.service else alone

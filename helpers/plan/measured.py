@@ -45,7 +45,8 @@ def effects(
 
 
 def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
-    """GPU hours of the jobs of a study against those that `make plan` computes for as many jobs on the GPU that made most results.
+    """GPU hours of the jobs of a study against those that `make plan` computes for as many jobs on the GPU that made most results, if as many
+    share a GPU as did (`as_shared`).
 
     One row per kind of job, and one for all; columns kind, jobs (that used a GPU), planned, measured (seconds of a notebook times its share of a
     GPU, as it last ran), ratio (measured over planned), on. Planned is NaN where a size is unknown. None if no job used a GPU.
@@ -57,7 +58,7 @@ def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
         return None
     on = gpu(devices.most_common(1)[0][0], 80 * 2**30)
     plans: dict[str, list[cost.Step]] = {}
-    for step in cost.hours(study, on, None):
+    for step in cost.hours(as_shared(study, spent), on, None):
         plans.setdefault(step.name[:2], []).append(step)
     rows = []
     for number, kind in KINDS.items():
@@ -69,3 +70,18 @@ def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
     rows.append({"kind": "all", **{name: sum(row[name] for row in rows) for name in ("jobs", "planned", "measured")}})
     table = pd.DataFrame(rows)
     return table.assign(ratio=table["measured"] / table["planned"], on=on.name)
+
+
+def as_shared(study: Study, spent: pd.DataFrame) -> Study:
+    """The study with as many trainings and evaluations per GPU as shared one, by the median of their shares (`executed.times`).
+
+    A lease on larger GPUs may put more jobs on each than the study's file says, which is for 80 GB; the more share, the less each costs.
+    """
+    used = spent[spent["gpus"] > 0].groupby(spent["notebook"].str[:2])["gpus"].median()
+    runs = {number: round(1 / share) for number, share in used.items() if share <= 1}
+    changes = {
+        key: part.model_copy(update={"runs_per_gpu": runs[number]})
+        for number, key, part in (("03", "train", study.train), ("04", "eval", study.eval))
+        if number in runs
+    }
+    return study.model_copy(update=changes)

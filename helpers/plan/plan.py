@@ -8,9 +8,19 @@ import shutil
 import textwrap
 
 from helpers.evaluation import task_files
-from helpers.plan.cost import WRITTEN, disk, hours
+from helpers.plan.cost import LETTERED, OTHER, disk, hours
 from helpers.plan.detectable import effects
-from helpers.plan.machine import SHARED, START_ITEM, START_JOB, START_TOKEN, START_UPDATE, Machine, machine, start_of_token
+from helpers.plan.machine import (
+    NO_GRADIENT,
+    SHARED,
+    START_ITEM,
+    START_JOB,
+    START_TOKEN,
+    START_UPDATE,
+    Machine,
+    machine,
+    start_of_token,
+)
 from helpers.plan.needs import fit, gib, needs, writes_with_vllm
 from helpers.plan.sizes import data_rows, model_rows, pool_facts, prompt_tokens, workload
 from helpers.study import overrides
@@ -119,7 +129,11 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
 
 def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
     vllm = writes_with_vllm(study, on)
-    length = f"{WRITTEN:g} times the allowed length" if vllm else "the allowed length"
+    length = (
+        f"{LETTERED.mean:g} (lettered options) or {OTHER.mean:g} (others) times the allowed length"
+        if vllm
+        else "the allowed length"
+    )
     token, engine = start_of_token(vllm, on), "vLLM" if vllm else "transformers"
     forward = f" ({on.forward / 1e12:g} without a gradient)" if on.forward != on.arithmetic else ""
     four_bits = vllm and any(study.training(arm).method == "qlora" for arm in study.arms)
@@ -130,7 +144,8 @@ def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
         f"{1e3 * START_ITEM:g} ms per item before its log-likelihoods are computed (while other jobs compute),",
         f"{START_JOB:.0f} s to start a job," if on.gpu else "",
         f"{on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s{forward}.",
-        f"Jobs that share a GPU overlap their waiting (their number to the power of {SHARED:g}) and share its compute.",
+        f"A share of {NO_GRADIENT:g} of the completions has no gradient.",
+        f"Jobs that share a GPU by NVIDIA's multi-process service overlap (their number to the power of {SHARED:g}, up to its rate without a gradient).",
         f"Training in 4 bits generates with transformers, {1e3 * START_TOKEN:g} ms and the allowed length." if four_bits else "",
         "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
         "Results of other studies under runs/ are reused where possible and cost nothing.",

@@ -22,7 +22,8 @@ from helpers.study.schema_eval import Task
 from helpers.study.study import Study
 
 SIZES = Path(__file__).with_suffix(".yaml")
-TEMPLATE, EXAMPLE = 80, 110  # tokens of the training prompt around a question, and of a worked example
+# Tokens of the training prompt around a question, and of a worked example: by Qwen2.5's tokenizer 49, and 61 (letters) or 86 (numbers).
+TEMPLATE, EXAMPLE = 50, 86
 UNKNOWN_QUESTION = (200, 700)  # tokens of the mean and the longest question, assumed for a pool of which nothing is known
 
 
@@ -90,6 +91,13 @@ def pool_facts(study: Study) -> tuple[int | None, int, int]:
     return min(count, int(first.group(1))) if count and first else count, mean, longest
 
 
+def lettered_pool(study: Study) -> bool:
+    """Whether the pool's questions have lettered options; False for a pool of which nothing is known."""
+    if pool_file(study.pool, study.file):
+        return len(pools.load_pool(study.pool, study.file)["options"].iloc[0]) > 0
+    return bool(known()["pools"].get(study.pool.source, {}).get("lettered"))
+
+
 def _mirror_rows(study: Study) -> int:
     """Rows of the pool's split in OFFLINE_MIRROR, from the Parquet files' footers; 0 if it is not there."""
     from pyarrow.parquet import read_metadata
@@ -140,12 +148,16 @@ def item_count(study: Study, task: Task) -> int | None:
 
 @dataclass(frozen=True)
 class Workload:
-    """The work of one model for a task: passes, tokens of the mean and the longest prompt, tokens written (0: likelihood mode)."""
+    """The work of one model for a task: passes, tokens of the mean and the longest prompt, tokens that it may write (0: likelihood mode).
+
+    lettered: it reasons about lettered options.
+    """
 
     passes: int
     tokens: int
     longest: int
     writes: int
+    lettered: bool = False
 
 
 def inserted(study: Study, user: Arm | Filter | Task) -> int:
@@ -166,7 +178,8 @@ def workload(study: Study, task: Task) -> Workload | None:
         else:
             mean, longest = _task(task.name)["tokens"], _task(task.name)["longest"]
         more, writes = inserted(study, task), task.max_new_tokens or study.eval.max_new_tokens
-        return Workload(items, prompt_tokens(study, mean) + more, prompt_tokens(study, longest) + more, writes)
+        lettered = lettered_pool(study) if task.name == HELD_OUT else bool(_task(task.name).get("lettered"))
+        return Workload(items, prompt_tokens(study, mean) + more, prompt_tokens(study, longest) + more, writes, lettered)
     if task.name.startswith("starter_"):  # likelihood mode, over the text of each option
         table, (mean, longest) = _starter(task.name), _starter_tokens(task.name)
         written = "options" not in table or table["options"].isna().all()
