@@ -29,6 +29,7 @@ from helpers.study.study import Study, open_study
 from helpers.training import check
 
 WIDTH = 110
+MOST_RUNS = 8  # trainings side by side on a GPU; more were not tried
 
 
 def _number(value: float | None, ending: str = "", digits: int = 1) -> str:
@@ -124,7 +125,24 @@ def _hours(study: Study, on: Machine, rate: float | None) -> tuple[float | None,
     rows = [("Hours", "jobs", "tokens generated", "hours", "")]
     rows += [(step.name, str(step.jobs), _number(step.tokens / 1e6, " M", 2), _number(step.hours, "", 2), "") for step in steps]
     whole = None if None in [step.hours for step in steps] else sum(step.hours for step in steps)
-    return whole, [*_table(rows, (1, 2, 3)), *_wrap(_time_assumptions(study, on, rate))]
+    hint = _wrap(_side_by_side(study, on, rate)) if whole is not None and on.gpu else []
+    return whole, [*_table(rows, (1, 2, 3)), *_wrap(_time_assumptions(study, on, rate)), *hint]
+
+
+def _side_by_side(study: Study, on: Machine, rate: float | None) -> str:
+    """The hours with the most trainings that fit on the GPU, if these are more than the study's; "" otherwise."""
+
+    def together(runs: int) -> Study:
+        return study.model_copy(update={"train": study.train.model_copy(update={"runs_per_gpu": runs})})
+
+    def fits(runs: int) -> bool:
+        return all(fit(need, on)[0] for need in needs(together(runs), on) if need.step.startswith("03"))
+
+    most = max((runs for runs in range(study.train.runs_per_gpu + 1, MOST_RUNS + 1) if fits(runs)), default=None)
+    if most is None:
+        return ""
+    whole = sum(step.hours for step in hours(together(most), on, rate))
+    return f"With train.runs_per_gpu: {most}, which also fits on this GPU, all jobs take about {_number(whole)} hours."
 
 
 def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:

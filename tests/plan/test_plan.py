@@ -147,7 +147,7 @@ def test_small_on_80_gb_fits():
 def test_the_hardware_that_the_table_of_studies_states():
     """80 GB for every study; 24 GB for the small ones with one job at a time, 48 GB for all parameters and for steps of 192 completions."""
     assert (
-        "one 80 GB GPU, or 24 GB with `engine: transformers` and `runs_per_gpu: 1` in `train` and `eval` (48 GB for `full` and `medicine`)"
+        "one 80 GB GPU, or 24 GB with `engine: transformers` and `runs_per_gpu: 1` in `train` and `eval` (48 GB for `full`, `medicine` and `letters`)"
         in (REPOSITORY / "parameters" / "README.md").read_text()
     )
 
@@ -164,7 +164,7 @@ def test_the_hardware_that_the_table_of_studies_states():
             "eval": study.eval.model_copy(update={"runs_per_gpu": 1}),
             "train": study.train.model_copy(update={"runs_per_gpu": 1}),
         }
-        assert fits(study.model_copy(update=alone), "24GB") == (name not in ("full", "medicine")), name
+        assert fits(study.model_copy(update=alone), "24GB") == (name not in ("full", "medicine", "letters")), name
         assert fits(study.model_copy(update=alone), "48GB"), name
 
 
@@ -423,3 +423,16 @@ def test_trainings_and_evaluations_took_what_the_plan_says(name):
     steps_planned = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
     planned = {step: made[step] * row[3] / row[1] for step, row in steps_planned.items()}
     assert 1 / 1.5 < (planned["03"] + planned["04"]) / (took["03"] + took["04"]) < 1.5
+
+
+def test_a_larger_gpu_takes_more_trainings_side_by_side():
+    """The file's number is for 80 GB; the plan names the most that fit, with hours that are lower."""
+    study = open_study("medicine")
+    text = plan.report(study, machine.machine("H200"))
+    found = re.search(r"train.runs_per_gpu: (\d), which also fits on this GPU, all jobs\s+take about ([\d.]+)\s+hours", text)
+    runs, fewer = int(found[1]), float(found[2])
+    assert runs > study.train.runs_per_gpu
+    assert fewer < float(re.search(r"about ([\d.]+) hours, [\d.,]+ GB of disk", text.splitlines()[-1])[1])
+    more = open_study("medicine", f"train.runs_per_gpu={runs + 1}")
+    assert not all(needs.fit(need, machine.machine("H200"))[0] for need in needs.needs(more, machine.machine("H200")))
+    assert "also fits" not in plan.report(study, machine.machine("24GB"))
