@@ -51,8 +51,16 @@ def build(study: Study) -> Path:
         chapter["headings"] = [{"id": place, "title": re.sub(r"<[^>]+>", "", text)} for place, text in found]
     target = study.path("report", "index.html")
     with atomic(target) as partial:
-        partial.write_text(TEMPLATE.render(study=study, chapters=chapters), encoding="utf-8")
+        partial.write_text(TEMPLATE.render(study=study, chapters=chapters, answer=_answer(study)), encoding="utf-8")
     return target
+
+
+def _answer(study: Study) -> str:
+    """The box that opens the last chapter (`chapter.answer`), as HTML; "" if it has not run."""
+    path = study.path("notebooks", "05_analysis.ipynb")
+    cells = executed.read(path).cells if path.exists() else []
+    outputs = [output for cell in cells if "chapter.answer(" in cell.source for output in cell.get("outputs", [])]
+    return next((output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})), "")
 
 
 def _body(path: Path) -> str:

@@ -25,6 +25,7 @@ OPEN = (
     "starter:*", "starter_*", "openai/gsm8k", "gsm8k*", "GBaker/MedQA-USMLE-4-options", "bigbio/med_qa", "medqa*", "cais/mmlu", "mmlu*",
     "openlifescienceai/medmcqa", "medmcqa*", "qiaojin/PubMedQA", "pubmedqa*")  # fmt: skip
 LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. The notebook shows them.</p>'
+LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[.*\n?", re.MULTILINE)
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
 
@@ -75,9 +76,18 @@ def read(path: Path) -> Any:
     """An executed notebook for readers: without log lines, and without parts of 05_analysis (`pages.part`) that the study has no data for."""
     notebook = nbformat.read(path, as_version=4)
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
-        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        cell.outputs = [
+            output for output in map(_without_log, cell.outputs) if output.get("name") != "stderr" and output.get("text") != ""
+        ]
     notebook.cells = [cell for cell in notebook.cells if "pages.part(" not in cell.source or cell.get("outputs")]
     return notebook
+
+
+def _without_log(output: Any) -> Any:
+    """An output without the lines that vLLM logs to standard output."""
+    if output.get("name") == "stdout":
+        output["text"] = LOGGED.sub("", output["text"])
+    return output
 
 
 def _shorten(study: Study, notebook: Any) -> None:

@@ -23,8 +23,10 @@ def study(parameters, tmp_path, monkeypatch):
         v4.new_code_cell("given = 2", metadata={"tags": ["injected-parameters"]}),
         v4.new_code_cell("shown", outputs=[
             v4.new_output("stream", name="stderr", text="a progress bar"),
+            v4.new_output("stream", text="WARNING 11-27 08:04:04 [arg_utils.py:1631] a line of a log\nWARNING: printed by a cell\n"),
             v4.new_output("display_data", picture, metadata={"image/png": {"alt": "random +0.5"}}),
             v4.new_output("display_data", picture)]),
+        v4.new_code_cell("chapter.answer(r)", outputs=[v4.new_output("execute_result", {"text/html": "<b>The result</b>"})]),
     ]  # fmt: skip
     study.path("notebooks").mkdir(parents=True)
     nbformat.write(v4.new_notebook(cells=cells), study.path("notebooks", "05_analysis.ipynb"))
@@ -42,6 +44,9 @@ def test_a_report_of_one_notebook_lists_its_headings(study):
 def test_what_a_page_shows_and_leaves_out(study):
     page = build.build(study).read_text()
     assert "a progress bar" not in page
+    assert "a line of a log" not in page
+    assert "WARNING: printed by a cell" in page
+    assert page.index("<b>The result</b>") < page.index("This report contains"), "the page opens with the answer"
     assert "given" in page
     assert "default" not in page.partition("<main")[2]
     assert 'alt="random +0.5"' in page
