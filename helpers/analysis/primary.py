@@ -134,7 +134,7 @@ def _is_papers(rule: str) -> bool:
     >>> [_is_papers(rule) for rule in ("400 hard, 100 easy", "500 hard, 0 easy", "500 at random")]
     [True, False, False]
     """
-    found = re.match(r"(\d+) hard, (\d+) easy", rule)
+    found = re.fullmatch(r"(\d+) hard, (\d+) easy", rule)
     hard, easy = map(int, found.groups()) if found else (0, 1)
     return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
 
@@ -263,10 +263,12 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
         return "No simple advice: the same choice is better on one outcome and worse on another."
     arm = tested.groupby("arm", sort=False)["vs_random"].mean().idxmax()
     own = tested[tested["arm"] == arm]
-    gains = " and ".join(f"{100 * max(0, high):.1f}" for high in own["vs_random_high"])
+    most = f"{100 * max(0, tested['vs_random_high'].max()):.1f}"
+    cautious = list(dict.fromkeys(tested.loc[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0), "arm"]))
+    besides = f" Be careful with {' and '.join(cautious)} (see above)." if cautious else ""
     return (
         f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
-        f"gains of up to {gains} points remain possible, larger ones are unlikely ({100 * confidence:g} % intervals, each taken alone)."
+        f"over all rules the intervals allow gains of at most {most} points ({100 * confidence:g} % intervals, each taken alone).{besides}"
     )
 
 

@@ -95,7 +95,7 @@ def _evaluations(study: Study, on: Machine, rate: float | None) -> Step:
 
 
 def _lengths(allowed: int, vllm: bool, lettered: bool) -> tuple[int, int]:
-    """Tokens of the mean and the longest completion. A batch of transformers takes as long as its longest completion, at worst all that is allowed."""
+    """Tokens of the mean and of the longest completion. With transformers both are the allowed length, the worst case."""
     written = LETTERED if lettered else OTHER
     return (int(written.mean * allowed), int(written.longest * allowed)) if vllm else (allowed, allowed)
 

@@ -45,8 +45,8 @@ def effects(
 
 
 def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
-    """GPU hours of the jobs of a study against those that `make plan` computes for as many jobs on the GPU that made most results, if as many
-    share a GPU as did (`as_shared`).
+    """Measured GPU hours beside those that `make plan` computes for the same number of jobs, on the GPU that made most results, with as many jobs
+    per GPU as actually shared one (`as_shared`; not for filters).
 
     One row per kind of job, and one for all; columns kind, jobs (that used a GPU), planned, measured (seconds of a notebook times its share of a
     GPU, as it last ran), ratio (measured over planned), on. Planned is NaN where a size is unknown. None if no job used a GPU.

@@ -162,8 +162,9 @@ def _time_assumptions(study: Study, on: Machine, rate: float | None) -> str:
         f"{1e3 * START_ITEM:g} ms per item before its log-likelihoods are computed (while other jobs compute),",
         f"{START_JOB:.0f} s to start a job," if on.gpu else "",
         f"{on.bandwidth / 1e9:,.0f} GB/s of memory and {on.arithmetic / 1e12:g} Tflop/s{forward}.",
-        f"A share of {NO_GRADIENT:g} of the completions has no gradient.",
-        f"Jobs that share a GPU by NVIDIA's multi-process service overlap (their number to the power of {SHARED:g}, up to its rate without a gradient).",
+        f"With shared prompts and beta 0, {NO_GRADIENT:g} of the completions need no gradient (none with a random reward).",
+        f"Jobs that share a GPU use NVIDIA's multi-process service and overlap (their number to the power of {SHARED:g}, up to the GPU's rate without a "
+        "gradient); without it, updates take turns.",
         f"Training in 4 bits generates with transformers, {1e3 * START_TOKEN:g} ms and the allowed length." if four_bits else "",
         "RATE=<tokens per second of a whole batch> replaces the assumption about generation.",
         "Results of other studies under runs/ are reused where possible and cost nothing.",

@@ -41,7 +41,7 @@ def publish(study: Study, target: Path) -> None:
 
 
 def publish_unfinished(study: Study, target: Path) -> None:
-    """Copy what a study has so far: its data, with the finished tasks of models that have others left, `runs.csv`, `gains.csv`, `drawn.csv`
+    """Copy what a study has so far: its data, including the finished tasks of partly scored models, `runs.csv`, `gains.csv`, `drawn.csv`
     (composition of the arms) and, of a search tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
     write_table(unfinished.runs(study), target / "runs.csv")
     write_table(unfinished.gains(study), target / "gains.csv")
@@ -52,9 +52,10 @@ def publish_unfinished(study: Study, target: Path) -> None:
     publish_data(study, target)
     for path in unfinished.unscored(study):
         _publish_table(path, target / "data" / path.relative_to(study.folder), ("response", "subject"))
+    for path in (target / "data" / "train").glob("*/*/completions.parquet"):
         # The largest files; they are published with the model's scores, since until then its training may have to be repeated.
-        rollouts = target / "data" / "train" / path.parent.parent.relative_to(study.path("eval")) / "completions.parquet"
-        rollouts.unlink(missing_ok=True)
+        if not study.path("eval", *path.relative_to(target / "data" / "train").parts[:2], "scores.parquet").exists():
+            path.unlink()
 
 
 def publish_data(study: Study, target: Path) -> None:

@@ -46,7 +46,9 @@ def _rows(arm: str, frame: pd.DataFrame, rollouts: int) -> list[dict[str, object
     if len(rows) == 1:
         return rows
     means = pd.DataFrame(rows).mean(numeric_only=True)
-    pooled = {key: value if isinstance(value, str) else means[key] for key, value in _row(frame, rollouts).items()}
+    whole = _row(frame, rollouts)
+    pooled = {key: value if isinstance(value, str) else means[key] for key, value in whole.items()}
+    pooled |= {key: whole[key] for key in ("topic_share", "answer_share")}  # of one topic and one letter, not of each draw's own
     return [{"arm": arm, "draw": "all"} | pooled, *rows]
 
 

@@ -66,7 +66,10 @@ def _by_letter(shuffled: pd.DataFrame, arm: Arm, name: str, shortage: str) -> tu
             raise StudyError(
                 f"arms.{name}.balanced: {wanted.wanted} questions with the answer {letter} wanted, the pool has {len(part)}; ask for fewer"
             )
-        found, said = _by_rule(part, wanted, name, shortage)
+        try:
+            found, said = _by_rule(part, wanted, name, shortage)
+        except StudyError as error:
+            raise StudyError(f"{error} (balanced: of the {len(part)} questions with the answer {letter})") from None
         chosen.append(found)
         remarks += [f"Answer {letter}: {remark}" for remark in said]
     return pd.concat(chosen), remarks

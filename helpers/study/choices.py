@@ -71,7 +71,8 @@ class Arm(Strict):
     | `filter`, `size`, `no_zero_variance` | at random, without questions all of whose samples agree |
     | `size`, `longest` | the longest questions, which AlphaMed (arXiv 2505.17952) calls informative |
 
-    `balanced`: the rule is applied within each letter, so that every letter is the right answer of equally many questions. `label`: the
+    `balanced`: the rule is applied within each letter, so that every letter is the right answer of equally many questions (if a number is no
+    multiple of the number of letters, the first letters get one more). `label`: the
     reading of the filter's answers that counts, if not the filter's own choice. `train`: keys of the study's `train` that this arm
     changes. `search`: its rollouts may use the study's search tool.
     """

@@ -37,9 +37,9 @@ def test_each_draw_and_their_mean(arm):
     assert table["hard"].tolist() == [1.5, 2, 1]
     assert table["characters"].tolist() == [300, 150, 450]
     assert table["topic"].tolist() == ["heart", "heart", "lung"]
-    assert table["topic_share"].tolist() == [1.0, 1.0, 1.0]
+    assert table["topic_share"].tolist() == [pytest.approx(2 / 3), 1.0, 1.0], "of heart among all questions with a topic"
     assert table["answer"].tolist() == ["B", "B", "A"]
-    assert table["answer_share"].tolist() == [0.75, 1.0, 0.5]
+    assert table["answer_share"].tolist() == [0.5, 1.0, 0.5], "of B among all, not the mean of each draw's own letter"
     first = arm[arm["draw"] == 3]
     assert table.loc["3", "pass_rate_median"] == pytest.approx(first["pass_rate_shrunk"].mean())
     expected = zero_variance(first["posterior_a"], first["posterior_b"], 3).mean()
