@@ -15,8 +15,8 @@ FAR = 3  # an arm whose difference is larger than this many times those of the o
 def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], effect: float | None = None) -> Figure:
     """Arms × primary outcome: difference from the random arm in points, with its interval. table: `rows`.
 
-    rules: how each arm's questions are chosen, in words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative
-    control, is written at the edge, so that differences between the others can be read.
+    rules: how each arm's questions are chosen, in words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a
+    band. An arm far from all others, such as a negative control, is written at the edge, so that differences between the others can be read.
     """
     part = table[table["vs_random"].notna()]
     shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))

@@ -6,6 +6,7 @@ rollouts, and how long each notebook took. `helpers/workflow/rebuild.py` runs th
 """
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -49,20 +50,16 @@ def publish_unfinished(study: Study, target: Path) -> None:
         write_table(composition, target / "drawn.csv")
     if (found := unfinished.search(study)) is not None:
         write_table(found, target / "search_effect.csv")
-    publish_data(study, target)
+    publish_data(study, target, without=unfinished.rollouts(study))
     for path in unfinished.unscored(study):
         _publish_table(path, target / "data" / path.relative_to(study.folder), ("response", "subject"))
-    for path in (target / "data" / "train").glob("*/*/completions.parquet"):
-        # The largest files; they are published with the model's scores, since until then its training may have to be repeated.
-        if not study.path("eval", *path.relative_to(target / "data" / "train").parts[:2], "scores.parquet").exists():
-            path.unlink()
 
 
-def publish_data(study: Study, target: Path) -> None:
-    """Copy the input of the analysis to `target`/data, and what the results record of themselves."""
+def publish_data(study: Study, target: Path, without: Collection[Path] = ()) -> None:
+    """Copy the input of the analysis to `target`/data, and what the results record of themselves. without: files that are left out."""
     shutil.rmtree(target / "data", ignore_errors=True)
     for pattern, dropped in DATA:
-        for path in sorted(study.folder.glob(pattern)):
+        for path in sorted(set(study.folder.glob(pattern)) - set(without)):
             _publish_table(path, target / "data" / path.relative_to(study.folder), dropped)
     notes = {str(p.relative_to(study.folder).with_suffix("")): read_note(p) for p in sorted(study.folder.glob("*/**/*.json"))
              if p.stem in ("labels", "log", "scores") and "checkpoints" not in p.parts}  # fmt: skip

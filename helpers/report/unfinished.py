@@ -60,6 +60,12 @@ def unscored(study: Study) -> list[Path]:
     return [path for folder in sorted(folders) for path in sorted(folder.glob("*.parquet"))]
 
 
+def rollouts(study: Study) -> list[Path]:
+    """The rollouts of models without scores. They are the largest files, and until a model is scored its training may have to be repeated."""
+    files = study.folder.glob("train/*/*/completions.parquet")
+    return [path for path in files if not study.path("eval", *path.parts[-3:-1], "scores.parquet").exists()]
+
+
 def gains(study: Study) -> pd.DataFrame:
     """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm that has enough scored seeds on a benchmark
     (`_enough`). One row per benchmark, answer filter and arm; empty if there is none, or the untrained model is not scored.
