@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -71,6 +72,16 @@ def merged(model: Any, everything: bool = True) -> Iterator[tuple[str, torch.Ten
             yield path.replace(".base_layer", ""), total.to(parameter.dtype)
         elif everything:
             yield path.replace(".base_layer", "").replace(".modules_to_save.default", ""), parameter.data
+
+
+def frozen_bits(model: Any) -> dict[str, str]:
+    """SHA-256 of each parameter that is not trained, by name: the base below an adapter. Copies one parameter at a time to the CPU."""
+    frozen = {name: parameter for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: hashlib.sha256(_bytes(parameter.data)).hexdigest() for name, parameter in frozen.items()}
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).cpu().numpy())
 
 
 def can_merge_apart(model: Any) -> bool:

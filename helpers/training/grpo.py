@@ -26,7 +26,7 @@ from helpers.search.episodes import Tool
 from helpers.study.files import write_json
 from helpers.study.schema import ROTATIONS, Prompt, Search, Train
 from helpers.training import checkpoints, collapse, follow, live, rewards, sampling, searching
-from helpers.training.adapter import lora, multiply_in_model_dtype
+from helpers.training.adapter import frozen_bits, lora, multiply_in_model_dtype
 from helpers.training.callbacks import Finite, Progress
 from helpers.training.config import config, processes, share
 from helpers.training.determinism import deterministic, order_gradients
@@ -119,7 +119,7 @@ def run(trainer: Trainer, mark: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     with FileLock(f"{folder}.lock") if first else contextlib.nullcontext():
         if first:
             checkpoints.prepare(folder, mark)
-            write_json(trainer.notes, folder / NOTES)
+            _note(folder, trainer.notes)
             if trainer.notes["shared_prompts"] != "on":
                 sys.stderr.write(f"shared prompts are {trainer.notes['shared_prompts']}\n")
         trainer.accelerator.wait_for_everyone()
@@ -141,14 +141,38 @@ def _train(trainer: Trainer, checkpoint: Path | None) -> None:
             trainer.state = state
             return
         trainer.epochs_done = int(state.epoch)
+    before = _base(trainer)
     if trainer.budget and trainer.accelerator.device.type == "cuda" and not order_gradients(trainer):
         sys.stderr.write("gradients are not added up in one order: runs of one seed may differ\n")
     with deterministic():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if before and trainer.accelerator.is_main_process:
+        _note_base(trainer, before)
+
+
+def _base(trainer: Trainer) -> dict[str, str]:
+    """Checksums of the base below the adapter; empty without an adapter, and where processes share the parameters."""
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    return {} if sharded or not trainer.accelerator.is_main_process else frozen_bits(trainer.model)
+
+
+def _note_base(trainer: Trainer, before: dict[str, str]) -> None:
+    """Note how many tensors of the base differ from what they were when this process began to train; none may."""
+    after = frozen_bits(trainer.model)
+    changed = [name for name, bits in before.items() if after[name] != bits]
+    _note(Path(trainer.args.output_dir), {"base_tensors_changed": len(changed)})
+    if changed:
+        sys.stderr.write(f"{len(changed)} tensors of the base model changed during the training, first {changed[0]}\n")
+
+
+def _note(folder: Path, facts: dict[str, Any]) -> None:
+    """Add facts to the run's own note; what an earlier process noted stays."""
+    file = folder / NOTES
+    write_json((json.loads(file.read_text()) if file.is_file() else {}) | facts, file)
 
 
 def notes(folder: Path) -> dict[str, Any]:
-    """What a run notes in its folder of checkpoints: whether prompts were shared, and, if it collapsed, when and why it was stopped
-    (stopped_at, planned, why)."""
+    """What a run notes in its folder of checkpoints: whether prompts were shared, how many tensors of the base below the adapter
+    changed (base_tensors_changed), and, if it collapsed, when and why it was stopped (stopped_at, planned, why)."""
     files = [folder / name for name in (NOTES, collapse.STOPPED)]
     return {key: value for file in files if file.is_file() for key, value in json.loads(file.read_text()).items()}

@@ -149,7 +149,7 @@ def test_a_collapsed_run_ends_early_and_keeps_its_data(tiny, tmp_path, monkeypat
     found = grpo.notes(folder)
     assert (found["stopped_at"], found["planned"]) == (3, 6)
     assert found["why"] == "one answer in at least 100% of the completions of 3 steps in a row"
-    assert grpo.notes(tmp_path / "6" / "checkpoints") == {"shared_prompts": "on"}
+    assert grpo.notes(tmp_path / "6" / "checkpoints") == {"shared_prompts": "on", "base_tensors_changed": 0}
     again, _ = grpo.run(trainer(tmp_path / "3", epochs=2, stop_on_collapse=True), "mark")  # it stays stopped
     assert again["step"].tolist() == [1, 2, 3]
     checkpoints.keep_checkpoints(tmp_path / "3", [2, 5])

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +84,24 @@ def test_a_run_leaves_the_bits_of_the_base_alone(engine, tmp_path, engine_name):
     }
     assert max(float(value.abs().max()) for name, value in after.items() if "lora_B" in name) > 0
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert grpo.notes(tmp_path / "checkpoints")["base_tensors_changed"] == 0
+
+
+def test_a_changed_base_is_noted_and_said(engine, tmp_path, capsys):
+    made = trainer(tmp_path)
+    layer = made.model.base_model.model.model.layers[0].self_attn.q_proj.base_layer
+
+    def step(*_, **__):
+        with torch.no_grad():
+            layer.weight.view(torch.int32).flatten()[7] ^= 1  # the lowest bit of one number
+
+    made.train = step
+    grpo._train(made, None)
+    assert grpo.notes(Path(made.args.output_dir))["base_tensors_changed"] == 1
+    assert (
+        "1 tensors of the base model changed during the training, first base_model.model.model.layers.0"
+        in capsys.readouterr().err
+    )
 
 
 def test_trls_merging_is_there_to_compare_with(engine, tmp_path):
