@@ -1,4 +1,5 @@
 """Say how far two runs of one arm and seed agree: `python figures/repeat/compare.py FIRST SECOND ARM SEED > figures/repeat/STUDY.csv`.
+More arms and seeds may follow (ARM SEED ARM SEED ...); the table then begins with columns arm and seed.
 
 FIRST and SECOND are folders that hold the same study, run twice, such as `runs/small` and `again/small` (STUDY_RUNS=again makes
 the second). One row per thing compared: how many values, how many of them equal, and the largest difference where they are
@@ -63,8 +64,11 @@ def compare(first: Path, second: Path, arm: str, seed: int) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    one, two, arm, seed = sys.argv[1:]
+    one, two, *runs = sys.argv[1:]
+    named = list(zip(runs[::2], map(int, runs[1::2]), strict=True))
     try:
-        compare(Path(one), Path(two), arm, int(seed)).to_csv(sys.stdout, index=False)
+        tables = {run: compare(Path(one), Path(two), *run) for run in named}
+        whole = pd.concat(tables, names=["arm", "seed"]).droplevel(2).reset_index() if len(named) > 1 else tables[named[0]]
+        whole.to_csv(sys.stdout, index=False)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")

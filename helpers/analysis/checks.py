@@ -15,12 +15,14 @@ from helpers.analysis import names
 from helpers.analysis.answers import most_frequent_letter
 from helpers.analysis.indices import ONE_LETTER, one_letter
 from helpers.analysis.intervals import ALPHA
+from helpers.selection import composition
 from helpers.study.study import UNTRAINED
 
 GUESSES = "A filter is not shown to be more accurate than guessing, so its labels say little about what the model knows"
 LEFT_OUT = "A benchmark is left out of the indices because the untrained model nearly always answers it with the same letter"
 HEAVY = "One benchmark contributes more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
+ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
 ONE_STREAM = (
     "All runs sampled rollouts from the same random number stream, regardless of their seed (huggingface/trl#7040), so runs of different arms "
     "began with the same random numbers"
@@ -119,6 +121,16 @@ def arms(common: pd.DataFrame) -> list[Notice]:
     return [
         Notice(ALIKE, f"{row.first} and {row.second}", f"{row.both:.0f} of {row.larger:.0f}")
         for row in alike(common).itertuples()
+    ]
+
+
+def draws(questions: dict[str, pd.DataFrame]) -> list[Notice]:
+    """Warnings about arms whose rule leaves so little choice that all their draws are nearly the same. questions: `draws.read`."""
+    shares = {arm: composition.repeated(rows) for arm, rows in questions.items()}
+    return [
+        Notice(ONE_CHOICE, arm, f"two draws share {share:.0%} of their questions")
+        for arm, share in shares.items()
+        if share >= SAME
     ]
 
 

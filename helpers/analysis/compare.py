@@ -3,7 +3,7 @@
 An interval with one run is over items, for the seed that was run; with several it is over items and seeds.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,8 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False, c
                    "at_chance": intervals.is_chance(right, items, facts["chance"], settings.confidence)}  # fmt: skip
             for base in (UNTRAINED, "random"):
                 if base in models and arm not in (base, UNTRAINED):
-                    pooled = (base, arm) if arm in controls else set(models) - set(controls)
-                    alike = {name: runs for name, runs in models.items() if name in pooled}
-                    change = _change(models[base], mine, rng, settings, paired, _seed_variance(alike, base, paired))
-                    row |= {f"vs_{base}{name}": value for name, value in change.items()}
+                    found = difference(models, base, arm, rng, settings, paired, controls)
+                    row |= {f"vs_{base}" + (f"_{name}" if name != "change" else ""): value for name, value in found.items()}
             rows.append(row)
     table = pd.DataFrame(rows)
     counted = (table["group"] != "whole") & ~strict_beside_flexible(table)
@@ -84,13 +82,25 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False, c
     return table
 
 
-def _change(
-    before: Runs, after: Runs, rng: np.random.Generator, settings: Analysis, paired: bool, between: float
+def difference(
+    models: Mapping[str, Runs],
+    base: str,
+    arm: str,
+    rng: np.random.Generator,
+    settings: Analysis,
+    paired: bool,
+    controls: Collection[str] = (),
 ) -> dict[str, float]:
+    """`arm` − `base` on one benchmark: the keys of `intervals.change`, with `p` from `intervals.benchmark_p`, and `detectable`, as in `comparison`.
+
+    models: all models of the study on this benchmark, by arm.
+    """
+    before, after = models[base], models[arm]
+    pooled = (base, arm) if arm in controls else set(models) - set(controls)
+    between = _seed_variance({name: runs for name, runs in models.items() if name in pooled}, base, paired)
     paired = paired and len(before) == len(after)
     found = intervals.change([before], [after], rng, settings, paired) | {"p": intervals.benchmark_p(before, after, paired)}
-    found["detectable"] = _detectable(before, after, 1 - settings.confidence, settings.power, paired, between)
-    return {"" if name == "change" else f"_{name}": value for name, value in found.items()}
+    return found | {"detectable": _detectable(before, after, 1 - settings.confidence, settings.power, paired, between)}
 
 
 def _seed_variance(models: dict[str, Runs], base: str, paired: bool) -> float:

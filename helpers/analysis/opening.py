@@ -24,7 +24,7 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`primary.lines`).
 
-    tables: verdict, pairs, arms, study, comparison of a study, as they are published.
+    tables: verdict, pairs, arms, study, comparison of a study and, if it has it, balance, as they are published.
     """
     if found := primary.lines(tables):
         return found
@@ -127,6 +127,12 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
     found = []
     if ((pairs["draws"] == 1) & (pairs["seeds"] > 1)).any():
         found.append("All seeds of an arm trained on the same questions, so the intervals do not cover variation between draws.")
+    same = list(warnings.loc[warnings["what"] == checks.ONE_CHOICE, "where"])
+    if same:
+        found.append(
+            f"The draws of {' and '.join(same)} are nearly the same for all seeds, so the intervals of {'these arms' if len(same) > 1 else 'this arm'} "
+            "do not cover another choice of questions."
+        )
     if (warnings["what"] == checks.ONE_STREAM).any():
         found.append(
             "All runs sampled rollouts from the same random number stream (huggingface/trl#7040), so runs of different arms began with the same random numbers."

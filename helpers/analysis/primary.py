@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import compare, names
+from helpers.analysis import balance, compare, names
 from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA, holm
@@ -41,7 +41,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail, in words; none if the study has no primary outcome.
 
-    tables: arms, study, comparison of a study, as they are published.
+    tables: arms, study, comparison of a study and, if it has it, balance, as they are published.
     """
     about, arms = tables["study"].iloc[0], tables["arms"].set_index("arm")
     found = rows(tables["comparison"], about["pool"])
@@ -61,6 +61,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _answer(tested),
         _first(tested, rules, about["confidence"]),
         _narrower(tested, len(compared)),
+        balance.sentence(tables.get("balance")),
         f"This study could detect {detectable(tested, about, controls(arms))}.",
     ]
     detail = [_reach(tested), _trained(found, arms), *_control(compared, controls(arms))]

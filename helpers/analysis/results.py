@@ -14,6 +14,7 @@ import pandas as pd
 
 from helpers.analysis import (
     answers,
+    balance,
     checks,
     claims,
     compare,
@@ -38,6 +39,7 @@ from helpers.study.study import open_study
 TABLES = dict.fromkeys((
     "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "paper", "reasoning", "duration",
     "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_queries", "search_effect",
+    "balance", "balance_letters",
 )) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
 ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
 
@@ -55,6 +57,9 @@ class Results(Recorded):
 
     comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired, r.controls))
     primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source))
+    twins = cached_property(lambda r: balance.twins({arm: r.study.arms[arm] for arm in r.arms}))
+    balance = cached_property(lambda r: balance.effect(r.scores, r.primary, r.twins, r.settings, r.paired, r.controls))
+    balance_letters = cached_property(lambda r: balance.letters(r.raw, r.twins, r.settings.confidence))
     groups = cached_property(lambda r: indices.group_changes(r.items, r.settings, r.paired, r.controls))
     sides = cached_property(lambda r: indices.by_group(r.items))
     without = cached_property(lambda r: indices.leave_one_out(r.items, r.settings.confidence, r.paired))
@@ -125,7 +130,11 @@ class Results(Recorded):
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
-        found += checks.arms(self.common.loc[others]) + checks.contamination(self.split["dropped"], self.pool["rows"])
+        found += (
+            checks.draws(self.questions)
+            + checks.arms(self.common.loc[others])
+            + checks.contamination(self.split["dropped"], self.pool["rows"])
+        )
         found += checks.left_out(self.raw) + checks.weight(self.without) + checks.sampling(self.trainings.values())
         followed = dict(list(self.following.groupby(["arm", "seed"]))) if len(self.following) else {}
         for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):

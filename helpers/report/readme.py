@@ -22,6 +22,7 @@ from helpers.study.study import open_study
 
 OPENING = ("choice", "small")  # the first of these that is published opens the README, the others stand folded below it
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
+OPTIONAL = ("balance",)  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
 GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
@@ -49,7 +50,8 @@ def _found(folder: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if not (folder / f"{name}.csv").exists()]
     if missing:
         raise StudyError(f"{folder}: has no {missing[0]}.csv; run make publish STUDY={folder.name} again")
-    tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in NEEDED}
+    others = [name for name in OPTIONAL if (folder / f"{name}.csv").exists()]
+    tables = {name: pd.read_csv(folder / f"{name}.csv").fillna("") for name in [*NEEDED, *others]}
     about, pairs = tables["study"].iloc[0], tables["pairs"]
     return {
         "study": folder.name,

@@ -17,14 +17,15 @@ from helpers.study.study import UNTRAINED, Study
 
 ENOUGH = 3  # seeds of the random arm
 
-COLUMNS = ["arm", "seed", "device", "steps", "stopped_early", "task", "filter", "items", "accuracy"]
+COLUMNS = ["arm", "seed", "device", "steps", "stopped_early", "base_tensors_changed", "task", "filter", "items", "accuracy"]
 GAIN = ["benchmark", "filter", "arm", "seeds", "items", "accuracy", "vs_untrained", "vs_untrained_low", "vs_untrained_high", "vs_untrained_detectable"]  # fmt: skip
 
 
 def runs(study: Study) -> pd.DataFrame:
     """One row per model, finished task and answer filter, with COLUMNS; options are not rotated.
 
-    device: where a model was trained. steps: 0 for the untrained model. Raises StudyError if no model has a finished task.
+    device: where a model was trained. steps: 0 for the untrained model. base_tensors_changed: of the model below the adapter, empty for trainings
+    that did not record it. Raises StudyError if no model has a finished task.
     """
     parts = []
     for arm, seed in [(UNTRAINED, None), *((arm, seed) for seed in study.seeds for arm in study.arms)]:
@@ -36,12 +37,12 @@ def runs(study: Study) -> pd.DataFrame:
         steps = 0 if seed is None else int(pd.read_csv(log)["step"].max())
         rows = answers[answers["rotation"] == 0].groupby(["task", "filter"], sort=False)["correct"]
         table = rows.agg(items="size", accuracy="mean").reset_index()
-        stopped = "stopped_at" in note
-        parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, stopped_early=stopped))
+        facts = {"stopped_early": "stopped_at" in note, "base_tensors_changed": note.get("base_tensors_changed")}
+        parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, **facts))
     if not parts:
         raise StudyError(f"{study.folder}: nothing is scored yet; run make study STUDY={study.reference()} first")
     found = pd.concat(parts, ignore_index=True)
-    return found.assign(seed=found["seed"].astype("Int64"))[COLUMNS]
+    return found.astype({"seed": "Int64", "base_tensors_changed": "Int64"})[COLUMNS]
 
 
 def composition(study: Study) -> pd.DataFrame:

@@ -13,6 +13,17 @@ def by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return dict(list(frame.groupby("draw"))) if "draw" in frame else {0: frame}
 
 
+def repeated(frame: pd.DataFrame) -> float:
+    """The share of an arm's questions that two of its draws have in common, on average over all pairs of draws; NaN with one draw.
+
+    >>> repeated(pd.DataFrame({"question_id": ["a", "b", "b", "c"], "draw": [0, 0, 1, 1]}))
+    0.5
+    """
+    asked = [set(part["question_id"]) for part in by_draw(frame).values()]
+    shares = [len(first & second) / max(len(first), len(second)) for first, second in combinations(asked, 2)]
+    return float(np.mean(shares)) if shares else np.nan
+
+
 def composition(arms: dict[str, pd.DataFrame], rollouts: int | None = None, rates: pd.DataFrame | None = None) -> pd.DataFrame:
     """Composition of the arms; arms as `draws.read` returns them.
 

@@ -164,3 +164,17 @@ def test_one_letter_for_everything(answers, filter_warns, arm_warns):
     read = [None if answer == "-" else answer for answer in answers]
     assert [notice.value for notice in checks.filter_letters(pd.DataFrame({"predicted": read}), "self")] == filter_warns
     assert [notice.value for notice in checks.arm_letters(pd.DataFrame({"answer": read}), "half")] == arm_warns
+
+
+def test_an_arm_whose_draws_are_nearly_the_same_is_named():
+    def drawn(*ids):
+        return pd.concat([pd.DataFrame({"question_id": one, "draw": seed}) for seed, one in enumerate(ids)])
+
+    first = [str(n) for n in range(20)]
+    arms = {
+        "near": drawn(first, [*first[1:], "x"], first),  # 19, 20 and 19 of 20 in common
+        "random": drawn(first, [*first[5:], *"abcde"]),
+        "fixed": pd.DataFrame({"question_id": first}),
+    }
+    (found,) = checks.draws(arms)
+    assert (found.what, found.where, found.value) == (checks.ONE_CHOICE, "near", "two draws share 97% of their questions")
