@@ -33,8 +33,7 @@ def test_every_number_with_a_unit_is_known():
 
 def test_what_the_search_for_a_recipe_found():
     """Gains on held-out questions, their paired standard errors, and the filters' shares of hard questions."""
-    (text,) = re.findall("## How firm the result is(.*?)## ", README, re.DOTALL)
-    text = " ".join(text.split())
+    (text,) = re.findall(r"\| `recipes/` \|(.*?)\n", EVIDENCE)
     runs = pd.read_csv(REPOSITORY / "figures/recipes/runs.csv").query("finished").set_index("run")
     answers = (
         pd.read_parquet(REPOSITORY / "figures/recipes/items.parquet")
@@ -50,13 +49,13 @@ def test_what_the_search_for_a_recipe_found():
         name: yaml.safe_load((REPOSITORY / f"parameters/recipes/{name}.yaml").read_text()) for name in ("steady", "arithmetic")
     }
     low, high = sorted(gsm8k.loc[gsm8k["learning_rate"] == recipe["arithmetic"]["learning_rate"], "gain"])
-    assert f"two runs of the chosen recipe gained {low:.1f} and {high:.1f} points" in text
+    assert f"on GSM8K two runs of the chosen recipe gained {low:.1f} and {high:.1f} points" in text
     assert len(medqa) == 6
-    assert f"six finished runs gained {medqa['gain'].min():.1f} to {medqa['gain'].max():.1f} points" in text
+    assert f"On MedQA six finished runs gained {medqa['gain'].min():.1f} to {medqa['gain'].max():.1f} points" in text
     assert min(100 * changes[run].sem() for run in medqa.index) > 2
     assert len(medqa[(medqa["questions"] == 500) & (medqa["learning_rate"] == recipe["steady"]["learning_rate"])]) == 1
     hard = 100 * (1 - pd.read_csv(REPOSITORY / "figures/small/filters.csv").iloc[:, 1])
-    assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in text
+    assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in " ".join(README.split())
     assert len(open_study("medicine").seeds) == 8
 
 
@@ -76,6 +75,15 @@ def test_how_firm_the_result_of_choice_is():
     assert primary["p_holm"].min() > 0.05
     leases = pd.read_csv(REPOSITORY / "figures/validation/leases_choice.csv")
     assert f"by at most {(leases['adjusted'] - leases['difference']).abs().max():.1f} points" in text
+    hardest = leases[leases["arm"] == "hardest-solvable"].set_index("benchmark").loc[["pool_held_out", "gsm8k_reasoning"]]
+    stated = "then differs by {:.1f} and {:.1f} points, each with a standard error of {:.1f}"
+    assert stated.format(*hardest["adjusted"], *hardest["adjusted_error"].round(1).unique()) in text
+    signal = (100 * pd.read_csv(REPOSITORY / "figures/choice/signal.csv").set_index("arm").loc[["half", "random"]]).round()
+    first, whole = ("{:.0f} against {:.0f} %".format(*signal[name]) for name in ("flat_accuracy_first", "flat_accuracy"))
+    assert f"than *random* ({first}), but over the whole training it has more ({whole})" in text
+    recipe, epochs = open_study("choice").train, 500 // 12  # whole steps of twelve questions
+    assert (recipe.lora.r, recipe.learning_rate, recipe.rollouts, recipe.beta) == (16, 5e-5, 8, 0)
+    assert epochs * recipe.epochs == 164
     valid = pd.read_csv(REPOSITORY / "figures/choice/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
     before, after = (100 * valid.at[arm, "accuracy_if_valid"] for arm in ("untrained", "random"))
     assert f"{before:.1f} % were right before training and {after:.1f} % after it" in text
@@ -99,6 +107,9 @@ def test_what_is_known_of_medicine_and_search():
     half, easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("half", "easy500", "random"))
     assert f"B is right for {half:.0f} % of *half*'s questions and {easy:.0f} % of *easy500*'s, against {random:.0f} %" in text
     assert gains.loc[["pool_held_out", "medqa_reasoning"], "vs_untrained_low"].min() > 0
+    common = pd.read_csv(REPOSITORY / "figures/medicine/common.csv").query("first == 'random'").set_index("second")["both"]
+    assert f"{common['hard400-easy100']:.0f} of its 500 are *random*'s too" in text
+    assert common.drop(["hard400-easy100", "random-reward"]).max() < 0.75 * 500
     search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
     assert set(search["arm"]) == {"untrained"}
     assert f"changes by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text

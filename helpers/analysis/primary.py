@@ -5,18 +5,17 @@ arm against the random one. Tests are those of `compare.comparison`, adjusted fo
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import balance, compare, names
+from helpers.analysis import balance, compare, names, primary_detail
 from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
-AS_STUDY = "as the study"  # how `recorded.arms_in_words` begins for an arm whose training is the study's
 PAPERS = ", the paper's rule"  # after the rule of an arm that has it
 NEAR = "pass rate near"  # and the rule of the arm that is compared first: the strongest one known before the study
 
@@ -41,7 +40,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail, in words; none if the study has no primary outcome.
 
-    tables: arms, study, comparison of a study and, if it has it, balance, as they are published.
+    tables: arms, study, comparison of a study and, where it has them, common and balance, as they are published.
     """
     about, arms = tables["study"].iloc[0], tables["arms"].set_index("arm")
     found = rows(tables["comparison"], about["pool"])
@@ -49,22 +48,30 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         return {}
     found = found.assign(alone=_alone(found))
     compared = found[found["vs_random"].notna()]
-    tested = found[found["arm"].map(arms["trained"]).str.startswith(AS_STUDY, na=False) & found["vs_random"].notna()]
+    tested = found[
+        found["arm"].map(arms["trained"]).str.startswith(primary_detail.AS_STUDY, na=False) & found["vs_random"].notna()
+    ]
     if tested.empty:
         return {}
     differs = tested["vs_random_p_holm"] < ALPHA
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
-    rules = rules_of(tables["arms"])
+    rules, shared = rules_of(tables["arms"]), _shared(tables.get("common"))
     said = [
         _subject(about["pool"]),
+        _works(found),
         _answer(tested),
-        _first(tested, rules, about["confidence"]),
+        _first(tested, rules, shared, about["confidence"]),
+        _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
         balance.sentence(tables.get("balance")),
         f"This study could detect {detectable(tested, about, controls(arms))}.",
     ]
-    detail = [_reach(tested), _trained(found, arms), *_control(compared, controls(arms))]
+    detail = [
+        primary_detail.reach(tested),
+        primary_detail.trained(found, arms),
+        *primary_detail.control(compared, controls(arms)),
+    ]
     advice = _advice(tested, found, rules, about["confidence"])
     shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
     return shown | ({"In detail": _joined(detail)} if any(detail) else {})
@@ -76,7 +83,7 @@ def _joined(sentences: Sequence[str]) -> str:
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:
     """How each arm's questions were chosen and, where its training is not the study's, how it was trained. arms: `recorded.arms_in_words`."""
-    own = arms["trained"].str.startswith(AS_STUDY)
+    own = arms["trained"].str.startswith(primary_detail.AS_STUDY)
     return dict(zip(arms["arm"], arms["questions"].where(own, arms["questions"] + ", " + arms["trained"]), strict=True))
 
 
@@ -96,6 +103,25 @@ def _subject(pool: str) -> str:
     return f"This result is about {subject} (questions of {pool}), not medicine." if subject not in ("", "medicine") else ""
 
 
+def _works(found: pd.DataFrame) -> str:
+    """What training on random questions does to the primary outcome: the condition for any answer."""
+    own = found[(found["arm"] == "random") & found["vs_untrained"].notna()]
+    if own.empty:
+        return ""
+    figures = _figures(own, "vs_untrained")
+    if (own["vs_untrained_low"] > 0).all():
+        return f"Training works: random questions raise accuracy by {figures}."
+    return f"Training on random questions was not shown to raise accuracy: it changes by {figures}."
+
+
+def _shared(common: pd.DataFrame | None) -> dict[str, int]:
+    """How many questions each arm shares with the random arm of the same seed, on average. common: `draws.common`."""
+    if common is None:
+        return {}
+    own = common[common["first"] == "random"]
+    return dict(zip(own["second"], own["both"].astype(float).round().astype(int), strict=True))
+
+
 def _answer(tested: pd.DataFrame) -> str:
     """Which arms are better or worse than the random one, with the figures of those that are."""
     parts = []
@@ -107,25 +133,28 @@ def _answer(tested: pd.DataFrame) -> str:
             )
             parts.append(f"{arm} is {word} than random: {figures}")
     if not parts:
-        return "Adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one."
-    rest = " No other choice was shown to differ from a random one." if not tested["differs"].all() else ""
+        return "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one."
+    rest = (
+        " On the primary outcome, no other choice was shown to differ from a random one." if not tested["differs"].all() else ""
+    )
     return f"{'; '.join(parts)}.{rest}"
 
 
-def _first(tested: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
+def _first(tested: pd.DataFrame, rules: Mapping[str, str], shared: Mapping[str, int], confidence: float) -> str:
     """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them; and what
-    all intervals and tests cover."""
+    all intervals and tests cover. shared: `_shared`."""
     arms = list(dict.fromkeys(tested["arm"]))
     papers = [arm for arm in arms if _is_papers(rules[arm])]
     first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
     over = runs_in_words(int(tested["seeds"].min()), int(tested["draws"].max()))
     cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
-    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''})" for arm in first}
+    both = {arm: f"; {shared[arm]} of its questions are random's too" if arm in shared else "" for arm in first}
+    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''}{both[arm]})" for arm in first}
     shown = [(named[arm], own) for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()]
     if not shown:
         return f"({cover}.)"
     (arm, own), *others = shown
-    rest = "".join(f"; training on {other} by {_bare(figures)} points" for other, figures in others)
+    rest = "".join(f"; training on {other} by {primary_detail.bare(figures)} points" for other, figures in others)
     return f"Training on {arm} differs from training on random questions by {_figures(own)}{rest} ({cover})."
 
 
@@ -140,14 +169,9 @@ def _is_papers(rule: str) -> bool:
     return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
 
 
-def _figures(own: pd.DataFrame) -> str:
-    """The differences of one arm from the random one, with the name of each outcome."""
-    return " and ".join(f"{difference(row, 'vs_random')} points on {row['outcome']}" for row in own.to_dict("records"))
-
-
-def _bare(own: pd.DataFrame) -> str:
-    """The differences of one arm from the random one, in the order of the outcomes."""
-    return " and ".join(difference(row, "vs_random") for row in own.to_dict("records"))
+def _figures(own: pd.DataFrame, key: str = "vs_random") -> str:
+    """The differences of one arm from the random one (or from the untrained model), with the name of each outcome."""
+    return " and ".join(f"{difference(row, key)} points on {row['outcome']}" for row in own.to_dict("records"))
 
 
 def _alone(found: pd.DataFrame) -> pd.Series:
@@ -157,31 +181,33 @@ def _alone(found: pd.DataFrame) -> pd.Series:
 
 
 def _narrower(tested: pd.DataFrame, family: int) -> str:
-    """What the intervals and the tests of the primary outcome alone say of differences that are not significant over all arms and benchmarks.
+    """What the tests of the primary outcome alone say of differences that are not significant over all arms and benchmarks; "" if all their
+    intervals contain zero.
 
     family: the number of tests of the primary outcome.
     """
     rest = tested[~tested["differs"]]
-    sides = {"above": (rest["vs_random_low"] > 0).sum(), "below": (rest["vs_random_high"] < 0).sum()}
-    apart = " and ".join(f"{count} {'lies' if count == 1 else 'lie'} {side} zero" for side, count in sides.items() if count)
-    if not apart:
+    if not primary_detail.apart(rest):
         return ""
     said = [
         f"{row.arm} is {'better' if row.vs_random > 0 else 'worse'} on {row.outcome} ({p_in_words(row.alone)})"
         for row in rest[rest["alone"] < ALPHA].itertuples()
     ]
-    alone = f"Adjusted for the {family} tests of the primary outcome alone, {'; '.join(said) or 'none of these differences is significant'}."
-    return f"Of the {len(tested)} intervals, {apart}. {alone}"
+    return f"Adjusted for the {family} tests of the primary outcome alone, {'; '.join(said) or 'none of them differs either'}."
 
 
-def _reach(tested: pd.DataFrame) -> str:
-    """How large a difference the intervals of the arms that were not shown to differ allow."""
-    rest = tested[~tested["differs"]]
-    if rest.empty:
-        return ""
-    gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
-    whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
-    return f"Each taken alone, the intervals of {whose} reach from a loss of {loss:.1f} to a gain of {gain:.1f} points."
+def _elsewhere(comparison: pd.DataFrame, found: pd.DataFrame, arms: Collection[str]) -> str:
+    """Differences from the random arm on other benchmarks that are significant when adjusted for all arms and benchmarks; "" without any.
+
+    found: `rows`; arms: those that are trained like the study.
+    """
+    p = pd.to_numeric(comparison["vs_random_p_holm"])
+    others = comparison[(p < ALPHA) & comparison["arm"].isin(arms) & ~comparison["benchmark"].isin(found["benchmark"])]
+    said = [
+        f"{row['arm']} differs by {difference(row, 'vs_random')} points on {name} ({p_in_words(float(row['vs_random_p_holm']))})"
+        for row, name in zip(others.to_dict("records"), names.of(others), strict=True)
+    ]
+    return f"On other benchmarks, adjusted in the same way, {'; '.join(said)}." if said else ""
 
 
 def controls(arms: pd.DataFrame) -> list[str]:
@@ -213,38 +239,6 @@ def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
     return f", {where}{'more' if larger else 'no more'} than the {points} that its parameters call relevant"
 
 
-def _trained(found: pd.DataFrame, arms: pd.DataFrame) -> str:
-    """What training itself did: the random arm against the untrained model, and the arms that were trained in another way."""
-    said = []
-    for arm, own in found[found["vs_untrained"].notna()].groupby("arm", sort=False):
-        how = arms["trained"].get(arm, "")
-        if arm == "random" or not how.startswith(AS_STUDY):
-            figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
-            said.append(f"{arm}{'' if how.startswith(AS_STUDY) else f' ({how})'} {figures}")
-    return f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}." if said else ""
-
-
-def _control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:
-    """How each negative control differs from the random arm, and whether the tests of either family show it."""
-    said = []
-    for arm in controls:
-        own = compared[compared["arm"] == arm]
-        families = {"vs_random_p_holm": "all arms and benchmarks", "alone": "the primary outcome alone"}
-        tests = [
-            f"{_significant(own[p])} when adjusted for {family} ({' and '.join(map(p_in_words, own[p]))})"
-            for p, family in families.items()
-        ]
-        said += (
-            [f"The negative control, {arm}, differs from random by {_bare(own)} points: {'; '.join(tests)}."] if len(own) else []
-        )
-    return said
-
-
-def _significant(p: pd.Series) -> str:
-    found = p < ALPHA
-    return "significant" if found.all() else "significant in part" if found.any() else "not significant"
-
-
 def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
     """What the outcome means for someone who trains."""
     random = found[found["arm"] == "random"]
@@ -269,7 +263,7 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
     besides = f" Be careful with {' and '.join(cautious)} (see above)." if cautious else ""
     return (
         f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
-        f"over all rules the intervals allow gains of at most {most} points ({100 * confidence:g} % intervals, each taken alone).{besides}"
+        f"gains of up to {most} points from some rule cannot be excluded ({100 * confidence:g} % intervals, unadjusted).{besides}"
     )
 
 

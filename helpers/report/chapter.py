@@ -29,7 +29,14 @@ VALIDATION = FIGURES / "validation" / "validation.csv"  # by tests/analysis/vali
 def answer(r: Results) -> HTML:
     """The box that opens a report: what was asked and found and what it means for training, as in the README, why it is not more certain,
     and what is still missing; of a control, what it shows."""
-    tables = {"study": r.about, "verdict": r.verdict, "pairs": r.pairs, "comparison": r.comparison, "arms": r.arms_in_words}
+    tables = {
+        "study": r.about,
+        "verdict": r.verdict,
+        "pairs": r.pairs,
+        "comparison": r.comparison,
+        "arms": r.arms_in_words,
+        "common": r.common,
+    }
     tables |= {} if r.balance is None else {"balance": r.balance}
     reason = opening.reason(r.verdict, r.guards, r.pairs)
     if r.control.own:

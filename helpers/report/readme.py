@@ -22,7 +22,7 @@ from helpers.study.study import open_study
 
 OPENING = ("choice", "small")  # the first of these that is published opens the README, the others stand folded below it
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
-OPTIONAL = ("balance",)  # tables that a study may have
+OPTIONAL = ("common", "balance")  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
 GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}

@@ -48,11 +48,19 @@ def runs(study: Study) -> pd.DataFrame:
 def composition(study: Study) -> pd.DataFrame:
     """`draws.composition` of the arms whose questions are drawn, with the trained model's own pass rates where a filter has sampled them: what
     an arm's questions have in common, known before any training. Empty without draws."""
-    drawn = [arm for arm in study.arms if any(study.draw_file(arm, seed).exists() for seed in study.seeds)]
     own = [name for name, spec in study.filters.items() if spec.model == study.model.id and spec.samples > 1 and not spec.search]
     files = [path for name in own if (path := study.path("filter", name, "labels.parquet")).exists()]
     rates = difficulty.by_question(pd.read_parquet(files[0])) if files else None
-    return draws.composition(draws.read(study, drawn), study.train.rollouts, rates)
+    return draws.composition(draws.read(study, _drawn(study)), study.train.rollouts, rates)
+
+
+def common(study: Study) -> pd.DataFrame:
+    """`draws.common` of the arms whose questions are drawn."""
+    return draws.common(draws.read(study, _drawn(study)))
+
+
+def _drawn(study: Study) -> list[str]:
+    return [arm for arm in study.arms if any(study.draw_file(arm, seed).exists() for seed in study.seeds)]
 
 
 def unscored(study: Study) -> list[Path]:

@@ -50,7 +50,7 @@ def arms():
     return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
 
 
-def said(pool="openai/gsm8k", effect=None, rules=None, **how):
+def said(pool="openai/gsm8k", effect=None, rules=None, common=None, **how):
     about = {
         "question": "Does it matter?",
         "model": "org/a",
@@ -61,9 +61,8 @@ def said(pool="openai/gsm8k", effect=None, rules=None, **how):
         "effect": effect,
     }
     named = arms().assign(questions=lambda table: table["arm"].map(rules or {}).fillna(table["questions"]))
-    return primary.lines(
-        {"study": pd.DataFrame([about]), "arms": named, "comparison": comparison(**how).astype(object).fillna("")}
-    )
+    tables = {"study": pd.DataFrame([about]), "arms": named, "comparison": comparison(**how).astype(object).fillna("")}
+    return primary.lines(tables | ({} if common is None else {"common": common}))
 
 
 def test_the_outcome_is_reasoning_on_held_out_questions_and_on_the_pools_own_test():
@@ -82,7 +81,9 @@ def test_no_choice_differs():
     )
     assert lines["Result"] == (
         "This result is about arithmetic (questions of openai/gsm8k), not medicine. "
-        "Adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
+        "Training works: random questions raise accuracy by +14.0 [+12.0, +16.0] points on held-out questions and +14.0 [+12.0, +16.0] points on "
+        "GSM8K test questions. "
+        "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
         "Training on half (500 with a pass rate near 0.5) differs from training "
         "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
         "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). "
@@ -90,22 +91,22 @@ def test_no_choice_differs():
         "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward)."
     )
     assert lines["In detail"] == (
-        "Each taken alone, the intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. Change from the untrained model, outcomes in the "
-        "same order: random +14.0 [+12.0, +16.0] and +14.0 [+12.0, +16.0]; random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
+        "The unadjusted intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. Change from the untrained model, outcomes in the "
+        "same order: random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
         "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
         "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001)."
     )
     assert lines["In practice"] == (
         "With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, half, differs by +0.2 [-1.3, +1.7] points "
-        "on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions; over all rules the intervals allow gains of at most 1.7 "
-        "points (95 % intervals, each taken alone)."
+        "on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions; gains of up to 1.7 points from some rule cannot be excluded "
+        "(95 % intervals, unadjusted)."
     )
     assert said(hard=(-0.02, 0.1))["In practice"].endswith("Be careful with hard500 (see above).")
 
 
 def test_the_subject_is_named_where_it_is_not_the_papers():
     medical = said(pool="GBaker/MedQA-USMLE-4-options")["Result"]
-    assert medical.startswith("Adjusted for all arms and benchmarks, no choice")
+    assert medical.startswith("Training works: random questions raise")
     assert "not medicine" not in said(pool="gsm.jsonl")["Result"], "the name of the pool does not say"
 
 
@@ -119,6 +120,16 @@ def test_the_papers_rule_is_quoted_beside_the_strongest_one():
     better = said(rules={"hard500": "400 hard, 100 easy"}, hard=(0.03, 0.01))["Result"]
     assert "Training on half (500 with a pass rate near 0.5) differs from" in better, (
         "the answer has the figures of the other one"
+    )
+
+
+def test_how_many_questions_the_papers_arm_shares_with_random_ones():
+    common = pd.DataFrame(
+        {"first": ["random", "random", "hard500"], "second": ["hard500", "half", "half"], "both": [310.875, 54.0, 20.0]}
+    )
+    assert (
+        "Training on half (500 with a pass rate near 0.5; 54 of its questions are random's too) differs"
+        in said(common=common)["Result"]
     )
 
 
@@ -145,12 +156,13 @@ def test_what_could_be_detected_may_be_relevant_on_one_outcome():
 
 def test_the_primary_outcome_has_a_family_of_its_own():
     """Six tests: three arms, one of them the negative control, on two outcomes. A raw p of 0.01 is 0.04 there (Holm, third of six)."""
-    assert "Of the" not in said()["Result"]
-    assert "Of the" not in said(half=(0.03, 0.01))["Result"], "significant over all benchmarks"
-    none = "Of the 4 intervals, 2 lie above zero and 2 lie below zero. Adjusted for the 6 tests of the primary outcome alone, none of these differences is significant."
-    assert none in said(half=(0.02, 0.2), hard=(-0.02, 0.2))["Result"]
+    assert "alone" not in said()["Result"]
+    assert "alone" not in said(half=(0.03, 0.01))["Result"], "significant over all benchmarks"
+    none = said(half=(0.02, 0.2), hard=(-0.02, 0.2))
+    assert "Adjusted for the 6 tests of the primary outcome alone, none of them differs either." in none["Result"]
+    assert "of these 4 intervals, 2 lie above zero and 2 lie below zero" in none["In detail"]
     worse = (
-        "Of the 4 intervals, 2 lie below zero. Adjusted for the 6 tests of the primary outcome alone, hard500 is worse on held-out questions "
+        "Adjusted for the 6 tests of the primary outcome alone, hard500 is worse on held-out questions "
         "(p = 0.040); hard500 is worse on GSM8K test questions (p = 0.040)."
     )
     assert worse in said(hard=(-0.02, 0.1))["Result"]
@@ -167,12 +179,10 @@ def test_the_primary_outcome_has_a_family_of_its_own():
 )  # fmt: skip
 def test_a_choice_is_better_or_worse(how, found, advice):
     lines = said(**how)
-    assert (
-        lines["Result"]
-        .removeprefix("This result is about arithmetic (questions of openai/gsm8k), not medicine. ")
-        .startswith(found)
-    )
-    assert lines["Result"].count("half") == 1, "its figures stand there once"
+    outcome, _, others = lines["Result"].partition(" On other benchmarks, ")
+    assert f". {found}" in outcome
+    assert outcome.count("half") == 1, "its figures stand there once"
+    assert "differs by +30.0 [+28.5, +31.5] points on GSM8K" in others
     assert lines["In practice"].startswith(advice)
 
 

@@ -1,0 +1,64 @@
+"""The details of a primary outcome (`primary.lines`), in words: how far its intervals reach, what other trainings and the negative control did."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from helpers.analysis.evidence import difference, p_in_words
+from helpers.analysis.intervals import ALPHA
+
+AS_STUDY = "as the study"  # how `recorded.arms_in_words` begins for an arm whose training is the study's
+
+
+def reach(tested: pd.DataFrame) -> str:
+    """How large a difference the intervals of the arms that were not shown to differ allow, and how many lie beside zero."""
+    rest = tested[~tested["differs"]]
+    if rest.empty:
+        return ""
+    gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
+    whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
+    beside = f"; of these {len(rest)} intervals, {sides}" if (sides := apart(rest)) else ""
+    return f"The unadjusted intervals of {whose} reach from a loss of {loss:.1f} to a gain of {gain:.1f} points{beside}."
+
+
+def apart(rest: pd.DataFrame) -> str:
+    """How many intervals lie above or below zero, in words; "" if none does."""
+    sides = {"above": (rest["vs_random_low"] > 0).sum(), "below": (rest["vs_random_high"] < 0).sum()}
+    return " and ".join(f"{count} {'lies' if count == 1 else 'lie'} {side} zero" for side, count in sides.items() if count)
+
+
+def trained(found: pd.DataFrame, arms: pd.DataFrame) -> str:
+    """What training did to arms that were trained in another way than the study, against the untrained model."""
+    said = []
+    for arm, own in found[found["vs_untrained"].notna()].groupby("arm", sort=False):
+        how = arms["trained"].get(arm, "")
+        if how and not how.startswith(AS_STUDY):
+            figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
+            said.append(f"{arm} ({how}) {figures}")
+    return f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}." if said else ""
+
+
+def control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:
+    """How each negative control differs from the random arm, and whether the tests of either family show it."""
+    said = []
+    for arm in controls:
+        own = compared[compared["arm"] == arm]
+        families = {"vs_random_p_holm": "all arms and benchmarks", "alone": "the primary outcome alone"}
+        tests = [
+            f"{_significant(own[p])} when adjusted for {family} ({' and '.join(map(p_in_words, own[p]))})"
+            for p, family in families.items()
+        ]
+        said += (
+            [f"The negative control, {arm}, differs from random by {bare(own)} points: {'; '.join(tests)}."] if len(own) else []
+        )
+    return said
+
+
+def _significant(p: pd.Series) -> str:
+    found = p < ALPHA
+    return "significant" if found.all() else "significant in part" if found.any() else "not significant"
+
+
+def bare(own: pd.DataFrame) -> str:
+    """The differences of one arm from the random one, in the order of the outcomes."""
+    return " and ".join(difference(row, "vs_random") for row in own.to_dict("records"))
