@@ -112,8 +112,8 @@ def start_of_token(vllm: bool, on: Machine) -> float:
 class Speed:
     """The speed of one model on a machine.
 
-    rate: tokens per second of generation, where a person has measured it; vllm: vLLM generates; runs: jobs that share the GPU;
-    service: by the multi-process service.
+    rate: tokens per second of generation, where a person has measured it; vllm: vLLM generates; runs: jobs that share the GPU, by the
+    multi-process service.
     Each method returns one job's part of the time in which all of them finish.
     """
 
@@ -123,7 +123,6 @@ class Speed:
     rate: float | None
     vllm: bool = False
     runs: int = 1
-    service: bool = True
 
     def waiting(self, seconds: float) -> float:
         """One job's part of a wait for the processor; jobs that share a GPU wait at the same time."""
@@ -191,4 +190,4 @@ class Speed:
     def training_rate(self) -> float:
         """Operations/s of the updates of all jobs on the GPU together."""
         alone = self.on.arithmetic
-        return min(self.on.forward, alone * self.runs**SHARED) if self.on.gpu and self.service else alone
+        return min(self.on.forward, alone * self.runs**SHARED) if self.on.gpu else alone
