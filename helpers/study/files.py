@@ -188,20 +188,17 @@ def result(
     make: Callable[[str], pd.DataFrame],
     inputs: dict[str, Any],
     made_from: Sequence[Any] = (),
-    beside: Sequence[str] = (),
     **facts: Any,
 ) -> pd.DataFrame:
     """The table `folder`/`name`, which is made only if neither this study nor one beside it has made it from the same inputs.
 
-    make: computes the table and writes the files of `beside`. It gets the fingerprint, under which it may keep finished parts, so that a
-    killed run resumes. inputs: the parameters of the step (`Study.inputs`). made_from: whatever else decides the result, such as prompts
-    and weights. beside: names of files and folders next to the table that belong to it. facts: for the note (`provenance`). Another
-    study's result is looked for at the same depth under the same first folder.
+    make: computes the table. It gets the fingerprint, under which it may keep finished parts, so that a killed run resumes. inputs: the
+    parameters of the step (`Study.inputs`). made_from: whatever else decides the result, such as prompts and weights. facts: for the
+    note (`provenance`). Another study's result is looked for at the same depth under the same first folder.
     """
     path = folder / name
     first, *middle, last = path.relative_to(folder).parts
     mark = fingerprint(inputs, *made_from)
-    current = is_current(path, mark) and all((path.parent / part).exists() for part in beside)
-    if not current and not adopt(path, mark, folder.parent, "/".join(["*", first, *["*"] * len(middle), last]), *beside):
+    if not is_current(path, mark) and not adopt(path, mark, folder.parent, "/".join(["*", first, *["*"] * len(middle), last])):
         write_result(make(mark), path, mark, inputs, **facts)
     return read_table(path, f"the notebook that makes {name}")

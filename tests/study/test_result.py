@@ -23,25 +23,13 @@ def test_a_result_is_made_once_for_each_set_of_inputs(tmp_path):
     assert note["inputs"] == files.fingerprint({"rate": 2})
 
 
-def test_a_result_of_another_study_is_adopted_with_what_belongs_to_it(tmp_path):
-    other = tmp_path / "other" / "train" / "random" / "seed0"
-    how = {"inputs": {"seed": 0}, "beside": ["adapter"]}
-
-    def train(mark):
-        (other / "adapter").mkdir(parents=True)
-        (other / "adapter" / "weights").write_text("w")
-        return pd.DataFrame({"step": [1]})
-
-    result(tmp_path / "other", "train/random/seed0/log.csv", make=train, **how)
-    log = result(tmp_path / "mine", "train/all/seed0/log.csv", make=lambda mark: pytest.fail("it was there"), **how)
-    assert log["step"].tolist() == [1]
-    mine = tmp_path / "mine" / "train" / "all" / "seed0"
-    assert (mine / "adapter" / "weights").read_text() == "w"
-    (mine / "adapter" / "weights").unlink()
-    (mine / "adapter").rmdir()
-    again = result(tmp_path / "mine", "train/all/seed0/log.csv", make=lambda mark: pytest.fail("it was there"), **how)
-    assert again.equals(log)
-    assert (mine / "adapter").is_dir()  # a result without what belongs to it is not current
+def test_a_result_of_another_study_is_adopted(tmp_path):
+    how = {"inputs": {"filter": "self"}}
+    made = result(tmp_path / "other", "filter/self/labels.parquet", make=lambda mark: pd.DataFrame({"label": ["easy"]}), **how)
+    name = "filter/all/labels.parquet"
+    found = result(tmp_path / "mine", name, make=lambda mark: pytest.fail("it was there"), **how)
+    assert found.equals(made)
+    assert files.read_note(tmp_path / "mine" / name) == files.read_note(tmp_path / "other/filter/self/labels.parquet")
 
 
 def test_a_killed_run_leaves_no_result_and_resumes_from_its_parts(tmp_path):
