@@ -159,22 +159,18 @@ def folded(title: str, frame: pd.DataFrame | None, **options: Any) -> HTML | Non
     return _html("<details><summary>{} ({} rows)</summary>{}</details>", title, len(frame), rows)
 
 
-def section(title: str, text: str, *content: Any, opened: bool = False) -> HTML | None:
-    """A part of a chapter that a reader can open: explanation and content; None if a study has no content for it.
+def part(title: str, *content: Any, opened: bool = False, **values: str) -> HTML | None:
+    """A part of 05_analysis that a reader can open: its explanation (`EXPLAINED`) and content; None if a study has no content for it.
 
-    text: Markdown. content: tables and notes of this file, or pictures (`plots.picture`); None is skipped. opened: show it unfolded.
+    content: tables and notes of this file, or pictures (`plots.picture`); None is skipped. opened: show it unfolded. values: what the
+    explanation names in braces.
     """
     pieces = [piece.data for piece in content if piece is not None]
     if not pieces:
         return None
-    body = Markup(mistune.create_markdown()(text) + "".join(pieces))
+    body = Markup(mistune.create_markdown()(EXPLAINED[title].format(**values)) + "".join(pieces))
     begins = '<details class="section" open>' if opened else '<details class="section">'
     return _html(begins + "<summary>{}</summary>{}</details>", title, body)
-
-
-def part(title: str, *content: Any, opened: bool = False, **values: str) -> HTML | None:
-    """A `section` of 05_analysis with its explanation (`EXPLAINED`); values: what the explanation names in braces."""
-    return section(title, EXPLAINED[title].format(**values), *content, opened=opened)
 
 
 def texts(frame: pd.DataFrame, facts: Sequence[str], *bodies: str, beside: bool = False) -> HTML:

@@ -67,11 +67,12 @@ def test_the_verdict_is_escaped_and_claims_that_are_not_tested_are_folded():
     assert "95 %" not in pages.claims(table[1:], "Intervals <95 %>.").data  # no number that it could be about
 
 
-def test_a_section_without_content_is_left_out():
-    assert pages.section("Title", "Text", None, pages.table(pd.DataFrame())) is None
-    shown = pages.section("A < B", "Some *words*.", None, pages.note("<note>")).data
+def test_a_part_without_content_is_left_out(monkeypatch):
+    monkeypatch.setitem(pages.EXPLAINED, "A < B", "Some *words*: {margin}.")
+    assert pages.part("A < B", None, pages.table(pd.DataFrame()), margin="1 point") is None
+    shown = pages.part("A < B", None, pages.note("<note>"), margin="1 point").data
     assert "<summary>A &lt; B</summary>" in shown
-    assert "<em>words</em>" in shown
+    assert "<em>words</em>: 1 point." in shown
     assert "&lt;note&gt;" in shown
 
 
