@@ -9,11 +9,10 @@ import pandas as pd
 
 from helpers.plan import cost, detectable
 from helpers.plan.machine import gpu
-from helpers.report.executed import times
+from helpers.report.executed import KINDS, times
 from helpers.study.places import FIGURES
 from helpers.study.study import Study
 
-KINDS = {"01": "labels", "03": "training", "04": "evaluation"}  # of job, by the number of their notebook
 # What an arm is compared with: attributes of Effect, columns.
 SIDES = {"untrained": "untrained", "arms": "random", "corrected": "corrected"}
 

@@ -27,6 +27,7 @@ OPEN = (
 LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. The notebook shows them.</p>'
 LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[.*\n?", re.MULTILINE)
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
+KINDS = {"01": "labels", "03": "training", "04": "evaluation"}  # of jobs that use a GPU, by the number of their notebook
 FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
 
 

@@ -16,6 +16,7 @@ from helpers.analysis.evidence import basis, change, difference, runs_in_words
 from helpers.questions import pools
 from helpers.report import pages
 from helpers.report.browser import TEMPLATES
+from helpers.report.executed import KINDS
 from helpers.study.files import StudyError, atomic
 from helpers.study.places import FIGURES, PARAMETERS
 from helpers.study.study import open_study
@@ -25,7 +26,6 @@ NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison"
 OPTIONAL = ("common", "balance")  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
-GPU_STEPS = {"01": "labels", "03": "training", "04": "evaluation"}
 # In Markdown nothing is escaped: the tables hold names and numbers of the study, and no text that a model wrote.
 MARKDOWN = TEMPLATES.overlay(autoescape=False)
 
@@ -139,8 +139,8 @@ def _gpu_hours(times: Path) -> list[str]:
         return []
     lent = pd.read_csv(times)
     hours = lent.groupby(lent["notebook"].str[:2])["gpu_seconds"].sum() / 3600
-    known = [f"{hours[step]:.2f} {what}" for step, what in GPU_STEPS.items() if hours.get(step)]
-    unknown = [what for step, what in GPU_STEPS.items() if not hours.get(step, 1)]
+    known = [f"{hours[step]:.2f} {what}" for step, what in KINDS.items() if hours.get(step)]
+    unknown = [what for step, what in KINDS.items() if not hours.get(step, 1)]
     without = f" ({' and '.join(unknown)}: not recorded)" if unknown else ""
     return [f"GPU hours: {', '.join(known)}{without}."] if known else []
 
