@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.study.files import StudyError, read_table, sha256
 from helpers.study.inputs import SPEED_ONLY
-from helpers.study.places import REPOSITORY
+from helpers.study.places import FIGURES
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study, open_study
 
@@ -34,7 +34,7 @@ def tables_of(study: Study) -> Path | None:
     name = study.analysis.control
     if not name or name == study.name:
         return None
-    places = (study.folder.parent / name / "tables", REPOSITORY / "figures" / name)
+    places = (study.folder.parent / name / "tables", FIGURES / name)
     return next((place for place in places if all((place / f"{table}.csv").exists() for table in ("comparison", "groups"))), None)
 
 
