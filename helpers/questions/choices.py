@@ -11,10 +11,10 @@ from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
+from helpers.questions.rows import Row
 from helpers.questions.text import LETTERS, question_id
 from helpers.study.errors import StudyError
 
-Row = dict[str, Any]
 _LETTERED = re.compile(r"((?:op|option|choice)?[ _]?)([a-j])")  # A, opa, option_a, option A, choice_a
 _WRONG = re.compile(r"distractor[ _]?[0-9]")
 

@@ -8,7 +8,8 @@ import re
 from typing import Any, NamedTuple
 
 from helpers.questions import choices
-from helpers.questions.choices import Choice, Options, Row, shown
+from helpers.questions.choices import Choice, Options, shown
+from helpers.questions.rows import Row
 from helpers.questions.text import LETTERS, number, question_id
 from helpers.study.errors import StudyError, nearest
 from helpers.study.schema import Pool
