@@ -99,7 +99,6 @@ def main() -> None:
     job = " ".join([notebook, *(f"{key}={value}" for key, value in parameters.items() if key != "study")])
     count, taken = int(os.environ.pop("GPUS", "0")), int(os.environ.pop("GPU_PARTS", "0"))
     lent = taken / gpus.PARTS if gpus.visible() else 0.0
-    begun = time.monotonic()
     try:
         with gpus.lend(count, taken // max(count, 1)):
             begun = time.monotonic()
