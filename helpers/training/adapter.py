@@ -18,12 +18,11 @@ NAME = "default"  # of the adapter, in PEFT
 
 def lora(train: Train) -> LoraConfig:
     """PEFT's configuration of the adapter."""
-    targets = train.lora.target_modules
     return LoraConfig(
         r=train.lora.r,
         lora_alpha=train.lora.alpha,
         lora_dropout=train.lora.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=train.lora.target_modules,
         task_type="CAUSAL_LM",
     )
 
