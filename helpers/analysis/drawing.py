@@ -125,8 +125,7 @@ def side_by_side(axes: Axes, rows: pd.DataFrame, arms: Sequence[str]) -> None:
 def hatch(axes: Axes) -> None:
     """Give each kind of a stacked bar its hatching."""
     for bars, pattern in zip(axes.containers, HATCHES, strict=False):
-        for bar in bars:
-            bar.set_hatch(pattern)
+        plt.setp(bars, hatch=pattern)
 
 
 def finished(figure: Figure, text: str, legend: Axes | None = None) -> Figure:
