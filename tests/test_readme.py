@@ -55,7 +55,7 @@ def test_what_the_search_for_a_recipe_found():
     assert min(100 * changes[run].sem() for run in medqa.index) > 2
     assert len(medqa[(medqa["questions"] == 500) & (medqa["learning_rate"] == recipe["steady"]["learning_rate"])]) == 1
     hard = 100 * (1 - pd.read_csv(REPOSITORY / "figures/small/filters.csv").iloc[:, 1])
-    assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in " ".join(README.split())
+    assert "{:.0f}, {:.0f} and {:.0f} % of the pool hard".format(*hard) in EVIDENCE
     assert len(open_study("medicine").seeds) == 8
 
 
@@ -78,6 +78,10 @@ def test_how_firm_the_result_of_choice_is():
     hardest = leases[leases["arm"] == "hardest-solvable"].set_index("benchmark").loc[["pool_held_out", "gsm8k_reasoning"]]
     stated = "then differs by {:.1f} and {:.1f} points, each with a standard error of {:.1f}"
     assert stated.format(*hardest["adjusted"], *hardest["adjusted_error"].round(1).unique()) in text
+    corrected = 100 * pd.read_csv(REPOSITORY / "figures/choice/detectable.csv")["corrected_after"]
+    assert (
+        "Corrected for six arms, the smallest detectable differences are {:.1f} and {:.1f} points".format(*corrected[:2]) in text
+    )
     signal = (100 * pd.read_csv(REPOSITORY / "figures/choice/signal.csv").set_index("arm").loc[["half", "random"]]).round()
     first, whole = ("{:.0f} against {:.0f} %".format(*signal[name]) for name in ("flat_accuracy_first", "flat_accuracy"))
     assert f"than *random* ({first}), but over the whole training it has more ({whole})" in text

@@ -23,6 +23,7 @@ LEFT_OUT = "A benchmark is left out of the indices because the untrained model n
 HEAVY = "One benchmark contributes more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
+READ_ONLY = "All benchmarks of an index are scored by log-likelihood, so it does not show whether written answers get worse"
 ONE_STREAM = (
     "All runs sampled rollouts from the same random number stream, regardless of their seed (huggingface/trl#7040), so runs of different arms "
     "began with the same random numbers"
@@ -132,6 +133,12 @@ def draws(questions: dict[str, pd.DataFrame]) -> list[Notice]:
         for arm, share in shares.items()
         if share >= SAME
     ]
+
+
+def written(scores: pd.DataFrame, group: str = "robustness") -> list[Notice]:
+    """Warning about an index none of whose answers is written by the model. scores: columns group, mode."""
+    modes = set(scores.loc[scores["group"] == group, "mode"])
+    return _fired(group, (modes == {"likelihood"}, READ_ONLY, ""))
 
 
 def training(log: pd.DataFrame, run: str) -> list[Notice]:

@@ -133,6 +133,10 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
             f"The draws of {' and '.join(same)} are nearly the same for all seeds, so the intervals of {'these arms' if len(same) > 1 else 'this arm'} "
             "do not cover another choice of questions."
         )
+    if (warnings["what"] == checks.READ_ONLY).any():
+        found.append(
+            "All benchmarks of other subjects are scored by log-likelihood, so this study does not show whether written answers to them get worse."
+        )
     if (warnings["what"] == checks.ONE_STREAM).any():
         found.append(
             "All runs sampled rollouts from the same random number stream (huggingface/trl#7040), so runs of different arms began with the same random numbers."

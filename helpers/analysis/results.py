@@ -135,7 +135,12 @@ class Results(Recorded):
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )
-        found += checks.left_out(self.raw) + checks.weight(self.without) + checks.sampling(self.trainings.values())
+        found += (
+            checks.written(self.raw)
+            + checks.left_out(self.raw)
+            + checks.weight(self.without)
+            + checks.sampling(self.trainings.values())
+        )
         followed = dict(list(self.following.groupby(["arm", "seed"]))) if len(self.following) else {}
         for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):
             run, curve = f"{arm}, seed {seed}", followed.get((arm, seed), pd.DataFrame())

@@ -178,3 +178,12 @@ def test_an_arm_whose_draws_are_nearly_the_same_is_named():
     }
     (found,) = checks.draws(arms)
     assert (found.what, found.where, found.value) == (checks.ONE_CHOICE, "near", "two draws share 97% of their questions")
+
+
+def test_an_index_without_written_answers_is_named():
+    modes = pd.DataFrame(
+        {"group": ["robustness", "robustness", "specialisation"], "mode": ["likelihood", "likelihood", "reasoning"]}
+    )
+    assert checks.written(modes) == [checks.Notice(checks.READ_ONLY, "robustness", "")]
+    assert checks.written(modes.assign(mode=["likelihood", "generation", "reasoning"])) == []
+    assert checks.written(modes.iloc[2:]) == []

@@ -103,6 +103,12 @@ def test_limits_of_a_fixed_draw_and_of_one_stream():
 
     assert opening.limits(pairs(3, 3), warnings()) == []
     assert opening.limits(pairs(1, 1), warnings()) == []  # with one seed the interval says so itself
+    (same,) = opening.limits(pairs(3, 3), warnings((checks.ONE_CHOICE, "half", "93%"), (checks.ONE_CHOICE, "hardest", "92%")))
+    assert same.startswith(
+        "The draws of half and hardest are nearly the same for all seeds, so the intervals of these arms do not cover"
+    )
+    (read,) = opening.limits(pairs(3, 3), warnings((checks.READ_ONLY, "robustness", "")))
+    assert "does not show whether written answers to them get worse" in read
     fixed, stream = opening.limits(pairs(1, 3), warnings((checks.ONE_STREAM, "6 of 6 runs", "")))
     assert "the intervals do not cover variation between draws" in fixed
     assert "same random number stream" in stream
