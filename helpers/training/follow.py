@@ -91,7 +91,9 @@ class Following(TrainerCallback):
             written = [one.text for one in searching.play(self.trainer, self.tool, asked, 0.0, 0)]
         else:
             written = self.tokenizer.batch_decode(answers(self.trainer, asked), skip_special_tokens=True)
-        texts = dict(gather_object(list(zip(mine, written, strict=True))))
+        texts = dict(zip(mine, written, strict=True))
+        if accelerator.num_processes > 1:
+            texts = dict(gather_object(list(texts.items())))
         items = []
         for place, row in enumerate(self.questions.itertuples()):
             text = self.prompt.prefill + prompts.own_words(texts[place])

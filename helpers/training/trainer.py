@@ -110,7 +110,7 @@ class Trainer(SharedPrompts):
             columns += ["own", "searches"]
             completions = [row["own"] for row in inputs]
             for name, values in searching.measures(inputs).items():
-                self._metrics["train"][name].append(float(np.mean(gather_object(values))))
+                self._metrics["train"][name].append(float(np.mean(self._gathered(values))))
         for column in columns:
             self._log_completion_extra(column, [row[column] for row in inputs])
         given = [
@@ -118,9 +118,12 @@ class Trainer(SharedPrompts):
             for row, text in zip(inputs, completions, strict=True)
         ]
         rewards = super()._calculate_rewards(inputs, prompts, completions, *args)
-        for name, value in collapse.of_step(gather_object(given), rewards[:, 0], self.num_generations).items():
+        for name, value in collapse.of_step(self._gathered(given), rewards[:, 0], self.num_generations).items():
             self._metrics["train"][name].append(value)
         return rewards
+
+    def _gathered(self, values: list[Any]) -> list[Any]:
+        return gather_object(values) if self.accelerator.num_processes > 1 else values
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         logged = self._metrics["train"]
