@@ -29,10 +29,8 @@ def twins(arms: Mapping[str, Arm]) -> dict[str, str]:
         return arm.model_dump(exclude={"balanced"})
 
     plain = {name: arm for name, arm in arms.items() if not arm.balanced}
-    pairs = [
-        (name, other) for name, arm in arms.items() if arm.balanced for other, twin in plain.items() if rule(twin) == rule(arm)
-    ]
-    return dict(pairs)
+    balanced = {name: arm for name, arm in arms.items() if arm.balanced}
+    return {name: other for name, arm in balanced.items() for other, twin in plain.items() if rule(twin) == rule(arm)}
 
 
 def effect(

@@ -118,8 +118,8 @@ def _shared(common: pd.DataFrame | None) -> dict[str, int]:
     """How many questions each arm shares with the random arm of the same seed, on average. common: `draws.common`."""
     if common is None:
         return {}
-    own = common[common["first"] == "random"]
-    return dict(zip(own["second"], own["both"].astype(float).round().astype(int), strict=True))
+    pairs = {frozenset((row.first, row.second)): round(float(row.both)) for row in common.itertuples()}
+    return {arm: both for pair, both in pairs.items() if "random" in pair for arm in pair - {"random"}}
 
 
 def _answer(tested: pd.DataFrame) -> str:

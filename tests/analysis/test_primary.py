@@ -125,7 +125,7 @@ def test_the_papers_rule_is_quoted_beside_the_strongest_one():
 
 def test_how_many_questions_the_papers_arm_shares_with_random_ones():
     common = pd.DataFrame(
-        {"first": ["random", "random", "hard500"], "second": ["hard500", "half", "half"], "both": [310.875, 54.0, 20.0]}
+        {"first": ["random", "half", "hard500"], "second": ["hard500", "random", "half"], "both": [310.875, 54.0, 20.0]}
     )
     assert (
         "Training on half (500 with a pass rate near 0.5; 54 of its questions are random's too) differs"
