@@ -107,6 +107,15 @@ def test_what_is_known_of_medicine_and_search():
         f"gained {points(gains.loc['pool_held_out'], 'vs_untrained')} on {gains.at['pool_held_out', 'items']:,} held-out" in text
     )
     assert f"and {points(gains.loc['medqa_reasoning'], 'vs_untrained')} on MedQA's test set" in text
+    hard = pd.read_csv(REPOSITORY / "figures/medicine/gains.csv").query("arm == 'hard500'").set_index("benchmark")
+    changed = [points(hard.loc[name], "vs_untrained") for name in ("pool_held_out", "medqa_reasoning")]
+    assert f"*hard500* changed by {changed[0]} and {changed[1]}" in text
+    named = pd.read_csv(REPOSITORY / "figures/medicine/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
+    late = 100 * (named["answers C"] + named["answers D"])
+    assert (
+        f"answer C or D to {late['hard500']:.0f} % of the held-out questions, the untrained model to {late['untrained']:.0f} %"
+        in text
+    )
     drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all' and answer == 'B'").set_index("arm")
     half, easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("half", "easy500", "random"))
     assert f"B is right for {half:.0f} % of *half*'s questions and {easy:.0f} % of *easy500*'s, against {random:.0f} %" in text

@@ -42,10 +42,13 @@ def publish(study: Study, target: Path) -> None:
 
 
 def publish_unfinished(study: Study, target: Path) -> None:
-    """Copy what a study has so far: its data, including the finished tasks of partly scored models, `runs.csv`, `gains.csv`, `drawn.csv`
-    (composition of the arms), `common.csv` (questions that two arms share) and, of a search tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
+    """Copy what a study has so far: its data, including the finished tasks of partly scored models, `runs.csv`, `gains.csv`,
+    `reasoning.csv` (how answers are written and which letters they name), `drawn.csv` (composition of the arms), `common.csv` (questions that two arms
+    share) and, of a search tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
     write_table(unfinished.runs(study), target / "runs.csv")
     write_table(unfinished.gains(study), target / "gains.csv")
+    if len(answers := unfinished.reasoning(study)):
+        write_table(answers, target / "reasoning.csv")
     if len(composition := unfinished.composition(study)):
         write_table(composition, target / "drawn.csv")
         write_table(unfinished.common(study), target / "common.csv")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.analysis import compare, searching
+from helpers.analysis import answers, compare, searching
 from helpers.evaluation import scoring
 from helpers.selection import difficulty, draws
 from helpers.study.errors import StudyError
@@ -30,12 +30,12 @@ def runs(study: Study) -> pd.DataFrame:
     parts = []
     for arm, seed in [(UNTRAINED, None), *((arm, seed) for seed in study.seeds for arm in study.arms)]:
         folder = [UNTRAINED] if seed is None else [arm, seed]
-        log, answers = study.path("train", *folder, "log.csv"), _answers(study, *folder)
-        if answers is None or (seed is not None and not log.exists()):
+        log, scores = study.path("train", *folder, "log.csv"), _answers(study, *folder)
+        if scores is None or (seed is not None and not log.exists()):
             continue
         note = read_note(log)
         steps = 0 if seed is None else int(pd.read_csv(log)["step"].max())
-        rows = answers[answers["rotation"] == 0].groupby(["task", "filter"], sort=False)["correct"]
+        rows = scores[scores["rotation"] == 0].groupby(["task", "filter"], sort=False)["correct"]
         table = rows.agg(items="size", accuracy="mean").reset_index()
         facts = {"stopped_early": "stopped_at" in note, "base_tensors_changed": note.get("base_tensors_changed")}
         parts.append(table.assign(arm=arm, seed=seed, device=note.get("device"), steps=steps, **facts))
@@ -85,6 +85,12 @@ def gains(study: Study) -> pd.DataFrame:
     table = compare.comparison(compare.by_suite(scores), study.analysis)
     trained = table["arm"] != UNTRAINED
     return table.loc[trained & table["vs_untrained"].notna(), GAIN]
+
+
+def reasoning(study: Study) -> pd.DataFrame:
+    """`answers.reasoning` of the untrained model and of the arms in `gains`, such as how often each letter is named; empty if there are none."""
+    scores = _enough(study)
+    return answers.reasoning(scores) if len(scores) else pd.DataFrame()
 
 
 def search(study: Study) -> pd.DataFrame | None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -379,6 +380,19 @@ def test_the_documents_of_a_benchmark_are_read_once():
     read: list[int] = []
     selected = scoring.Selection.of(_Counted(read), scoring._places(_Counted(read), 4, None))
     assert (selected.documents, len(read)) == (list("abcd"), 2)  # once for the places, once for the documents
+
+
+def test_a_template_is_compiled_once_for_all_documents(tiny, forms, tmp_path, monkeypatch):
+    """The harness compiles a task's templates for every document, which took longer than reading them."""
+    from lm_eval import utils
+
+    compiled, usual = [], utils.env.compile
+    monkeypatch.setattr(
+        utils.env, "compile", lambda source, *rest, **more: compiled.append(source) or usual(source, *rest, **more)
+    )
+    scored(tiny, forms, tmp_path, [{"name": "mmlu_anatomy", "shots": 2, "rotate": False}])
+    assert compiled
+    assert max(Counter(compiled).values()) <= 2  # building a task compiles them once more
 
 
 def test_the_items_that_04_shows_are_those_that_were_scored(made, forms):

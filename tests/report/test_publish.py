@@ -201,6 +201,7 @@ def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_pat
         {"task": task, "benchmark": task, "filter": "none", "rotation": [0, 0, 1], "correct": [True, False, False]}
     )
     rows = rows.assign(item_id=["1", "2", "1"], chance=0.0, setting="", response="a long text")
+    rows = rows.assign(mode="reasoning", predicted=["A", "B", "A"], target=["A", "A", "B"], format_valid=True)
     arm, seed = next(iter(study.arms)), study.seeds[0]
     for folder in (["untrained"], [arm, seed]):
         path = study.path("eval", *folder, "tasks", f"{task}.parquet")
@@ -222,6 +223,7 @@ def test_a_study_that_has_begun_is_published_without_a_comparison(study, tmp_pat
     assert (training / "log.csv").exists()
     assert not (training / "completions.parquet").exists(), "of a model with scores only"
     assert pd.read_csv(tmp_path / "out" / "gains.csv")["arm"].tolist() == [arm], "the arm with a model for each seed"
+    assert pd.read_csv(tmp_path / "out" / "reasoning.csv")["arm"].tolist() == ["untrained", arm]
     stored = tmp_path / "out/data/eval" / arm / f"seed{seed}" / "tasks" / f"{task}.parquet"
     assert pd.read_parquet(stored)["response"].tolist() == [""] * 3, (
         "a finished task of a model that has others left; without texts"

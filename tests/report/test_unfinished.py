@@ -11,7 +11,15 @@ def test_what_a_search_tool_brings_to_the_untrained_model_is_published_before_an
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = open_study("search_dev")
     assert unfinished.search(study) is None
-    about = {"group": "specialisation", "filter": "none", "rotation": 0}
+    about = {
+        "group": "specialisation",
+        "filter": "none",
+        "rotation": 0,
+        "mode": "reasoning",
+        "predicted": "A",
+        "target": "A",
+        "format_valid": True,
+    }
     parts = [
         pd.DataFrame({"item_id": [str(n) for n in range(20)], "correct": [n < right for n in range(20)], "answerable": [n < 5 for n in range(20)]})
         .assign(benchmark=f"medqa_dev_reasoning{end}", task=f"medqa_dev_reasoning{end}", **about)
