@@ -112,13 +112,13 @@ def test_what_is_known_of_medicine_and_search():
     assert f"*hard500* changed by {changed[0]} and {changed[1]}" in text
     named = pd.read_csv(REPOSITORY / "figures/medicine/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
     late = 100 * (named["answers C"] + named["answers D"])
-    assert (
-        f"answer C or D to {late['hard500']:.0f} % of the held-out questions, the untrained model to {late['untrained']:.0f} %"
-        in text
-    )
-    drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all' and answer == 'B'").set_index("arm")
+    assert f"{late['hard500']:.0f} % of its answers to held-out questions are C or D, before {late['untrained']:.0f} %" in text
+    drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all'").set_index("arm")
+    assert drawn["answer"][["half", "easy500", "random", "hard500"]].tolist() == list("BBBC")
     half, easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("half", "easy500", "random"))
     assert f"B is right for {half:.0f} % of *half*'s questions and {easy:.0f} % of *easy500*'s, against {random:.0f} %" in text
+    own = (100 * drawn.loc["hard500", ["answer_share", "pass_rate_mean"]]).astype(float)
+    assert "Naming C is right for {:.0f} % of *hard500*'s questions, the untrained model for {:.0f} %".format(*own) in text
     assert gains.loc[["pool_held_out", "medqa_reasoning"], "vs_untrained_low"].min() > 0
     common = pd.read_csv(REPOSITORY / "figures/medicine/common.csv").query("first == 'random'").set_index("second")["both"]
     assert f"{common['hard400-easy100']:.0f} of its 500 are *random*'s too" in text

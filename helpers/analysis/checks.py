@@ -15,6 +15,7 @@ from helpers.analysis import names
 from helpers.analysis.answers import most_frequent_letter
 from helpers.analysis.indices import ONE_LETTER, one_letter
 from helpers.analysis.intervals import ALPHA
+from helpers.questions.text import LETTERS
 from helpers.selection import composition
 from helpers.study.study import UNTRAINED
 
@@ -23,6 +24,10 @@ LEFT_OUT = "A benchmark is left out of the indices because the untrained model n
 HEAVY = "One benchmark contributes more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
+LETTER_PAYS = (
+    "Always naming one letter is right for more of an arm's questions than the untrained model's own answers are, so training rewards the "
+    "letter more than reading the question"
+)
 READ_ONLY = "All benchmarks of an index are scored by log-likelihood, so it does not show whether written answers get worse"
 ONE_STREAM = (
     "All runs sampled rollouts from the same random number stream, regardless of their seed (huggingface/trl#7040), so runs of different arms "
@@ -104,6 +109,17 @@ def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
     letter, share = most_frequent_letter(chosen["answer"])
     what = "More than half of an arm's questions have the same letter as right answer, so always naming it is rewarded"
     return _fired(arm, (share > DOMINANT, what, f"{letter} {share:.0%}"))
+
+
+def letter_pays(table: pd.DataFrame) -> list[Notice]:
+    """Warnings about arms whose most frequent right letter is right more often than the untrained model. table: `draws.composition` by
+    draw, with the trained model's own pass rates."""
+    whole = table.drop_duplicates("arm")  # of several draws their mean, which is the first row
+    paying = whole[whole["answer"].isin(list(LETTERS)) & (whole["answer_share"] > whole["pass_rate_mean"])]
+    return [
+        Notice(LETTER_PAYS, row.arm, f"{row.answer} {row.answer_share:.0%}, the model's answers {row.pass_rate_mean:.0%}")
+        for row in paying.itertuples()
+    ]
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:

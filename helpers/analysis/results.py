@@ -71,6 +71,12 @@ class Results(Recorded):
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
     summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
 
+    @cached_property
+    def composition(self) -> pd.DataFrame:
+        """`draws.composition` of every arm and draw, with the trained model's own pass rates where a filter of the study sampled them."""
+        rates = None if self.sampled is None else difficulty.by_question(self.sampled)
+        return draws.composition(self.questions, self.study.train.rollouts, rates)
+
     @property
     def controls(self) -> list[str]:
         """The negative controls: arms trained on a random reward. Their seeds differ far more than those of other arms."""
@@ -132,6 +138,7 @@ class Results(Recorded):
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
         found += (
             checks.draws(self.questions)
+            + ([] if self.sampled is None else checks.letter_pays(self.composition))
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )

@@ -16,7 +16,7 @@ from helpers.analysis.results import Results
 from helpers.report import pages
 from helpers.report.browser import with_passages
 from helpers.search.tool import DROPPED
-from helpers.selection import difficulty, draws
+from helpers.selection import difficulty
 from helpers.study.files import read_note
 from helpers.study.places import FIGURES
 from helpers.study.schema import REWARDS
@@ -60,12 +60,6 @@ def picture(
     if table is None or table.empty:
         return None
     return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
-
-
-def composition(r: Results) -> pd.DataFrame:
-    """`draws.composition` of every arm and draw, with the trained model's own pass rates where a filter of the study sampled them."""
-    rates = None if r.sampled is None else difficulty.by_question(r.sampled)
-    return draws.composition(r.questions, r.study.train.rollouts, rates)
 
 
 def hard_by_filter(r: Results) -> pd.DataFrame:

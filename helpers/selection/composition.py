@@ -64,7 +64,7 @@ def _rows(arm: str, frame: pd.DataFrame, rollouts: int) -> list[dict[str, object
 
 
 def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
-    """One draw. Pass rates (quartiles) are shrunk where several samples are known; zero_variance: the expected share of groups of
+    """One draw. Quartiles of pass rates are shrunk where several samples are known, their mean is not; zero_variance: the expected share of groups of
     `rollouts` whose answers are all right or all wrong; characters: of a question, on average; topic and answer: the most frequent."""
     rate = part["pass_rate_shrunk"].fillna(part["pass_rate"]).astype(float)
     length = part.get("characters", part["question"].str.len() if "question" in part else pd.Series(dtype=float))
@@ -76,6 +76,7 @@ def _row(part: pd.DataFrame, rollouts: int) -> dict[str, object]:
         "questions": len(part),
         **{label: int((part["label"] == label).sum()) for label in ("hard", "easy", "unlabelled")},
         **{f"pass_rate_{name}": rate.quantile(at) for name, at in (("low", 0.25), ("median", 0.5), ("high", 0.75))},
+        "pass_rate_mean": part["pass_rate"].mean(),
         "zero_variance": pd.Series(same).mean(),
         "characters": length.mean(),
         "topics": topics.nunique(),

@@ -187,3 +187,12 @@ def test_an_index_without_written_answers_is_named():
     assert checks.written(modes) == [checks.Notice(checks.READ_ONLY, "robustness", "")]
     assert checks.written(modes.assign(mode=["likelihood", "generation", "reasoning"])) == []
     assert checks.written(modes.iloc[2:]) == []
+
+
+def test_an_arm_whose_most_frequent_letter_is_right_more_often_than_the_model():
+    """The first row of an arm counts, which is the mean over its draws; numbers are no letters."""
+    rows = [("hard500", "C", 0.29, 0.21), ("hard500", "C", 0.2, 0.21), ("random", "B", 0.27, 0.28), ("sums", "12", 0.3, 0.2)]
+    table = pd.DataFrame(rows, columns=["arm", "answer", "answer_share", "pass_rate_mean"])
+    assert checks.letter_pays(table) == [checks.Notice(checks.LETTER_PAYS, "hard500", "C 29%, the model's answers 21%")]
+    unknown = table.assign(pass_rate_mean=float("nan"))
+    assert checks.letter_pays(unknown) == []

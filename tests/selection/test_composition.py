@@ -40,6 +40,7 @@ def test_each_draw_and_their_mean(arm):
     assert table["topic_share"].tolist() == [pytest.approx(2 / 3), 1.0, 1.0], "of heart among all questions with a topic"
     assert table["answer"].tolist() == ["B", "B", "A"]
     assert table["answer_share"].tolist() == [0.5, 1.0, 0.5], "of B among all, not the mean of each draw's own letter"
+    assert table["pass_rate_mean"].tolist() == pytest.approx([(0 + 2 + 4 + 8) / 32, 2 / 16, 12 / 16])
     first = arm[arm["draw"] == 3]
     assert table.loc["3", "pass_rate_median"] == pytest.approx(first["pass_rate_shrunk"].mean())
     expected = zero_variance(first["posterior_a"], first["posterior_b"], 3).mean()
