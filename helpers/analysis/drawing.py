@@ -17,6 +17,7 @@ from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helpers.analysis.names import signed
 from helpers.study.files import atomic, write_table
 
 # Black, then colours of seaborn's "colorblind", Okabe and Ito, and Tol's "muted": any two differ for colour-blind readers, too.
@@ -168,13 +169,15 @@ def picture(figure: Figure, table: pd.DataFrame, path: Path, text: str) -> Pictu
     return Picture(figure)
 
 
-def in_words(values: Mapping[Any, float], form: str = "+z.1f") -> str:
-    """Values with their names, for the text of a figure.
+def in_words(values: Mapping[Any, float], form: str = "") -> str:
+    """Values with their names, for the text of a figure. form: of the numbers, if not that of `names.signed`.
 
     >>> in_words({"random": 0.51, "self": -1})
     'random +0.5, self -1.0'
     """
-    return ", ".join(f"{name} {value:{form}}" for name, value in values.items() if np.isfinite(value))
+    return ", ".join(
+        f"{name} {format(value, form) if form else signed(value)}" for name, value in values.items() if np.isfinite(value)
+    )
 
 
 def ends_in_words(table: pd.DataFrame, column: str, x: str = "step", form: str = ".2f") -> str:

@@ -34,7 +34,7 @@ def summary(table: pd.DataFrame, name: str, confidence: float) -> str:
         )
     up, down = mine[mine["vs_untrained_low"] > 0], mine[mine["vs_untrained_high"] < 0]
     found = [
-        f"{words} on {', '.join(f'{names.benchmark(row.benchmark, row.filter)} ({100 * row.vs_untrained:+.1f} points)' for row in rows.itertuples())}"
+        f"{words} on {', '.join(f'{names.benchmark(row.benchmark, row.filter)} ({names.signed(100 * row.vs_untrained)} points)' for row in rows.itertuples())}"
         for words, rows in (("better", up), ("worse", down))
         if len(rows)
     ]

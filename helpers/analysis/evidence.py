@@ -113,7 +113,8 @@ def change(row: Mapping[str, float], unit: str = "") -> str:
     >>> change({"change": 0.05, "low": 0.021, "high": 0.079})
     '+5.0 [+2.1, +7.9]'
     """
-    return f"{100 * row['change']:+z.1f}{unit} [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
+    value, low, high = (names.signed(100 * row[name]) for name in ("change", "low", "high"))
+    return f"{value}{unit} [{low}, {high}]"
 
 
 def difference(row: Mapping[str, float], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of benchmarks and models for readers. Tables that are joined keep the names of tasks and folders."""
+"""Names of benchmarks and models, and numbers with a sign, for readers. Tables that are joined keep the names of tasks and folders."""
 
 import re
 
@@ -55,3 +55,13 @@ def model(folder: str) -> str:
     ['self, seed 0', 'self, seed 0, step 50', 'untrained']
     """
     return re.sub(r"[/-](seed|step)(?=\d)", r", \1 ", folder)
+
+
+def signed(points: float) -> str:
+    """A number with one decimal and its sign, without a sign if it rounds to zero.
+
+    >>> [signed(1.26), signed(-0.04), signed(0.04), signed(-2)]
+    ['+1.3', '0.0', '0.0', '-2.0']
+    """
+    text = f"{points:+z.1f}"
+    return text.removeprefix("+") if text == "+0.0" else text

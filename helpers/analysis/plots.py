@@ -18,6 +18,7 @@ from helpers.analysis import names
 from helpers.analysis.curves import duration, learned, reflection, reward_curves, searches, sized_reflection
 from helpers.analysis.drawing import KINDS, LINES, colours, finished, hatch, in_words, markers, picture, side_by_side, style
 from helpers.analysis.intervals import ALPHA, wilson
+from helpers.analysis.names import signed
 from helpers.study.schema_eval import SIDES
 
 __all__ = [
@@ -120,7 +121,7 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
         xlabel=f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
         ylabel="robustness: change on the\nother benchmarks (points)",
     )
-    parts = [f"{row.arm} {100 * row.x:+z.1f} and {100 * row.y:+z.1f}" for row in regions.itertuples()]
+    parts = [f"{row.arm} {signed(100 * row.x)} and {signed(100 * row.y)}" for row in regions.itertuples()]
     text = f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}."
     return finished(figure, text, axes)
 
@@ -166,7 +167,7 @@ def heat(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
     for (y, x), value in np.ndenumerate(wide.to_numpy()):
         if np.isfinite(value):
-            text = f"{value:+z.1f}\n[{low.iat[y, x]:+z.1f}, {high.iat[y, x]:+z.1f}]".replace("-", "−")
+            text = f"{signed(value)}\n[{signed(low.iat[y, x])}, {signed(high.iat[y, x])}]".replace("-", "−")
             axes.text(x, y, text, ha="center", va="center", fontsize=8.5, color="black")
     axes.set_xticks(range(len(shown)), shown, rotation=20, ha="right")
     axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
@@ -204,7 +205,7 @@ def _mark_sides(axes: Axes, part: pd.DataFrame) -> None:
 def _extremes_in_words(part: pd.DataFrame) -> str:
     """The largest loss and gain, and how many intervals do not contain zero."""
     rows = part.loc[[part["vs_untrained"].idxmin(), part["vs_untrained"].idxmax()]].itertuples()
-    worst, best = (f"{100 * row.vs_untrained:+z.1f} points ({row.arm} on {row.name})" for row in rows)
+    worst, best = (f"{signed(100 * row.vs_untrained)} points ({row.arm} on {row.name})" for row in rows)
     clear = ((part["vs_untrained_low"] > 0) | (part["vs_untrained_high"] < 0)).sum()
     return f"{len(part)} changes from untrained, from {worst} to {best}; {clear} intervals do not contain zero."
 

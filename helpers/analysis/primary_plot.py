@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.analysis.drawing import colours, finished, in_words, markers
+from helpers.analysis.names import signed
 
 FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
 
@@ -35,7 +36,7 @@ def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], 
                 drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
                 axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
             else:
-                text = f"{x:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+                text = f"{signed(x)} [{signed(low)}, {signed(high)}]".replace("-", "−")
                 text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")
                 written = {"ha": side, "va": "center", "fontsize": 9, "color": "0.25", "backgroundcolor": "white"}
                 axes.text(at, place, text, transform=axes.get_yaxis_transform(), **written)

@@ -12,6 +12,7 @@ from IPython.display import HTML
 from markupsafe import Markup, escape
 
 from helpers.analysis.checks import Notice, lines
+from helpers.analysis.names import signed
 from helpers.report.browser import cards, plain
 from helpers.study.study import Study
 
@@ -48,13 +49,13 @@ def table(
     """
     if frame is None or frame.empty:
         return None
-    forms = dict.fromkeys(percent, (100, ".1f", "\u00a0%")) | dict.fromkeys(points, (100, "+z.1f", ""))
-    forms |= dict.fromkeys(sizes, (100, ".1f", ""))
+    forms = dict.fromkeys(percent, lambda v: f"{100 * v:.1f}\u00a0%") | dict.fromkeys(sizes, lambda v: f"{100 * v:.1f}")
+    forms |= dict.fromkeys(points, lambda v: signed(100 * v))
     shown = frame.rename_axis(columns=None)
     for column in shown.columns:
         if column in forms or pd.api.types.is_float_dtype(shown[column]):
-            factor, form, unit = forms.get(column, (1, f"z.{digits}f", ""))
-            shown[column] = [f"{factor * v:{form}}{unit}" if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
+            write = forms.get(column, lambda v: f"{v:z.{digits}f}")
+            shown[column] = [write(v) if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
             if str(column).partition("_")[0] == "p":
                 shown[column] = shown[column].replace(f"{0:.{digits}f}", f"<\u00a0{10**-digits:g}")
         elif pd.api.types.is_integer_dtype(shown[column]) and column not in ("seed", "step"):

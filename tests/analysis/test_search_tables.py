@@ -56,7 +56,7 @@ def test_search_training_and_both_are_told_apart():
     assert np.isnan(table.loc["untrained", "training"])
     (row,) = searching.summary(table.reset_index()).to_numpy().tolist()
     assert row[:3] == ["quiz", "4", 1]
-    assert [cell.split(" [")[0] for cell in row[3:]] == ["+25.0", "+0.0", "+0.0", "+75.0", "+75.0"]
+    assert [cell.split(" [")[0] for cell in row[3:]] == ["+25.0", "0.0", "0.0", "+75.0", "+75.0"]
     assert all("," in cell and cell.endswith("]") for cell in row[3:]), "each with its interval"
     (row,) = searching.summary(searching.effect(scores().query("arm == 'untrained'"), Analysis())).to_numpy().tolist()
     assert (row[2], row[3][:5], row[4:]) == (0, "+25.0", ["–"] * 4), "before any training"

@@ -131,7 +131,7 @@ def test_the_readme_says_what_a_search_tool_brings_and_how_many_of_the_seeds_ran
     table.loc[table["arm"] != "random-search", ["against_random", "against_random_seeds"]] = None
     table.to_csv(tmp_path / "search/search_effect.csv", index=False)
     text = readme.results(tmp_path).replace("\xa0", " ")
-    cells = "+2.0 [-1.0, +5.0] | +4.0 [+1.0, +7.0] | +2.0 [-1.0, +5.0] | +1.0 [-2.0, +4.0] | +3.0 [+0.0, +6.0]"
+    cells = "+2.0 [-1.0, +5.0] | +4.0 [+1.0, +7.0] | +2.0 [-1.0, +5.0] | +1.0 [-2.0, +4.0] | +3.0 [0.0, +6.0]"
     for name in ("MMLU medical reasoning", "MMLU medical reasoning, answer in the passages"):
         assert f"| search | {name} | 1,871 | 3 of 5 | {cells} |\n" in text
     assert "answers the paper's open question about search tools" in text
