@@ -112,13 +112,16 @@ def test_what_is_known_of_medicine_and_search():
     assert f"*hard500* changed by {changed[0]} and {changed[1]}" in text
     named = pd.read_csv(REPOSITORY / "figures/medicine/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
     late = 100 * (named["answers C"] + named["answers D"])
-    assert f"{late['hard500']:.0f} % of its answers to held-out questions are C or D, before {late['untrained']:.0f} %" in text
+    stated = "of the answers to held-out questions, {:.0f} % are C or D before training, {:.0f} % after *random* and {:.0f} % after *hard500*"
+    assert stated.format(*late[["untrained", "random", "hard500"]]) in text.replace("Of the answers", "of the answers")
+    collapsed = table.drop_duplicates(["arm", "seed"]).query("stopped_early == True")
+    assert collapsed[["arm", "seed"]].to_numpy().tolist() == [["hard500", 3]], "one of its eight trainings"
     drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all'").set_index("arm")
     assert drawn["answer"][["half", "easy500", "random", "hard500"]].tolist() == list("BBBC")
     half, easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("half", "easy500", "random"))
     assert f"B is right for {half:.0f} % of *half*'s questions and {easy:.0f} % of *easy500*'s, against {random:.0f} %" in text
     own = (100 * drawn.loc["hard500", ["answer_share", "pass_rate_mean"]]).astype(float)
-    assert "Naming C is right for {:.0f} % of *hard500*'s questions, the untrained model for {:.0f} %".format(*own) in text
+    assert "C for {:.0f} % of *hard500*'s, where the untrained model's sampled answers are right in {:.0f} %".format(*own) in text
     assert gains.loc[["pool_held_out", "medqa_reasoning"], "vs_untrained_low"].min() > 0
     common = pd.read_csv(REPOSITORY / "figures/medicine/common.csv").query("first == 'random'").set_index("second")["both"]
     assert f"{common['hard400-easy100']:.0f} of its 500 are *random*'s too" in text
@@ -244,6 +247,13 @@ def test_the_dockerfile_builds_from_what_is_here():
     dry = subprocess.run(
         ["make", "-n", "-W", "requirements.txt", ".venv/ready", "GPU_PACKAGES=requirements-gpu.txt"], cwd=REPOSITORY, capture_output=True, text=True, check=True)  # fmt: skip
     assert "-r requirements.txt -r requirements-gpu.txt" in dry.stdout
+
+
+def test_what_compiling_templates_once_saves():
+    table = pd.read_csv(REPOSITORY / "figures/speed/templates.csv")
+    assert table["task"].tolist() == [task.name for task in open_study("medicine").eval.tasks]
+    assert table["same_requests"].all()
+    assert "and once: {:.0f} and {:.0f} s in all".format(*table[["compiled_each_time", "compiled_once"]].sum()) in EVIDENCE
 
 
 def test_what_the_multi_process_service_saves():

@@ -1,7 +1,7 @@
 """Rules applied within each letter (`balanced: true`) against random questions and against the same rule without a balance.
 
 A rule that uses the model's own success on multiple-choice questions also chooses by the letter of the right answer. What remains of its
-effect with every letter equally often right is due to difficulty. A study has these tables if it has both versions of a rule.
+effect with every letter equally often right is not due to unequal frequencies of letters. A study has these tables if it has both versions of a rule.
 """
 
 from collections.abc import Collection, Mapping

@@ -25,8 +25,8 @@ HEAVY = "One benchmark contributes more than half of the item variance of an ind
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
 LETTER_PAYS = (
-    "Always naming one letter is right for more of an arm's questions than the untrained model's own answers are, so training rewards the "
-    "letter more than reading the question"
+    "A model that always named one letter would be right on more of an arm's questions than the untrained model's sampled answers are, so the "
+    "reward can rise without reading the questions"
 )
 READ_ONLY = "All benchmarks of an index are scored by log-likelihood, so it does not show whether written answers get worse"
 ONE_STREAM = (
@@ -112,14 +112,18 @@ def arm_letters(chosen: pd.DataFrame, arm: str) -> list[Notice]:
 
 
 def letter_pays(table: pd.DataFrame) -> list[Notice]:
-    """Warnings about arms whose most frequent right letter is right more often than the untrained model. table: `draws.composition` by
-    draw, with the trained model's own pass rates."""
-    whole = table.drop_duplicates("arm")  # of several draws their mean, which is the first row
-    paying = whole[whole["answer"].isin(list(LETTERS)) & (whole["answer_share"] > whole["pass_rate_mean"])]
-    return [
-        Notice(LETTER_PAYS, row.arm, f"{row.answer} {row.answer_share:.0%}, the model's answers {row.pass_rate_mean:.0%}")
-        for row in paying.itertuples()
-    ]
+    """Warnings about arms in most of whose draws the most frequent right letter has a larger share than the untrained model's sampled answers
+    that are right, by more than two standard errors. table: `draws.composition` by draw, with the trained model's own pass rates."""
+    draws = table[table["draw"] != "all"]
+    share = draws["answer_share"]
+    beyond = share - draws["pass_rate_mean"] - 2 * np.sqrt(share * (1 - share) / draws["questions"])
+    pays = draws["answer"].isin(list(LETTERS)) & (beyond > 0)
+    found = []
+    for arm, rows in draws.groupby("arm", sort=False):
+        count, own = int(pays[rows.index].sum()), rows[["answer_share", "pass_rate_mean"]].mean()
+        value = f"{own['answer_share']:.0%} against {own['pass_rate_mean']:.0%}, in {count} of {len(rows)} draws"
+        found += _fired(arm, (2 * count > len(rows), LETTER_PAYS, value))
+    return found
 
 
 def contamination(dropped: int, pool: int) -> list[Notice]:

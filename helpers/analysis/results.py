@@ -136,9 +136,10 @@ class Results(Recorded):
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
+        rewarded = self.composition[~self.composition["arm"].isin(self.controls)]  # a random reward pays for no letter
         found += (
             checks.draws(self.questions)
-            + ([] if self.sampled is None else checks.letter_pays(self.composition))
+            + ([] if self.sampled is None else checks.letter_pays(rewarded))
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )

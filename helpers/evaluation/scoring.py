@@ -210,7 +210,7 @@ def samples_of(harness: Any, manager: Any, selected: list[Selection], chosen: di
     # At each call the harness would collect versions of the system's programs, which takes a second, and the working folder's commit.
     apart = patch.multiple(evaluator, add_env_info=lambda results: None, get_git_commit_hash=lambda: None)
     quiet = patch.object(task, "tqdm", lambda items, **_: items)  # a bar for putting prompts together, which takes no time
-    # The harness compiles a task's template again for each document: half of the time that MMLU takes besides the model's.
+    # The harness compiles a task's template again for each document (figures/speed/templates.csv). Not for several threads: it has one environment.
     once = patch.object(utils.env, "from_string", cache(utils.env.from_string))
     with in_mirror(), apart, quiet, once:
         result = evaluator.simple_evaluate(

@@ -190,9 +190,10 @@ def test_an_index_without_written_answers_is_named():
 
 
 def test_an_arm_whose_most_frequent_letter_is_right_more_often_than_the_model():
-    """The first row of an arm counts, which is the mean over its draws; numbers are no letters."""
-    rows = [("hard500", "C", 0.29, 0.21), ("hard500", "C", 0.2, 0.21), ("random", "B", 0.27, 0.28), ("sums", "12", 0.3, 0.2)]
-    table = pd.DataFrame(rows, columns=["arm", "answer", "answer_share", "pass_rate_mean"])
-    assert checks.letter_pays(table) == [checks.Notice(checks.LETTER_PAYS, "hard500", "C 29%, the model's answers 21%")]
-    unknown = table.assign(pass_rate_mean=float("nan"))
-    assert checks.letter_pays(unknown) == []
+    """Draws count, not their mean; the excess has to be more than two standard errors (of 500 questions: 4 points); numbers are no letters."""
+    rows = [("hard500", "all", "C", 0.29, 0.21), ("hard500", "0", "C", 0.29, 0.21), ("hard500", "1", "D", 0.31, 0.21), ("hard500", "2", "B", 0.24, 0.21),
+            ("random", "all", "B", 0.4, 0.2), ("random", "0", "B", 0.28, 0.27), ("random", "1", "B", 0.4, 0.27), ("sums", "0", "12", 0.3, 0.2)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "draw", "answer", "answer_share", "pass_rate_mean"]).assign(questions=500)
+    assert checks.letter_pays(table) == [checks.Notice(checks.LETTER_PAYS, "hard500", "28% against 21%, in 2 of 3 draws")]
+    assert checks.letter_pays(table.assign(pass_rate_mean=float("nan"))) == []
+    assert checks.letter_pays(table.assign(questions=50)) == []
