@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a kernel's debugger warns of frozen modules otherwise
 os.environ.setdefault("TQDM_MININTERVAL", "15")  # in a log, a line now and then
@@ -25,6 +26,9 @@ from helpers.study.files import StudyError  # noqa: E402
 from helpers.study.places import REPOSITORY  # noqa: E402
 from helpers.study.progress import HEADLESS  # noqa: E402
 from helpers.workflow import gpus  # noqa: E402
+
+# Ports for a kernel are chosen before it takes them, so of several that start at the same moment one may find its port taken (jupyter_client#154).
+STARTS, NOT_STARTED = 3, "Kernel died before replying to kernel_info"
 
 
 class OwnKernel(AsyncKernelManager):
@@ -50,17 +54,7 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
     warnings.filterwarnings("ignore", category=UserWarning, module="papermill")
     os.environ[HEADLESS] = "1"  # no widgets where nobody can use them
     try:
-        done = papermill.execute_notebook(
-            REPOSITORY / "notebooks" / f"{notebook}.ipynb",
-            partial,
-            parameters=parameters,
-            cwd=REPOSITORY,
-            log_output=True,
-            progress_bar=False,
-            kernel_name="python3",
-            language="python",
-            kernel_manager_class=OwnKernel,
-        )
+        done = _executed(notebook, partial, parameters)
     except PapermillExecutionError as error:
         os.replace(partial, failed)
         raise StudyError(f"{notebook}: {_explain(notebook, error, failed, log)}") from None
@@ -74,6 +68,30 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     papermill.iorw.write_ipynb(done, str(partial))
     os.replace(partial, output)
+
+
+def _executed(notebook: str, partial: Path, parameters: dict[str, str | int]) -> Any:
+    """Papermill's result. A kernel that does not start is started again, since none of the notebook has run then. Raises StudyError if it never starts,
+    and what Papermill raises."""
+    for _ in range(STARTS):
+        try:
+            return papermill.execute_notebook(
+                REPOSITORY / "notebooks" / f"{notebook}.ipynb",
+                partial,
+                parameters=parameters,
+                cwd=REPOSITORY,
+                log_output=True,
+                progress_bar=False,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=OwnKernel,
+            )
+        except RuntimeError as error:  # jupyter_client's; it has no class of its own
+            if NOT_STARTED not in str(error):
+                raise
+    raise StudyError(
+        f"{notebook}: its kernel died {STARTS} times while it started; is there enough memory, and does `{sys.executable} -m ipykernel` run?"
+    )
 
 
 def _explain(notebook: str, error: PapermillExecutionError, failed: Path, log: Path) -> str:
