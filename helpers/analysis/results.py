@@ -136,10 +136,8 @@ class Results(Recorded):
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
-        rewarded = self.composition[~self.composition["arm"].isin(self.controls)]  # a random reward pays for no letter
         found += (
             checks.draws(self.questions)
-            + ([] if self.sampled is None else checks.letter_pays(rewarded))
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )
@@ -149,6 +147,9 @@ class Results(Recorded):
             + checks.weight(self.without)
             + checks.sampling(self.trainings.values())
         )
+        if self.sampled is not None:
+            rewarded = self.composition[~self.composition["arm"].isin(self.controls)]  # a random reward pays for no letter
+            found += checks.letter_pays(rewarded)
         followed = dict(list(self.following.groupby(["arm", "seed"]))) if len(self.following) else {}
         for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):
             run, curve = f"{arm}, seed {seed}", followed.get((arm, seed), pd.DataFrame())
