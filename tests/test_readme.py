@@ -105,15 +105,18 @@ def test_what_is_known_of_medicine_and_search():
     gains, hard = arms.query("arm == 'random'"), arms.query("arm == 'hard500'")
     assert (gains.loc[["pool_held_out", "medqa_reasoning"], "seeds"] == len(study.seeds)).all(), "the random arm is complete"
     assert (
-        f"gained {points(gains.loc['pool_held_out'], 'vs_untrained')} on {gains.at['pool_held_out', 'items']:,} held-out" in text
+        f"*random* gained {points(gains.loc['pool_held_out'], 'vs_untrained')} on {gains.at['pool_held_out', 'items']:,} held-out"
+        in text
     )
     assert f"and {points(gains.loc['medqa_reasoning'], 'vs_untrained')} on MedQA's test set" in text
     changed = [points(hard.loc[name], "vs_untrained") for name in ("pool_held_out", "medqa_reasoning")]
-    assert f"*hard500* changed by {changed[0]} and {changed[1]}" in text
-    named = pd.read_csv(REPOSITORY / "figures/medicine/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
-    late = 100 * (named["answers C"] + named["answers D"])
-    stated = "Of the answers to held-out questions, {:.0f} % are C or D before training, {:.0f} % after *random* and {:.0f} % after *hard500*"
-    assert stated.format(*late[["untrained", "random", "hard500"]]) in text
+    changed.append(points(hard.loc["medmcqa_mirror"], "vs_untrained"))
+    assert "*hard500* (hard ones alone) changed by {} and {}, and on MedMCQA by {}".format(*changed) in text
+    named = pd.read_csv(REPOSITORY / "figures/medicine/named.csv").set_index(["task", "arm"])
+    late = 100 * (named["C"] + named["D"])
+    shares = [late[task, arm] for task in ("pool_held_out", "mmlu") for arm in ("untrained", "random", "hard500")]
+    stated = "Of the answers to held-out questions, {:.0f} % are C or D before training, {:.0f} % after *random* and {:.0f} % after *hard500*; on MMLU {:.0f}, {:.0f} and {:.0f} %"
+    assert stated.format(*shares) in text
     collapsed = table.drop_duplicates(["arm", "seed"]).query("stopped_early == True")
     assert collapsed[["arm", "seed"]].to_numpy().tolist() == [["hard500", 3]], "one of its eight trainings"
     drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all'").set_index("arm")

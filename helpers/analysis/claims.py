@@ -210,12 +210,13 @@ def no_aha(reflection: pd.DataFrame, margin: float) -> Claim:
         found = {"contradicts": "Re-examination becomes more frequent.", "supports": "Re-examination does not become more frequent.",
                  "cannot tell": "Inconclusive: we found no increase and cannot rule out a relevant one."}[outcome]  # fmt: skip
     parts = [
-        f"{row['arm']}: {change(row, ' points')}, {p_in_words(value)} ({row['completions']:,} completions, {row['room']:.0%} long enough)"
+        f"{row['arm']}: {row['first']:.2%} to {row['last']:.2%}, a change of {change(row, ' points', digits=2)}, {p_in_words(value)} ("
+        f"{row['completions']:,} completions, {row['room']:.0%} long enough)"
         for row, value in zip(reflection.to_dict("records"), p, strict=True)
     ]
     seeds = int(reflection["seeds"].min())
     over = f"over {seeds} seeds" if seeds > 1 else "over questions, for the one seed that was run"
-    return Claim(claim, outcome, f"{found} Share of completions with a marker, last third minus first third of training, length held constant: "
+    return Claim(claim, outcome, f"{found} Share of completions with a marker, from the first to the last third of training, length held constant: "
                  f"{'; '.join(parts)} (Holm; intervals {over}; margin {margin:.0%} of the rate in the first third).")  # fmt: skip
 
 

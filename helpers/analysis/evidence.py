@@ -61,9 +61,15 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         return f"Inconclusive: only {found} of {count} comparisons show a {effect}."
     sign = -1 if claimed == "worse" else 1
     if count == 1:
-        low, high = rows[["low", "high"]].to_numpy()[0]
-        ends = [f"a {kind} of {100 * size:.1f}" for kind, size in (("loss", -low), ("gain", high)) if size > 0]
-        return f"Inconclusive: we found no {effect} and cannot rule out {' or '.join(ends)} points."
+        low, high = 100 * rows[["low", "high"]].to_numpy()[0]
+        sizes = {"loss": -low, "gain": high}
+        ends = {kind: f"a {kind} of {size:.1f} points" for kind, size in sizes.items() if size > 0}
+        this, that = ("loss", "gain") if sign < 0 else ("gain", "loss")
+        if that in ends and sizes[this] < float(margin.split()[0]):
+            return (
+                f"Inconclusive: we found no {effect}; the interval excludes a {this} of {margin} or more, but not {ends[that]}."
+            )
+        return f"Inconclusive: we found no {effect} and cannot rule out {' or '.join(ends.values())}."
     reach = (100 * sign * rows["high" if sign > 0 else "low"]).clip(lower=0).set_axis(rows["name"]).sort_values()
     ends = f"{reach.iloc[0]:.1f} ({reach.index[0]}) to {reach.iloc[-1]:.1f} points ({reach.index[-1]})"
     return f"Inconclusive: none of {count} comparisons shows a {effect}; depending on the comparison, the intervals allow up to {ends}."
@@ -86,7 +92,7 @@ def basis(over: str, confidence: float) -> str:
     return (
         f"The numbers below are differences with {100 * confidence:g} % confidence intervals {over}. Within each claim, the p-values of both tests "
         "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not. "
-        f"Tests are at the {100 * ALPHA:g} % level. Equivalence is tested with two one-sided tests, which correspond to a {100 * (1 - 2 * ALPHA):g} % "
+        f"Tests are at the {100 * ALPHA:g} % level. Specialisation and robustness are means over benchmarks (indices), not the primary outcome. Equivalence is tested with two one-sided tests, which correspond to a {100 * (1 - 2 * ALPHA):g} % "
         "interval; a wider interval may extend past the margin."
     )
 
@@ -107,13 +113,13 @@ def runs_in_words(seeds: int, draws: int = 1) -> str:
     return f"over items and {seeds} seeds, {'each with its own draw of questions' if draws > 1 else 'for one draw of questions'}"
 
 
-def change(row: Mapping[str, float], unit: str = "") -> str:
-    """A change and its interval, in points.
+def change(row: Mapping[str, float], unit: str = "", digits: int = 1) -> str:
+    """A change and its interval, in points. digits: after the point.
 
     >>> change({"change": 0.05, "low": 0.021, "high": 0.079})
     '+5.0 [+2.1, +7.9]'
     """
-    value, low, high = (names.signed(100 * row[name]) for name in ("change", "low", "high"))
+    value, low, high = (names.signed(100 * row[name], digits) for name in ("change", "low", "high"))
     return f"{value}{unit} [{low}, {high}]"
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 READ = {"custom": "written answers", "flexible": "last number", "strict": "strict format"}  # answer filters of the harness
 PLAIN = {"medqa 4options": "MedQA", "medqa": "MedQA", "mmlu pro": "MMLU-Pro", "cmmlu": "CMMLU", "mmlu": "MMLU", "gsm8k": "GSM8K", "medmcqa": "MedMCQA",
-         "pubmedqa": "PubMedQA", "medbullets": "Medbullets", "medxpertqa": "MedXpertQA", "medcalc bench": "MedCalc-Bench",
+         "pubmedqa": "PubMedQA", "medbullets op4": "Medbullets, 4 options", "medbullets op5": "Medbullets, 5 options", "medxpertqa": "MedXpertQA", "medcalc bench": "MedCalc-Bench",
          "pool held out": "held-out questions", "chinese": "Chinese"}  # fmt: skip
 SUBJECTS = {"gsm8k": "arithmetic", "arithmetic": "arithmetic", "med": "medicine"}  # of pools, by a part of their names
 COLUMNS = ("task", "without", "worst_benchmark")  # further columns of tables that hold the name of a benchmark
@@ -15,8 +15,8 @@ COLUMNS = ("task", "without", "worst_benchmark")  # further columns of tables th
 def benchmark(name: str, answer_filter: str = "none", group: str = "") -> str:
     """A benchmark without what the project adds to its name, with `whole` for a whole suite, and with its answer filter if it has one.
 
-    >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("medqa_4options_mirror")]
-    ['arithmetic (strict format)', 'CMMLU (whole)', 'MedQA']
+    >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("medbullets_op4")]
+    ['arithmetic (strict format)', 'CMMLU (whole)', 'Medbullets, 4 options']
     """
     plain = name.removeprefix("starter_").removesuffix("_mirror").replace("_", " ")
     plain = re.sub(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], plain)
@@ -57,11 +57,11 @@ def model(folder: str) -> str:
     return re.sub(r"[/-](seed|step)(?=\d)", r", \1 ", folder)
 
 
-def signed(points: float) -> str:
-    """A number with one decimal and its sign, without a sign if it rounds to zero.
+def signed(points: float, digits: int = 1) -> str:
+    """A number with its sign, without a sign if it rounds to zero. digits: after the point.
 
-    >>> [signed(1.26), signed(-0.04), signed(0.04), signed(-2)]
-    ['+1.3', '0.0', '0.0', '-2.0']
+    >>> [signed(1.26), signed(-0.04), signed(-0.04, 2), signed(-2)]
+    ['+1.3', '0.0', '-0.04', '-2.0']
     """
-    text = f"{points:+z.1f}"
-    return text.removeprefix("+") if text == "+0.0" else text
+    text = f"{points:+z.{digits}f}"
+    return text.removeprefix("+") if float(text) == 0 else text

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import balance, compare, names, primary_detail
+from helpers.analysis import balance, checks, compare, names, primary_detail
 from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
 from helpers.analysis.intervals import ALPHA, holm
@@ -40,7 +40,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail, in words; none if the study has no primary outcome.
 
-    tables: arms, study, comparison of a study and, where it has them, common and balance, as they are published.
+    tables: arms, study, comparison of a study and, where it has them, common, guards and balance, as they are published.
     """
     about, arms = tables["study"].iloc[0], tables["arms"].set_index("arm")
     found = rows(tables["comparison"], about["pool"])
@@ -56,12 +56,12 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     differs = tested["vs_random_p_holm"] < ALPHA
     better, worse = differs & (tested["vs_random"] > 0), differs & (tested["vs_random"] < 0)
     tested = tested.assign(differs=differs, better=better, worse=worse)
-    rules, shared = rules_of(tables["arms"]), _shared(tables.get("common"))
+    rules = rules_of(tables["arms"])
     said = [
         _subject(about["pool"]),
         _works(found),
         _answer(tested),
-        _first(tested, rules, shared, about["confidence"]),
+        _first(tested, rules, _noted(tables.get("common"), tables.get("guards")), about["confidence"]),
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
         balance.sentence(tables.get("balance")),
@@ -72,7 +72,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         primary_detail.trained(found, arms),
         *primary_detail.control(compared, controls(arms)),
     ]
-    advice = _advice(tested, found, rules, about["confidence"])
+    advice = _advice(tested, found, rules, about)
     shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
     return shown | ({"In detail": _joined(detail)} if any(detail) else {})
 
@@ -140,16 +140,23 @@ def _answer(tested: pd.DataFrame) -> str:
     return f"{'; '.join(parts)}.{rest}"
 
 
-def _first(tested: pd.DataFrame, rules: Mapping[str, str], shared: Mapping[str, int], confidence: float) -> str:
+def _noted(common: pd.DataFrame | None, guards: pd.DataFrame | None) -> dict[str, str]:
+    """What must be known of the questions of an arm to read its difference: how many are the random arm's, and if all seeds have nearly the same.
+    guards: the warnings of `helpers.analysis.checks`."""
+    noted = {arm: f"; {both} of its questions are random's too" for arm, both in _shared(common).items()}
+    same = [] if guards is None else guards.loc[guards["what"] == checks.ONE_CHOICE, "where"]
+    return noted | {arm: f"{noted.get(arm, '')}; nearly the same questions for all seeds" for arm in same}
+
+
+def _first(tested: pd.DataFrame, rules: Mapping[str, str], noted: Mapping[str, str], confidence: float) -> str:
     """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them; and what
-    all intervals and tests cover. shared: `_shared`."""
+    all intervals and tests cover. noted: `_noted`."""
     arms = list(dict.fromkeys(tested["arm"]))
     papers = [arm for arm in arms if _is_papers(rules[arm])]
     first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
     over = runs_in_words(int(tested["seeds"].min()), int(tested["draws"].max()))
     cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
-    both = {arm: f"; {shared[arm]} of its questions are random's too" if arm in shared else "" for arm in first}
-    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''}{both[arm]})" for arm in first}
+    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''}{noted.get(arm, '')})" for arm in first}
     shown = [(named[arm], own) for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()]
     if not shown:
         return f"({cover}.)"
@@ -187,7 +194,7 @@ def _narrower(tested: pd.DataFrame, family: int) -> str:
     family: the number of tests of the primary outcome.
     """
     rest = tested[~tested["differs"]]
-    if not primary_detail.apart(rest):
+    if not any(map(len, primary_detail.apart(rest).values())):
         return ""
     said = [
         f"{row.arm} is {'better' if row.vs_random > 0 else 'worse'} on {row.outcome} ({p_in_words(row.alone)})"
@@ -204,10 +211,10 @@ def _elsewhere(comparison: pd.DataFrame, found: pd.DataFrame, arms: Collection[s
     p = pd.to_numeric(comparison["vs_random_p_holm"])
     others = comparison[(p < ALPHA) & comparison["arm"].isin(arms) & ~comparison["benchmark"].isin(found["benchmark"])]
     said = [
-        f"{row['arm']} differs by {difference(row, 'vs_random')} points on {name} ({p_in_words(float(row['vs_random_p_holm']))})"
+        f"{row['arm']} differs by {difference(row, 'vs_random')} points on {name}, {row['setting']} ({p_in_words(float(row['vs_random_p_holm']))})"
         for row, name in zip(others.to_dict("records"), names.of(others), strict=True)
     ]
-    return f"On other benchmarks, adjusted in the same way, {'; '.join(said)}." if said else ""
+    return f"Outside the primary outcome, adjusted in the same way, {'; '.join(said)}." if said else ""
 
 
 def controls(arms: pd.DataFrame) -> list[str]:
@@ -239,7 +246,7 @@ def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
     return f", {where}{'more' if larger else 'no more'} than the {points} that its parameters call relevant"
 
 
-def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], confidence: float) -> str:
+def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], about: pd.Series) -> str:
     """What the outcome means for someone who trains."""
     random = found[found["arm"] == "random"]
     better, worse = (list(dict.fromkeys(tested.loc[tested[word], "arm"])) for word in ("better", "worse"))
@@ -258,13 +265,20 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
         return "No simple advice: the same choice is better on one outcome and worse on another."
     arm = tested.groupby("arm", sort=False)["vs_random"].mean().idxmax()
     own = tested[tested["arm"] == arm]
-    most = f"{100 * max(0, tested['vs_random_high'].max()):.1f}"
     cautious = list(dict.fromkeys(tested.loc[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0), "arm"]))
     besides = f" Be careful with {' and '.join(cautious)} (see above)." if cautious else ""
     return (
         f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
-        f"gains of up to {most} points from some rule cannot be excluded ({100 * confidence:g} % intervals, unadjusted).{besides}"
+        f"{_possible(tested, about.get('effect'))} ({100 * about['confidence']:g} % intervals, unadjusted).{besides}"
     )
+
+
+def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
+    """How large a gain over random questions the intervals allow, and whether it could be as large as the smallest that matters."""
+    most, relevant = max(0, tested["vs_random_high"].max()), float(effect or "nan")
+    if most < relevant:
+        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval contains the {100 * relevant:g} points that would matter"
+    return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded"
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame | None:

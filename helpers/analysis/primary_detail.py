@@ -17,14 +17,28 @@ def reach(tested: pd.DataFrame) -> str:
         return ""
     gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
     whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
-    beside = f"; of these {len(rest)} intervals, {sides}" if (sides := apart(rest)) else ""
+    beside = f"; of these {len(rest)} intervals, {sides}" if (sides := _sides(rest)) else ""
     return f"The unadjusted intervals of {whose} reach from a loss of {loss:.1f} to a gain of {gain:.1f} points{beside}."
 
 
-def apart(rest: pd.DataFrame) -> str:
-    """How many intervals lie above or below zero, in words; "" if none does."""
-    sides = {"above": (rest["vs_random_low"] > 0).sum(), "below": (rest["vs_random_high"] < 0).sum()}
-    return " and ".join(f"{count} {'lies' if count == 1 else 'lie'} {side} zero" for side, count in sides.items() if count)
+def apart(rest: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows whose intervals lie above and below zero."""
+    return {"above": rest[rest["vs_random_low"] > 0], "below": rest[rest["vs_random_high"] < 0]}
+
+
+def _sides(rest: pd.DataFrame) -> str:
+    """How many intervals lie above and below zero and whose they are, in words; "" if none does."""
+    sides = apart(rest)
+    if not any(map(len, sides.values())):
+        return ""
+    said = {
+        side: "; ".join(f"{' and '.join(own['arm'])} on {outcome}" for outcome, own in rows.groupby("outcome", sort=False))
+        for side, rows in sides.items()
+    }
+    return " and ".join(
+        f"{len(rows) or 'none'} {'lies' if len(rows) == 1 else 'lie'} {side} zero" + (f" ({said[side]})" if len(rows) else "")
+        for side, rows in sides.items()
+    )
 
 
 def trained(found: pd.DataFrame, arms: pd.DataFrame) -> str:
@@ -48,8 +62,16 @@ def control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:
             f"{_significant(own[p])} when adjusted for {family} ({' and '.join(map(p_in_words, own[p]))})"
             for p, family in families.items()
         ]
+        gained = (own["vs_untrained_low"] > 0).any()
+        meaning = (
+            "It gains, too, so a gain needs no right rewards"
+            if gained
+            else "It was not shown to gain, so rewards for right answers matter"
+        )
         said += (
-            [f"The negative control, {arm}, differs from random by {bare(own)} points: {'; '.join(tests)}."] if len(own) else []
+            [f"The negative control, {arm}, differs from random by {bare(own)} points: {'; '.join(tests)}. {meaning}."]
+            if len(own)
+            else []
         )
     return said
 

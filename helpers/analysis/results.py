@@ -21,6 +21,7 @@ from helpers.analysis import (
     components,
     control,
     indices,
+    lettering,
     mechanism,
     plots,
     power,
@@ -37,7 +38,7 @@ from helpers.study.files import write_table
 from helpers.study.study import open_study
 
 TABLES = dict.fromkeys((
-    "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "paper", "reasoning", "duration",
+    "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "named", "paper", "reasoning", "duration",
     "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_queries", "search_effect",
     "balance", "balance_letters",
 )) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
@@ -198,6 +199,7 @@ class Results(Recorded):
 
     members = cached_property(lambda r: answers.members(r.raw, r.settings.confidence))
     letters = cached_property(lambda r: answers.letters(r.raw))
+    named = cached_property(lambda r: lettering.named(r.raw))
     reasoning = cached_property(lambda r: answers.reasoning(r.scores))
     agreement = cached_property(lambda r: answers.agreement(r.labels))
 

@@ -36,6 +36,7 @@ def answer(r: Results) -> HTML:
         "comparison": r.comparison,
         "arms": r.arms_in_words,
         "common": r.common,
+        "guards": r.guards,
     }
     tables |= {} if r.balance is None else {"balance": r.balance}
     reason = opening.reason(r.verdict, r.guards, r.pairs)

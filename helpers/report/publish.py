@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.analysis import answers, lettering
+from helpers.analysis.drawing import style
 from helpers.report import executed, readme, unfinished
 from helpers.search.episodes import without_passages
 from helpers.study import overrides
@@ -43,16 +45,21 @@ def publish(study: Study, target: Path) -> None:
 
 def publish_unfinished(study: Study, target: Path) -> None:
     """Copy what a study has so far: its data, including the finished tasks of partly scored models, `runs.csv`, `gains.csv`,
-    `reasoning.csv` (how answers are written and which letters they name), `drawn.csv` (composition of the arms), `common.csv` (questions that two arms
-    share) and, of a search tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
+    `reasoning.csv` (how answers are written), `named.csv` and a figure (which letters they name), `drawn.csv` (composition of the arms), `common.csv` (questions
+    that two arms share) and, of a search tool, `search_effect.csv` (`unfinished`), no comparison of arms."""
     write_table(unfinished.runs(study), target / "runs.csv")
-    write_table(unfinished.gains(study), target / "gains.csv")
-    if len(answers := unfinished.reasoning(study)):
-        write_table(answers, target / "reasoning.csv")
+    scores = unfinished.enough(study)
+    write_table(unfinished.gains(study, scores), target / "gains.csv")
+    if len(scores):
+        write_table(answers.reasoning(scores), target / "reasoning.csv")
+        style()
+        named = lettering.named(scores)
+        write_table(named, target / "named.csv")
+        lettering.picture(named, target / "named")
     if len(composition := unfinished.composition(study)):
         write_table(composition, target / "drawn.csv")
         write_table(unfinished.common(study), target / "common.csv")
-    if (found := unfinished.search(study)) is not None:
+    if (found := unfinished.search(study, scores)) is not None:
         write_table(found, target / "search_effect.csv")
     publish_data(study, target, without=unfinished.rollouts(study))
     for path in unfinished.unscored(study):

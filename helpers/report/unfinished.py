@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.analysis import answers, compare, searching
+from helpers.analysis import compare, searching
 from helpers.evaluation import scoring
 from helpers.selection import difficulty, draws
 from helpers.study.errors import StudyError
@@ -75,11 +75,10 @@ def rollouts(study: Study) -> list[Path]:
     return [path for path in files if not study.path("eval", *path.parts[-3:-1], "scores.parquet").exists()]
 
 
-def gains(study: Study) -> pd.DataFrame:
+def gains(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
     """The change from the untrained model (`compare.comparison`), with columns GAIN, of each arm that has enough scored seeds on a benchmark
-    (`_enough`). One row per benchmark, answer filter and arm; empty if there is none, or the untrained model is not scored.
+    (scores: `enough`). One row per benchmark, answer filter and arm; empty if there is none, or the untrained model is not scored.
     """
-    scores = _enough(study)
     if scores["arm"].nunique() < 2:
         return pd.DataFrame(columns=GAIN)
     table = compare.comparison(compare.by_suite(scores), study.analysis)
@@ -87,16 +86,9 @@ def gains(study: Study) -> pd.DataFrame:
     return table.loc[trained & table["vs_untrained"].notna(), GAIN]
 
 
-def reasoning(study: Study) -> pd.DataFrame:
-    """`answers.reasoning` of the untrained model and of the arms in `gains`, such as how often each letter is named; empty if there are none."""
-    scores = _enough(study)
-    return answers.reasoning(scores) if len(scores) else pd.DataFrame()
-
-
-def search(study: Study) -> pd.DataFrame | None:
+def search(study: Study, scores: pd.DataFrame) -> pd.DataFrame | None:
     """What a search tool brings (`searching.effect`) to the untrained model and, on tasks that all seeds of every arm have finished, to the arms:
-    their rows stand beside each other and would be compared. None if the study has no tool or the untrained model is not scored."""
-    scores = _enough(study)
+    their rows stand beside each other and would be compared. scores: `enough`. None if the study has no tool or the untrained model is not scored."""
     if not study.search or scores.empty:
         return None
     seeds = scores.groupby(["task", "arm"])["seed"].nunique().unstack().reindex(columns=list(study.arms))
@@ -110,7 +102,7 @@ def _answers(study: Study, *model: str | int) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.exists() else scoring.finished(study, path.parent / "tasks")
 
 
-def _enough(study: Study) -> pd.DataFrame:
+def enough(study: Study) -> pd.DataFrame:
     """The answers of the untrained model and, task by task, of each arm whose seeds have all finished the task, and of the random arm if
     ENOUGH of its seeds have; empty if the untrained model is not scored."""
     models = {(UNTRAINED, -1): _answers(study, UNTRAINED)}

@@ -3,7 +3,7 @@
 import pandas as pd
 from scored import suite
 
-from helpers.analysis import answers
+from helpers.analysis import answers, lettering
 from helpers.selection import difficulty
 
 
@@ -45,9 +45,33 @@ def test_answers_are_counted_by_letter_and_numbers_are_not():
     assert [name for name in exam if name.startswith("answers ")] == ["answers A", "answers B", "answers C", "answers none"]
 
 
+def test_letters_named_by_hand():
+    """Four questions with the right answers A to D, two seeds; a seed that names C alone is right once, one that names nothing never."""
+    said = {("untrained", -1): "ABCD", ("x", 0): "CCCC", ("x", 1): [None] * 4}
+    rows = [
+        {"task": "exam", "benchmark": "exam", "rotation": 0, "item_id": item, "arm": arm, "seed": seed, "predicted": letter, "target": right}
+        for (arm, seed), chosen in said.items()
+        for item, (letter, right) in enumerate(zip(chosen, "ABCD", strict=True))
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows).assign(correct=lambda frame: frame["predicted"] == frame["target"])
+    table = lettering.named(scores)
+    right, untrained, x = table.to_dict("records")
+    assert (right["arm"], [right[letter] for letter in "ABCD"]) == (lettering.RIGHT, [0.25] * 4)
+    assert (untrained["accuracy"], untrained["by_letters"]) == (1, 0.25)
+    assert (x["accuracy"], x["by_letters"], x["none"], x["C"], x["A"]) == (0.125, 0.125, 0.5, 0.5, 0)
+    assert lettering.largest_change(table) == (
+        "Largest change of a letter's share: after x, A on exam from 25% to 0%, where it is right for 25%."
+    ), "four changes are equally large; the first is named"
+    assert lettering.largest_change(table[table["arm"] != "x"]) == ""
+    asked_without_letters = scores[scores["target"] != "D"]
+    assert lettering.named(asked_without_letters).empty
+    assert lettering.named(scores.assign(rotation=1)).empty
+
+
 def test_tables_without_rows_keep_their_header():
     assert list(answers.letters(suite().assign(rotation=0)))[:3] == ["task", "arm", "items"]
     assert list(answers.agreement({"self": pd.DataFrame()}))[:4] == ["first", "second", "questions", "both_easy"]
+    assert list(lettering.named(suite().assign(rotation=1)))[:3] == ["task", "arm", "answers"]
     assert list(answers.reasoning(suite()))[:3] == ["benchmark", "arm", "answers"]
 
 

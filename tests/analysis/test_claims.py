@@ -258,6 +258,11 @@ def test_aha(changed, outcome, said):
     assert claims.no_aha(rates().head(0), 0.5).outcome == "not tested"
 
 
+def test_small_rates_of_re_examination_are_not_rounded_away():
+    found = claims.no_aha(rates(first=0.0026, last=0.0021, change=-0.0005, low=-0.0017, high=0.0007), 0.5)
+    assert "self: 0.26% to 0.21%, a change of -0.05 points [-0.17, +0.07], p = 0.800 (3,000 completions" in found.evidence
+
+
 def test_correction_for_the_number_of_comparisons():
     # 0.02 alone would be significant; of three comparisons it is not
     pairs = table(("random", "self", "specialisation", (0.05, 0.02, 0.9)), other=(0.0, 0.9, 0.9))

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import primary, primary_plot
+from helpers.analysis import checks, primary, primary_plot
 
 ARMS = {  # rule, how it is trained
     "random": ("500 at random", "as the study (lora)"),
@@ -29,6 +29,7 @@ def comparison(half=(0.002, 0.9), hard=(-0.004, 0.8), gain=0.14, draws=8):
                 "group": "specialisation",
                 "benchmark": name,
                 "filter": "none",
+                "setting": "5-shot",
                 "arm": arm,
                 "seeds": 8,
                 "draws": draws,
@@ -50,7 +51,7 @@ def arms():
     return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
 
 
-def said(pool="openai/gsm8k", effect=None, rules=None, common=None, **how):
+def said(pool="openai/gsm8k", effect=None, rules=None, common=None, guards=None, **how):
     about = {
         "question": "Does it matter?",
         "model": "org/a",
@@ -62,7 +63,8 @@ def said(pool="openai/gsm8k", effect=None, rules=None, common=None, **how):
     }
     named = arms().assign(questions=lambda table: table["arm"].map(rules or {}).fillna(table["questions"]))
     tables = {"study": pd.DataFrame([about]), "arms": named, "comparison": comparison(**how).astype(object).fillna("")}
-    return primary.lines(tables | ({} if common is None else {"common": common}))
+    others = {"common": common, "guards": guards}
+    return primary.lines(tables | {name: table for name, table in others.items() if table is not None})
 
 
 def test_the_outcome_is_reasoning_on_held_out_questions_and_on_the_pools_own_test():
@@ -94,7 +96,8 @@ def test_no_choice_differs():
         "The unadjusted intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. Change from the untrained model, outcomes in the "
         "same order: random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
         "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
-        "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001)."
+        "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001). "
+        "It was not shown to gain, so rewards for right answers matter."
     )
     assert lines["In practice"] == (
         "With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, half, differs by +0.2 [-1.3, +1.7] points "
@@ -131,6 +134,30 @@ def test_how_many_questions_the_papers_arm_shares_with_random_ones():
         "Training on half (500 with a pass rate near 0.5; 54 of its questions are random's too) differs"
         in said(common=common)["Result"]
     )
+    guards = pd.DataFrame({"what": [checks.ONE_CHOICE, "other"], "where": ["half", "hard500"], "value": ["", ""]})
+    both = "54 of its questions are random's too; nearly the same questions for all seeds) differs"
+    assert both in said(common=common, guards=guards)["Result"]
+
+
+def test_a_gain_that_would_matter_is_excluded_or_not():
+    assert (
+        "; gains of up to 1.7 points from some rule cannot be excluded, but no interval contains the 2 points that would matter (95 %"
+        in (said(effect=0.02)["In practice"])
+    )
+    assert "gains of up to 1.7 points from some rule cannot be excluded (95 %" in said(effect=0.01)["In practice"]
+
+
+def test_intervals_beside_zero_are_named():
+    detail = said(half=(0.02, 0.2), hard=(-0.03, 0.2))["In detail"]
+    assert (
+        "of these 4 intervals, 2 lie above zero (half on held-out questions; half on GSM8K test questions) and 2 lie below zero (hard500"
+        in detail
+    )
+    assert (
+        "2 lie below zero (hard500 on held-out questions; hard500 on GSM8K test questions)"
+        in said(hard=(-0.03, 0.2))["In detail"]
+    )
+    assert "none lie above zero and" in said(hard=(-0.03, 0.2))["In detail"]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +187,6 @@ def test_the_primary_outcome_has_a_family_of_its_own():
     assert "alone" not in said(half=(0.03, 0.01))["Result"], "significant over all benchmarks"
     none = said(half=(0.02, 0.2), hard=(-0.02, 0.2))
     assert "Adjusted for the 6 tests of the primary outcome alone, none of them differs either." in none["Result"]
-    assert "of these 4 intervals, 2 lie above zero and 2 lie below zero" in none["In detail"]
     worse = (
         "Adjusted for the 6 tests of the primary outcome alone, hard500 is worse on held-out questions "
         "(p = 0.040); hard500 is worse on GSM8K test questions (p = 0.040)."
@@ -179,10 +205,10 @@ def test_the_primary_outcome_has_a_family_of_its_own():
 )  # fmt: skip
 def test_a_choice_is_better_or_worse(how, found, advice):
     lines = said(**how)
-    outcome, _, others = lines["Result"].partition(" On other benchmarks, ")
+    outcome, _, others = lines["Result"].partition(" Outside the primary outcome, ")
     assert f". {found}" in outcome
     assert outcome.count("half") == 1, "its figures stand there once"
-    assert "differs by +30.0 [+28.5, +31.5] points on GSM8K" in others
+    assert "differs by +30.0 [+28.5, +31.5] points on GSM8K, 5-shot (p" in others
     assert lines["In practice"].startswith(advice)
 
 

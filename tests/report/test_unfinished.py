@@ -10,7 +10,7 @@ from helpers.study.study import open_study
 def test_what_a_search_tool_brings_to_the_untrained_model_is_published_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
     study = open_study("search_dev")
-    assert unfinished.search(study) is None
+    assert unfinished.search(study, unfinished.enough(study)) is None
     about = {
         "group": "specialisation",
         "filter": "none",
@@ -64,7 +64,7 @@ def test_an_arm_with_all_its_seeds_is_compared_with_the_untrained_model_alone(pa
             "chance": 0.0,
         }
         pd.DataFrame(items).assign(**about).to_parquet(path)
-    (row,) = unfinished.gains(study).to_dict("records")
+    (row,) = unfinished.gains(study, unfinished.enough(study)).to_dict("records")
     assert (row["arm"], row["seeds"]) == (whole, 2)
     assert row["vs_untrained"] == pytest.approx(0.22)
     assert row["vs_untrained_low"] < row["vs_untrained"] < row["vs_untrained_high"]
@@ -82,11 +82,11 @@ def test_the_random_arm_is_shown_from_three_seeds_on(tmp_path, monkeypatch):
         rows = pd.DataFrame({"item_id": [str(n) for n in range(50)], "correct": [n < 20 + place for n in range(50)]})
         about = {"task": "gsm8k", "benchmark": "gsm8k", "group": "robustness", "setting": "", "filter": "none", "rotation": 0}
         rows.assign(**about, chance=0.0).to_parquet(path)
-    assert unfinished.gains(study).empty
+    assert unfinished.gains(study, unfinished.enough(study)).empty
     third = study.path("eval", "random", 2, "scores.parquet")
     third.parent.mkdir(parents=True)
     rows.assign(**about, chance=0.0).to_parquet(third)
-    assert unfinished.gains(study)[["arm", "seeds"]].to_numpy().tolist() == [["random", 3]]
+    assert unfinished.gains(study, unfinished.enough(study))[["arm", "seeds"]].to_numpy().tolist() == [["random", 3]]
 
 
 def test_what_the_tool_brings_to_trained_models_waits_for_all_seeds_of_both_arms(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_what_the_tool_brings_to_trained_models_waits_for_all_seeds_of_both_arms
         pd.concat(parts).to_parquet(path)
 
     def shown():
-        return list(unfinished.search(study)["arm"])
+        return list(unfinished.search(study, unfinished.enough(study))["arm"])
 
     score("untrained")
     for seed in study.seeds[:3]:
@@ -152,4 +152,6 @@ def test_a_model_counts_on_the_tasks_that_it_has_finished(parameters, tmp_path, 
             path.parent.mkdir(parents=True, exist_ok=True)
             rows = pd.DataFrame({"item_id": [str(n) for n in range(20)], "correct": [n < 8 + len(model) for n in range(20)]})
             rows.assign(task=task, benchmark=task, filter="none", rotation=0, setting="", chance=0.0).to_parquet(path)
-    assert unfinished.gains(study)[["benchmark", "arm", "seeds"]].to_numpy().tolist() == [[first, arm, 2]]
+    assert unfinished.gains(study, unfinished.enough(study))[["benchmark", "arm", "seeds"]].to_numpy().tolist() == [
+        [first, arm, 2]
+    ]
