@@ -91,7 +91,7 @@ def score(engine: str, folder: Path, adapter: Path | None) -> None:
     study = open_study(str(folder / "both.yaml"))
     tokenizer = loading.load_tokenizer(MODEL)
     loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter), engine)
-    made = scoring.score(lambda: loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
+    made = scoring.score(loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
     made.to_pickle(folder / "scores.pkl")
 
 
