@@ -124,7 +124,7 @@ def score_rates(s, folder: Path, engine: str) -> list[dict[str, object]]:
                 "batch_size": batch, "generation_batch_size": None, "tasks": [task.model_copy(update={"limit": limit})]})})  # fmt: skip
             cut._file = s.file
             place = folder / f"tasks-{engine}-{batch}-{limit}"
-            made, seconds = timed(lambda cut=cut, way=way, place=place: scoring.score(lambda: loaded, tokenizer, cut, way, place))
+            made, seconds = timed(lambda cut=cut, way=way, place=place: scoring.score(loaded, tokenizer, cut, way, place))
             rows.append(
                 row(
                     f"score {task.name}",

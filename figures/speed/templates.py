@@ -50,7 +50,7 @@ def measure(study: Study, task: str, tokenizer: object) -> tuple[float, Instant]
     """Seconds to score one task with an instant model, and that model."""
     engine, begun = Instant(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        scoring.score(lambda: engine, tokenizer, study, "instant", Path(folder), (task,), [0])
+        scoring.score(engine, tokenizer, study, "instant", Path(folder), (task,), [0])
     return time.perf_counter() - begun, engine
 
 

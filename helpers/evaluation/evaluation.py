@@ -83,7 +83,7 @@ class Evaluation:
         only, ends = (HELD_OUT,) if self.step else (), engine.ends(self.tokenizer)
         return s.result(
             self.file.relative_to(s.folder),
-            make=lambda _: scoring.score(lambda: engine, self.tokenizer, s, mark, self.folder / "tasks", only, ends),
+            make=lambda _: scoring.score(engine, self.tokenizer, s, mark, self.folder / "tasks", only, ends),
             inputs=s.inputs("eval"),
             made_from=[mark, self.name, only, ends, s.eval.groups, [settings(s, task) for task in s.eval.tasks]],
             engine=engine.name,

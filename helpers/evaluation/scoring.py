@@ -3,7 +3,7 @@ from another study under the same `runs/` that has made them from the same input
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ METRICS = ("acc_norm", "acc", "exact_match")  # of those a task has, the first c
 
 
 def score(
-    model: Callable[[], Engine],
+    engine: Engine,
     tokenizer: Any,
     study: Study,
     weights: str,
@@ -45,9 +45,8 @@ def score(
 ) -> pd.DataFrame:
     """Score a model on every task of the study; a task whose scores are stored is not run again.
 
-    model: a function that returns the engine; called only if something is left to score. weights: fingerprint of the weights. folder: for
-    finished tasks. only: names of the tasks to score, if not all. ends: tokens that end a text for the engine; with other ends, what a
-    model writes is scored again.
+    weights: fingerprint of the weights. folder: for finished tasks. only: names of the tasks to score, if not all. ends: tokens that end
+    a text for the engine; with other ends, what a model writes is scored again.
 
     Returns one row per item, answer filter and rotation: task, group, benchmark, subject, mode, filter, rotation, item_id, predicted,
     target, correct, chance, format_valid, response, setting; in reasoning mode also predicted_tolerant and correct_tolerant
@@ -57,7 +56,7 @@ def score(
     what the question itself finds.
     """
     parts: list[pd.DataFrame] = []
-    work = _Work(model, tokenizer, study, weights, folder)
+    work = _Work(engine, tokenizer, study, weights, folder)
     tasks = [task for task in study.eval.tasks if not only or task.name in only]
     for task in progress(tasks, desc="benchmarks", unit="task"):
         chosen = settings(study, task)
@@ -90,7 +89,7 @@ def _read(path: Path, study: Study, task: Task) -> pd.DataFrame:
 class _Work:
     """What all tasks of a model share. The task manager and the harness around the model are built when the first task needs them."""
 
-    model: Callable[[], Engine]
+    engine: Engine
     tokenizer: Any
     study: Study
     weights: str
@@ -104,7 +103,7 @@ class _Work:
     def harness(self) -> Any:
         from helpers.models.harness_model import HarnessModel
 
-        return HarnessModel(self.model(), self.tokenizer, self.study.eval.batch_size, self.study.eval.written_at_once)
+        return HarnessModel(self.engine, self.tokenizer, self.study.eval.batch_size, self.study.eval.written_at_once)
 
     def run(self, task: Task, chosen: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Score every benchmark of a task, one rotation of the options after the other, from where a killed run stopped."""

@@ -30,15 +30,14 @@ _LOADED: dict[Any, Engine] = {}
 class Weights:
     """Which weights an engine loads.
 
-    trained: the folder that 03_grpo_train left, an adapter or a whole model. length: the most tokens of prompt and completion together;
-    None: as many as model and memory allow. read: log-likelihoods are needed too (vLLM then shares the GPU with transformers if both fit).
+    trained: the folder that 03_grpo_train left, an adapter or a whole model. read: log-likelihoods are needed too (vLLM then shares the
+    GPU with transformers if both fit).
     """
 
     model: str
     dtype: str = "auto"
     trained: Path | None = None
     method: Literal["lora", "qlora", "full"] = "lora"
-    length: int | None = None
     read: bool = False
 
     @property

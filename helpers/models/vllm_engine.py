@@ -196,10 +196,8 @@ def weight_bytes(weights: Weights) -> int | None:
 
 
 def _length(weights: Weights) -> int:
-    """vLLM's `max_model_len`: the length wanted, else on a GPU -1 (as many tokens as fit).
-
-    On a CPU, where its cache is small, 2048 or the model's own limit if that is smaller.
-    """
-    if weights.length or torch.cuda.is_available():
-        return weights.length or -1
+    """vLLM's `max_model_len`: on a GPU -1 (as many tokens as fit); on a CPU, where its cache is small, 2048, or the model's own limit if
+    that is smaller."""
+    if torch.cuda.is_available():
+        return -1
     return min(2048, getattr(AutoConfig.from_pretrained(weights.source), "max_position_embeddings", 2048))

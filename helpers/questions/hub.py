@@ -30,8 +30,10 @@ def read(
     try:
         place, options = (str(folder), {"cache_dir": cache_of(folder)}) if local else (source, {"revision": revision})
         builder = datasets.load_dataset_builder(place, config, **options)
-        if hasattr(builder.config, "keep_default_na"):
-            builder.config.keep_default_na = False  # an option of a CSV file may be "None" or "NA"
+        if hasattr(
+            builder.config, "keep_default_na"
+        ):  # an option of a CSV file may be "None" or "NA"; given to the builder, since it names the cache
+            builder = datasets.load_dataset_builder(place, config, keep_default_na=False, **options)
         builder.download_and_prepare()
         dataset = builder.as_dataset(split=split)
     except Exception as error:

@@ -4,7 +4,6 @@ Paper, section 3: a question is `easy` if the filter answers it right in the rig
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,9 +78,9 @@ def kinds(labels: pd.DataFrame) -> pd.Series:
     return pd.Series(np.select(cases, KINDS[:-1], KINDS[-1]), index=labels.index)
 
 
-def rates(labels: pd.DataFrame) -> dict[str, Any]:
-    """The number of answers (key `answers`) and the share of each kind of answer; the shares sum to 1."""
-    return {"answers": len(labels)} | kinds(labels).value_counts(normalize=True).reindex(list(KINDS), fill_value=0.0).to_dict()
+def rates(labels: pd.DataFrame) -> dict[str, float]:
+    """The share of each kind of answer; the shares sum to 1."""
+    return kinds(labels).value_counts(normalize=True).reindex(list(KINDS), fill_value=0.0).to_dict()
 
 
 def easy_by(labels: pd.DataFrame, pool: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

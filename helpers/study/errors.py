@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 LISTED = 30  # as many names fit into an error line
-RENAMED = {"runs_a_gpu": "runs_per_gpu"}  # keys of older parameter files → what they are called now
 PLAIN = {  # patterns of the schema in words
     r"^[^\x00-\x1f]+$": "it should be one line of text",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "a name has letters, digits, '.', '_' and '-' only",
@@ -64,7 +63,6 @@ def one_line(error: ValidationError) -> str:
         unknown = first["ctx"]["key"]
         key = ".".join([*path, unknown])
         line = f"unknown key {key!r}{nearest(unknown, first['ctx']['known'])}"
-        line = f"{key} is called {RENAMED[unknown]} now; rename it" if unknown in RENAMED else line
     elif kind == "missing":
         line = f"key {key!r} is missing"
     elif kind == "value_error":

@@ -10,7 +10,8 @@ import pyarrow.parquet
 import pytest
 from conftest import REPOSITORY
 
-from helpers.questions import pools
+from helpers.evaluation import mirror
+from helpers.questions import hub, pools
 from helpers.questions.text import LETTERS, question_id
 from helpers.study.files import StudyError
 from helpers.study.schema import Pool
@@ -174,6 +175,17 @@ def test_words_that_stand_for_missing_values_are_options(tmp_path):
     folder.mkdir()
     (folder / "train.csv").write_text(path.read_text(encoding="utf-8-sig").replace(";", ","))
     assert load(folder)[0]["options"].tolist() == [["None", "NA", "nan"]]
+
+
+def test_a_pool_does_not_take_the_missing_values_of_a_benchmark_that_was_read_before(tmp_path, monkeypatch):
+    """`datasets` caches what it has read, for both."""
+    monkeypatch.setenv("OFFLINE_MIRROR", str(tmp_path))
+    folder = tmp_path / "org" / "exam"
+    folder.mkdir(parents=True)
+    (folder / "train.csv").write_text("question,answer\nWhich?,NA\n", encoding="utf-8")
+    assert mirror.load("org/exam", None, "train")["answer"] == [None]
+    assert hub.read("org/exam", None, "train", None, str(tmp_path), "pool.source")[0]["answer"] == ["NA"]
+    assert mirror.load("org/exam", None, "train")["answer"] == [None], "nor the other way round"
 
 
 def test_a_folder_is_read_again_when_a_file_in_it_changes_and_is_part_of_the_inputs(tmp_path, parameters):

@@ -60,7 +60,7 @@ def test_a_benchmark_is_scored_with_and_without_search(engine, study, tmp_path):
     assert tools.mark(study) == found.mark
     tokenizer = loading.load_tokenizer("tiny/llama")
     names = ("starter_medicine_reasoning",)
-    scores = scoring.score(lambda: engine, tokenizer, study, "weights", tmp_path / "tasks", names)
+    scores = scoring.score(engine, tokenizer, study, "weights", tmp_path / "tasks", names)
     assert scores.groupby("task").size().to_dict() == {"starter_medicine_reasoning": 6, "starter_medicine_reasoning_search": 6}
     assert (scores["benchmark"] == scores["task"]).all()
     assert set(scores["group"]) == {"specialisation"}
@@ -75,7 +75,7 @@ def test_a_benchmark_is_scored_with_and_without_search(engine, study, tmp_path):
     assert searching["setting"].iloc[0] == "≤ 2 searches, first 6, ≤ 200 tokens"
     assert "search" not in plain["setting"].iloc[0]
     written = len(engine.batches)
-    scoring.score(lambda: engine, tokenizer, study, "weights", tmp_path / "tasks", names)
+    scoring.score(engine, tokenizer, study, "weights", tmp_path / "tasks", names)
     assert len(engine.batches) == written
 
 

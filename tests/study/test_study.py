@@ -154,11 +154,7 @@ MISTAKES = {
         lambda v: v["filters"].update(SELF=v["filters"]["self"]),
         "filters: 'SELF' and 'self' differ by case only",
     ),
-    "renamed key": (at("train.runs_a_gpu", 2), "train.runs_a_gpu is called runs_per_gpu now; rename it"),
-    "renamed key of an arm": (
-        at("arms.random.train", {"runs_a_gpu": 2}),
-        "arms.random.train: runs_a_gpu is called runs_per_gpu now; rename it",
-    ),
+    "key of an older file": (at("train.runs_a_gpu", 2), "unknown key 'train.runs_a_gpu'; did you mean 'runs_per_gpu'?"),
     "task that the harness does not have": (
         at("eval.tasks", [{"name": "mmlu_anatmy"}]),
         "eval.tasks: lm-evaluation-harness has no task 'mmlu_anatmy'; did you mean 'mmlu_anatomy'?",

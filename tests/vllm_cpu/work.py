@@ -49,7 +49,7 @@ def answer(engine: str, folder: Path, adapter: Path | None) -> None:
     """Greedy answers and the seconds they took."""
     from helpers.models import engines, generate, loading
 
-    weights = engines.Weights(MODEL, DTYPE, adapter, length=1024)
+    weights = engines.Weights(MODEL, DTYPE, adapter)
     tokenizer = loading.load_tokenizer(MODEL)
     prompts = asked(tokenizer)
     loaded = engines.load(weights, engine)
@@ -67,7 +67,7 @@ def gaps(folder: Path, adapter: Path | None) -> None:
     from helpers.models import engines, loading
 
     tokenizer = loading.load_tokenizer(MODEL)
-    reader = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=1024), "transformers")
+    reader = engines.load(engines.Weights(MODEL, DTYPE, adapter), "transformers")
     prompt_of = asked(tokenizer).set_index("question_id")["prompt"]
     found = []
     for identity, *texts in json.loads((folder / "different.json").read_text()):
@@ -90,8 +90,8 @@ def score(engine: str, folder: Path, adapter: Path | None) -> None:
     (folder / "both.yaml").write_text(STUDY)
     study = open_study(str(folder / "both.yaml"))
     tokenizer = loading.load_tokenizer(MODEL)
-    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=2048), engine)
-    made = scoring.score(lambda: loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
+    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter), engine)
+    made = scoring.score(loaded, tokenizer, study, f"{engine} {adapter}", folder / "tasks")
     made.to_pickle(folder / "scores.pkl")
 
 
@@ -108,7 +108,7 @@ def search(engine: str, folder: Path, adapter: Path | None) -> None:
     tool = Tool(Search(corpus="starter", passages=1, searches=1, tokens=220), open_index(find_corpus("starter"), folder).search)
     pool = pools.load_pool(Pool(source="starter:medicine_pool")).head(50)
     texts = [prompts.render(row.question, list(row.options), prompt, tokenizer, tool.settings) for row in pool.itertuples()]
-    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter, length=1024), engine)
+    loaded = engines.load(engines.Weights(MODEL, DTYPE, adapter), engine)
     ends = (*loaded.ends(tokenizer), *prompts.end_tokens(prompt, tokenizer))
     asked = tokenizer(texts)["input_ids"]
     made = tool.write(loaded, asked, engines.Sampling(64, 0.0, ends), [0] * len(asked), tokenizer)
