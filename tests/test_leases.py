@@ -38,6 +38,16 @@ def test_the_effect_of_a_card_is_not_taken_for_that_of_an_arm():
     assert row["adjusted"] == pytest.approx(1.0)
 
 
+def test_what_the_readme_says_of_the_leases_of_choice():
+    table = leases.with_leases(leases.models(REPOSITORY / "figures/choice")).drop_duplicates(["arm", "seed"])
+    counts = table.groupby(["lease", "arm"]).size().unstack(fill_value=0)
+    without = counts[counts["random"] == 0]
+    assert without[["half", "hardest-solvable"]].sum().tolist() == [7, 7]
+    assert counts[["half", "hardest-solvable"]].sum().tolist() == [8, 8]
+    text = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+    assert "Seven of eight models of *half* and *hardest-solvable* come from a lease (rented GPUs) without *random*" in text
+
+
 def test_an_arm_that_had_a_lease_of_its_own_is_not_adjusted():
     (row,) = leases.differences(leases.with_leases(made_up({"random": ["H200"] * 4, "hard": ["H100"] * 4}))).to_dict("records")
     assert row["difference"] == pytest.approx(3.0)

@@ -237,7 +237,7 @@ class Results(Recorded):
     def rates(self) -> pd.DataFrame:
         """`difficulty.rates`: one row per filter, one column per kind of answer; empty without labels."""
         kinds = {name: difficulty.rates(frame) for name, frame in self.labels.items()}
-        return pd.DataFrame(kinds).T.drop(columns="answers", errors="ignore")
+        return pd.DataFrame(kinds).T
 
     @cached_property
     def signal(self) -> pd.DataFrame | None:
