@@ -59,16 +59,18 @@ def easy_rates(table: pd.DataFrame) -> Figure:
     return finished(figure, f"Share of questions labelled easy, {'; '.join(parts)}.")
 
 
-def composition(table: pd.DataFrame) -> Figure:
-    """Hard, easy and unlabelled questions of each arm. table: arm, hard, easy, unlabelled."""
+def composition(table: pd.DataFrame, colours: Sequence[str], title: str = "") -> Figure:
+    """Training questions of each arm by kind, stacked. table: arm and one column of counts per kind; title: of the legend."""
     figure, axes = plt.subplots(figsize=(7, 1 + 0.5 * len(table)))
-    kinds = table.set_index("arm")[["hard", "easy", "unlabelled"]]
-    kinds.plot.barh(stacked=True, ax=axes, color=[KINDS[1], KINDS[0], KINDS[3]])
+    kinds = table.set_index("arm")
+    kinds.plot.barh(stacked=True, ax=axes, color=list(colours))
     hatch(axes)
     axes.invert_yaxis()
     axes.set(xlabel="training questions", ylabel="")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    parts = [f"{arm}: {', '.join(f'{count} {kind}' for kind, count in row.items() if count)}" for arm, row in kinds.iterrows()]
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=title)
+    parts = [
+        f"{arm}: {', '.join(f'{count:.4g} {kind}' for kind, count in row.items() if count)}" for arm, row in kinds.iterrows()
+    ]
     return finished(figure, f"Training questions. {'; '.join(parts)}.")
 
 

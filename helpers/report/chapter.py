@@ -16,7 +16,6 @@ from helpers.analysis.results import Results
 from helpers.report import pages
 from helpers.report.browser import with_passages
 from helpers.search.tool import DROPPED
-from helpers.selection import difficulty
 from helpers.study.files import read_note
 from helpers.study.places import FIGURES
 from helpers.study.schema import REWARDS
@@ -61,15 +60,6 @@ def picture(
     if table is None or table.empty:
         return None
     return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
-
-
-def hard_by_filter(r: Results) -> pd.DataFrame:
-    """The share of each arm's questions that each filter calls hard: arms × filters, the random arm included; empty without labels."""
-    hard = {name: difficulty.by_question(rows).set_index("question_id")["label"].eq("hard") for name, rows in r.labels.items()}
-    asked = {arm: r.questions[arm]["question_id"] for arm in r.arms}
-    return pd.DataFrame(
-        {name: {arm: label.reindex(ids).dropna().mean() for arm, ids in asked.items()} for name, label in hard.items()}
-    )
 
 
 def primary(r: Results) -> Picture | None:

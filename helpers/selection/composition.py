@@ -7,6 +7,14 @@ import pandas as pd
 
 from helpers.selection.rates import RATES, zero_variance
 
+BANDS = {
+    "never right": 0.0,
+    "up to 25 %": 0.25,
+    "25 to 50 %": 0.5,
+    "50 to 75 %": 0.75,
+    "above 75 %": 1.0,
+}  # of pass rates, with their upper ends
+
 
 def by_draw(frame: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """The draws of an arm, by the seed that each serves; a fixed draw has the number 0."""
@@ -41,6 +49,21 @@ def composition(arms: dict[str, pd.DataFrame], rollouts: int | None = None, rate
         for name, frame in arms.items()
     ]
     return pd.DataFrame(rows)
+
+
+def by_pass_rate(arms: dict[str, pd.DataFrame], rates: pd.DataFrame) -> pd.DataFrame:
+    """Questions of each arm by the model's own pass rate: one row per arm, one column for each of BANDS; the mean over draws.
+
+    arms: as `draws.read` returns them. rates: columns question_id and pass_rate (`by_question`). Questions without a rate are left out.
+    """
+    band = pd.cut(rates["pass_rate"], [-1, *BANDS.values()], labels=list(BANDS)).set_axis(rates["question_id"])
+    rows = [{"arm": name} | _per_draw(frame["question_id"].map(band), frame) for name, frame in arms.items()]
+    return pd.DataFrame(rows)
+
+
+def _per_draw(kinds: pd.Series, frame: pd.DataFrame) -> dict[str, float]:
+    """How many questions of a draw are of each of BANDS."""
+    return {name: (kinds == name).sum() / len(by_draw(frame)) for name in BANDS}
 
 
 def _rated(frame: pd.DataFrame, rates: pd.DataFrame | None) -> pd.DataFrame:

@@ -64,3 +64,12 @@ def test_one_greedy_answer_gives_its_own_quartiles_and_no_zero_variance():
     assert (row["pass_rate_low"], row["pass_rate_median"], row["pass_rate_high"]) == (0.0, 0.0, 0.25)
     assert np.isnan(row["zero_variance"])
     assert (row["topics"], row["topic"]) == (0, "")
+
+
+def test_questions_by_pass_rate_are_means_over_draws():
+    rates = pd.DataFrame({"question_id": list("abcd"), "pass_rate": [0.0, 0.25, 0.26, 1.0]})
+    drawn = pd.DataFrame({"question_id": list("abbd"), "draw": [0, 0, 1, 1]})
+    fixed = pd.DataFrame({"question_id": ["c", "unknown"]})
+    random, other = draws.by_pass_rate({"random": drawn, "other": fixed}, rates).to_dict("records")
+    assert random == {"arm": "random", "never right": 0.5, "up to 25 %": 1.0, "25 to 50 %": 0, "50 to 75 %": 0, "above 75 %": 0.5}
+    assert (other["25 to 50 %"], sum(value for name, value in other.items() if name != "arm")) == (1, 1)

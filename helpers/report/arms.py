@@ -1,0 +1,33 @@
+"""What the questions of the arms have in common, as 05_analysis shows it."""
+
+import pandas as pd
+
+from helpers.analysis import plots
+from helpers.analysis.drawing import KINDS, Picture
+from helpers.analysis.results import Results
+from helpers.report.chapter import picture
+from helpers.selection import difficulty, draws
+
+
+def composition(r: Results) -> Picture | None:
+    """Training questions of each arm by the trained model's own pass rate, on one scale for all arms; without such a rate by the label of the arm's own filter."""
+    mean = ", mean over draws" if r.paired else ""
+    if r.sampled is None:
+        labels, text = ["hard", "easy", "unlabelled"], f"Training questions of each arm by the label of its own filter{mean}."
+        drawn, colours, title = draws.composition(r.questions)[["arm", *labels]], [KINDS[1], KINDS[0], KINDS[3]], ""
+    else:
+        samples, title = r.sampled.groupby("question_id").size().max(), "pass rate"
+        text = (
+            f"Training questions of each arm by the share of right answers among {samples} samples of the untrained model{mean}."
+        )
+        drawn, colours = draws.by_pass_rate(r.questions, difficulty.by_question(r.sampled)), KINDS
+    return picture(r, "composition", lambda table, _: plots.composition(table, colours, title), drawn, text)
+
+
+def hard_by_filter(r: Results) -> pd.DataFrame:
+    """The share of each arm's questions that each filter calls hard: arms × filters, the random arm included; empty without labels."""
+    hard = {name: difficulty.by_question(rows).set_index("question_id")["label"].eq("hard") for name, rows in r.labels.items()}
+    asked = {arm: r.questions[arm]["question_id"] for arm in r.arms}
+    return pd.DataFrame(
+        {name: {arm: label.reindex(ids).dropna().mean() for arm, ids in asked.items()} for name, label in hard.items()}
+    )
