@@ -63,7 +63,7 @@ def arm_signal(signals: pd.DataFrame, chosen: dict[str, pd.DataFrame], spread: p
 
     signals: `signal`; chosen: an arm's questions; spread: `group_spread` of all runs. Columns arm, questions (with a pass rate),
     pass_rate, variance, flat_expected, flat_accuracy_first (share of the first tenth's groups whose accuracy rewards
-    are all equal), flat_accuracy, flat_reward (of all groups: accuracy alone, and the whole reward).
+    are all equal), flat_accuracy, flat_reward (of all groups: accuracy alone, and the reward that was trained on).
     """
     rows = []
     for arm, questions in chosen.items():
@@ -79,18 +79,18 @@ def arm_signal(signals: pd.DataFrame, chosen: dict[str, pd.DataFrame], spread: p
 def group_spread(completions: pd.DataFrame) -> pd.DataFrame:
     """Zero-variance groups and what was learned; one row per arm, seed and step.
 
-    completions: one row per rollout, columns arm, seed, step, question_id, reward_accuracy, reward_format, reward_xml_count. Columns
-    flat_reward, flat_accuracy, flat_format (share of groups whose rollouts all have the same reward, or the same part of it),
-    valid (share in the right format, strictly or not), right, right_if_valid.
+    completions: one row per rollout, columns arm, seed, step, question_id, advantage, reward_accuracy, reward_format, reward_xml_count.
+    Columns flat_reward, flat_accuracy, flat_format (share of groups whose rollouts all have the same reward, or the same part of it),
+    valid (share in the right format, strictly or not), right, right_if_valid. Advantages of a group are equal exactly if the rewards
+    that were trained on are; the parts do not tell, since an arm may weight them or be trained on a random reward.
     """
     parts = ["reward_accuracy", "reward_format", "reward_xml_count"]
-    frame = completions.assign(reward=completions[parts].sum(axis=1))
-    groups = frame.groupby(["arm", "seed", "step", "question_id"], sort=False)[["reward", *parts]]
+    groups = completions.groupby(["arm", "seed", "step", "question_id"], sort=False)[["advantage", *parts]]
     flat = (groups.max() == groups.min()).groupby(["arm", "seed", "step"], sort=False).mean()
-    valid, right = frame["reward_format"] > 0, frame["reward_accuracy"] > 0
-    shares = frame.assign(valid=valid, right=right, right_if_valid=right.where(valid).astype(float))
+    valid, right = completions["reward_format"] > 0, completions["reward_accuracy"] > 0
+    shares = completions.assign(valid=valid, right=right, right_if_valid=right.where(valid).astype(float))
     means = shares.groupby(["arm", "seed", "step"], sort=False)[["valid", "right", "right_if_valid"]].mean()
-    flat = flat.rename(columns={"reward": "flat_reward", "reward_accuracy": "flat_accuracy", "reward_format": "flat_format"})
+    flat = flat.rename(columns={"advantage": "flat_reward", "reward_accuracy": "flat_accuracy", "reward_format": "flat_format"})
     return flat.drop(columns="reward_xml_count").join(means).reset_index()
 
 

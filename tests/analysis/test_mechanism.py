@@ -40,7 +40,7 @@ def test_signal_with_too_few_samples_is_not_known():
 def rollouts():
     rows = [("q", 2.0, 0.0), ("q", 0.0, 2.0), ("r", 0.0, 2.0), ("r", 0.0, 2.0)]
     table = pd.DataFrame(rows, columns=["question_id", "reward_accuracy", "reward_format"])
-    return table.assign(arm="x", seed=0, step=1, reward_xml_count=1.0)
+    return table.assign(arm="x", seed=0, step=1, reward_xml_count=1.0, advantage=0.0)
 
 
 def test_spread_of_groups_by_hand():
@@ -48,6 +48,13 @@ def test_spread_of_groups_by_hand():
     # q's parts differ but their sum does not, r's do not differ at all
     assert (row["flat_reward"], row["flat_accuracy"], row["flat_format"]) == (1.0, 0.5, 0.5)
     assert (row["valid"], row["right"], row["right_if_valid"]) == (0.75, 0.25, 0.0)
+
+
+def test_spread_of_groups_is_that_of_the_reward_that_was_trained_on():
+    """A random reward differs within q, whose other rewards have the same sum, and within r, whose other rewards are equal."""
+    coin = rollouts().assign(reward_random=[2.0, 0.0, 2.0, 0.0], advantage=[1.0, -1.0, 1.0, -1.0])
+    (row,) = mechanism.group_spread(coin).to_dict("records")
+    assert (row["flat_reward"], row["flat_accuracy"], row["flat_format"]) == (0.0, 0.5, 0.5)
 
 
 def test_arm_signal_takes_the_arms_own_questions():
