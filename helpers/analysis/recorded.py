@@ -99,10 +99,18 @@ def _read_scores(study: Study) -> tuple[pd.DataFrame, dict[str, dict[str, Any]],
 
 
 def arms_in_words(study: Study) -> pd.DataFrame:
-    """One row per arm of a study: the questions it is trained on, who chose them, and how it is trained."""
+    """One row per arm of a study: the questions it is trained on, which model chose them from what answers, and how it is trained."""
     rows = []
     for name, arm in study.arms.items():
         changed = ", ".join(f"{key} {value}" for key, value in arm.train.items())
-        rows.append({"arm": name, "questions": arm.rule, "chosen by": study.filters[arm.filter].model if arm.filter else "chance",
+        model, answers = (study.filters[arm.filter].model, study.filters[arm.filter].answers) if arm.filter else ("chance", "")
+        rows.append({"arm": name, "questions": arm.rule, "chosen by": model, "answers": answers,
                      "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def filters_in_words(study: Study) -> str:
+    """Each filter of a study, its model and how it answers, for captions; empty without filters."""
+    if not study.filters:
+        return ""
+    return f"Filters: {'; '.join(f'{name}: {one.model}, {one.answers}' for name, one in study.filters.items())}."

@@ -4,6 +4,7 @@ import pandas as pd
 
 from helpers.analysis import plots
 from helpers.analysis.drawing import KINDS, Picture
+from helpers.analysis.recorded import filters_in_words
 from helpers.analysis.results import Results
 from helpers.report.chapter import picture
 from helpers.selection import difficulty, draws
@@ -21,6 +22,7 @@ def composition(r: Results) -> Picture | None:
             f"Training questions of each arm by the share of right answers among {samples} samples of the untrained model{mean}."
         )
         drawn, colours = draws.by_pass_rate(r.questions, difficulty.by_question(r.sampled)), KINDS
+    text = f"{text} {filters_in_words(r.study)}".strip()
     return picture(r, "composition", lambda table, _: plots.composition(table, colours, title), drawn, text)
 
 

@@ -31,6 +31,18 @@ class Filter(Strict):
             raise ValueError("samples above 1 need a temperature above 0, else all samples are equal")
         return self
 
+    @property
+    def answers(self) -> str:
+        """How many answers it gives and how they are drawn, in words.
+
+        >>> Filter(model="m").answers, Filter(model="m", samples=16, temperature=1).answers
+        ('one greedy answer per question', '16 answers per question at temperature 1')
+        """
+        if self.temperature == 0:
+            return "one greedy answer per question"
+        count = "one answer" if self.samples == 1 else f"{self.samples} answers"
+        return f"{count} per question at temperature {self.temperature:g}"
+
 
 class PassRate(Strict):
     """A rule over pass rates: `nearest` to a value; `from` … `to`, at random inside the band; or `lowest`, with more than `above` right."""

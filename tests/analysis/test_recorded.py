@@ -10,9 +10,13 @@ from helpers.study.study import open_study
 
 def test_arms_in_words():
     arms = arms_in_words(open_study("passrate")).set_index("arm")
-    assert arms.loc["random", ["questions", "chosen by"]].tolist() == ["500 at random", "chance"]
+    assert arms.loc["random", ["questions", "chosen by", "answers"]].tolist() == ["500 at random", "chance", ""]
     assert arms.loc["self", "questions"] == "400 hard, 100 easy"
     assert arms.loc["half", "questions"] == "500 with a pass rate near 0.5"
+    assert arms.loc[["self", "half"], "answers"].tolist() == [
+        "one greedy answer per question",
+        "8 answers per question at temperature 1",
+    ]
     assert arms_in_words(open_study("qlora")).set_index("arm").loc["self-qlora", "trained"] == "method qlora"
 
 
