@@ -68,6 +68,12 @@ class Recorded:
         return runs_in_words(self.seeds, self.seeds if self.paired else 1)
 
     @property
+    def followed(self) -> str:
+        """How many held-out questions were answered in a round during training, for captions: "200", or "96 to 200" if runs differ."""
+        counts = self.following["n"] if len(self.following) else pd.Series([0])
+        return " to ".join(dict.fromkeys(f"{count:,}" for count in (counts.min(), counts.max())))
+
+    @property
     def basis(self) -> str:
         """What the numbers behind all claims have in common."""
         return basis(self.over, self.settings.confidence)
