@@ -75,7 +75,7 @@ def composition(table: pd.DataFrame, colours: Sequence[str], title: str = "") ->
 
 
 def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
-    """Filters × filters: Cohen's kappa of their labels, and how often they share a wrong option beyond their favourite letters.
+    """Filters × filters: Cohen's kappa of their labels, and how often they share a wrong answer beyond chance.
 
     table: one row per pair, columns first, second, kappa, same_wrong, same_wrong_letters (`difficulty.agreement`).
     """
@@ -84,7 +84,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
     both = pd.concat([excess, excess.rename(columns={"first": "second", "second": "first"})])
     for axes, column, title, form, ends in (
         (grid[0], "kappa", "same labels (kappa)", ".2f", (0, 1)),
-        (grid[1], "excess", "same wrong option, minus the share\nexpected from the letters (points)", "+.0f", (0, 50)),
+        (grid[1], "excess", "same wrong answer, minus the\nshare expected by chance (points)", "+.0f", (0, 50)),
     ):
         wide = both.pivot_table(index="first", columns="second", values=column).reindex(index=filters, columns=filters)
         sns.heatmap(wide, annot=True, fmt=form, cmap="Blues", cbar=False, ax=axes, annot_kws={"fontsize": 10}, linewidths=1,
@@ -95,7 +95,7 @@ def agreement(table: pd.DataFrame, filters: Sequence[str]) -> Figure:
         plt.setp(axes.get_xticklabels(), rotation=25, ha="right")
     pairs = excess.set_index(excess["first"] + " and " + excess["second"])
     kappa, beyond = in_words(pairs["kappa"], ".2f"), in_words(pairs["excess"])
-    return finished(figure, f"Agreement of filters. Kappa: {kappa}. Same wrong option beyond letters, in points: {beyond}.")
+    return finished(figure, f"Agreement of filters. Kappa: {kappa}. Same wrong answer beyond chance, in points: {beyond}.")
 
 
 def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: str) -> Figure:

@@ -14,8 +14,8 @@ from helpers.study.files import StudyError
 
 KINDS = (  # of answers; plots.answer_kinds draws them in this order
     "easy (right, in the right format)",
-    "wrong option, in the right format",
-    "right format, but no option",
+    "wrong answer, in the right format",
+    "right format, but no readable answer",
     "cut off before the format was complete",
     "otherwise not in the right format",
 )
@@ -102,8 +102,8 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
 
     Returns questions, both_easy, both_hard, only_first_easy, only_second_easy, kappa (Cohen's, as in
     statsmodels; NaN if both gave one label only), jaccard_easy and jaccard_hard (questions both call so, of those either does),
-    both_wrong (questions on which both chose a wrong option in their first sample), same_wrong (share of these on
-    which it is the same option) and same_wrong_letters (that share if each only followed how often it names each letter).
+    both_wrong (questions on which both gave a wrong answer in their first sample), same_wrong (share of these on
+    which it is the same answer) and same_wrong_letters (that share if each only followed how often it gives each letter or number).
     """
     from statsmodels.stats.inter_rater import cohens_kappa  # takes a second, which other uses of labels need not wait for
 
@@ -126,12 +126,12 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float]:
         "jaccard_hard": jaccard[1],
         "both_wrong": len(wrong),
         "same_wrong": float(same.mean()),
-        "same_wrong_letters": _by_letters(wrong["predicted_x"], wrong["predicted_y"]),
+        "same_wrong_letters": _by_counts(wrong["predicted_x"], wrong["predicted_y"]),
     }
 
 
-def _by_letters(first: pd.Series, second: pd.Series) -> float:
-    """Chance of the same letter if each were drawn from its own counts: Σ p₁(letter) p₂(letter); NaN for no letters."""
+def _by_counts(first: pd.Series, second: pd.Series) -> float:
+    """Chance of the same answer if each were drawn from its own counts: Σ p₁(answer) p₂(answer); NaN for no answers."""
     one, two = first.value_counts(normalize=True), second.value_counts(normalize=True)
     return float((one * two.reindex(one.index).fillna(0)).sum()) if len(first) else float("nan")
 
