@@ -161,9 +161,12 @@ def written(scores: pd.DataFrame, group: str = "robustness") -> list[Notice]:
     return _fired(group, (modes == {"likelihood"}, READ_ONLY, ""))
 
 
-def training(log: pd.DataFrame, run: str) -> list[Notice]:
+def training(log: pd.DataFrame, run: str, control: bool = False) -> list[Notice]:
     """Warnings about a training's log (columns clipped_share, frac_reward_zero_std and, if it has them, skipped, top_answer_share,
-    accuracy_zero_variance): truncated completions, skipped steps, groups that teach nothing, and nearly always the same answer."""
+    accuracy_zero_variance): truncated completions, skipped steps, groups that teach nothing, and nearly always the same answer.
+
+    control: the reward is random, so length, answers and their accuracy may go anywhere, and only the reward and the steps are checked.
+    """
     truncated, flat, late = log["clipped_share"].mean(), log["frac_reward_zero_std"], log.tail(max(1, len(log) // 3))
     never, last = (flat >= 1).all(), late["frac_reward_zero_std"].mean()
     skipped = int(log["skipped"].sum()) if "skipped" in log else 0
@@ -171,24 +174,25 @@ def training(log: pd.DataFrame, run: str) -> list[Notice]:
     accuracy = late["accuracy_zero_variance"].mean() if "accuracy_zero_variance" in log else 0.0
     return _fired(
         run,
-        (truncated > TRUNCATED, "More than a third of a training's completions were truncated; raise train.max_completion_tokens",
+        (truncated > TRUNCATED and not control, "More than a third of a training's completions were truncated; raise train.max_completion_tokens",
          f"{truncated:.0%}"),
         (never, "All groups of a training had zero reward variance, so nothing was learned", ""),
         (last >= ZERO_VARIANCE and not never,
          "In the last third of a training almost all groups had zero reward variance, so little was learned there", f"{last:.0%} of the groups"),
         (skipped > 0, "Optimiser steps were skipped because their gradient was not finite", f"{skipped} of {len(log)}"),
-        (same.rolling(ONE_ANSWER_STEPS).min().max() > ONE_ANSWER,
+        (same.rolling(ONE_ANSWER_STEPS).min().max() > ONE_ANSWER and not control,
          f"In {ONE_ANSWER_STEPS} consecutive steps of a training, more than {ONE_ANSWER:.0%} of the answers were the same",
          f"up to {same.max():.0%}"),
-        (accuracy > ZERO_VARIANCE,
+        (accuracy > ZERO_VARIANCE and not control,
          "In the last third of a training almost all groups had zero variance in accuracy, so at most the format was learned",
          f"{accuracy:.0%} of the groups"),
     )  # fmt: skip
 
 
-def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
+def following(curve: pd.DataFrame, log: pd.DataFrame, run: str, control: bool = False) -> list[Notice]:
     """Warnings about accuracy on held-out questions during a training: it ends lower than it began, or falls from its best while the
-    reward rises. curve: columns step, accuracy, n; log: columns step, reward. Differences of up to two standard errors are not reported."""
+    reward rises. curve: columns step, accuracy, n; log: columns step, reward. Differences of up to two standard errors are not reported.
+    control: the reward is random, so that it rises by chance."""
     if len(curve) < 2:
         return []
     first, last, best = curve.iloc[0], curve.iloc[-1], curve.loc[curve["accuracy"].idxmax()]
@@ -200,7 +204,11 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str) -> list[Notice]:
     return _fired(
         run,
         (first["accuracy"] - last["accuracy"] > error, lower, f"{before}, {end}"),
-        (best["accuracy"] - last["accuracy"] > error and rose, astray, f"{before}, {best['accuracy']:.1%} at its best, {end}"),
+        (
+            best["accuracy"] - last["accuracy"] > error and rose and not control,
+            astray,
+            f"{before}, {best['accuracy']:.1%} at its best, {end}",
+        ),
     )
 
 

@@ -153,8 +153,8 @@ class Results(Recorded):
             found += checks.letter_pays(rewarded)
         followed = dict(list(self.following.groupby(["arm", "seed"]))) if len(self.following) else {}
         for (arm, seed), log in self.logs.groupby(["arm", "seed"], sort=False):
-            run, curve = f"{arm}, seed {seed}", followed.get((arm, seed), pd.DataFrame())
-            found += checks.training(log, run) + checks.following(curve, log, run)
+            run, curve, control = f"{arm}, seed {seed}", followed.get((arm, seed), pd.DataFrame()), arm in self.controls
+            found += checks.training(log, run, control) + checks.following(curve, log, run, control)
         found += checks.stopped(self.trainings)
         for model, note in self.effects.items():
             found += checks.trained_weights(note, model)

@@ -73,6 +73,22 @@ def test_training():
     assert checks.training(late.assign(frac_reward_zero_std=[1.0] * 8 + [0.5]), "random") == []
 
 
+def test_a_negative_control_gets_no_advice_on_what_it_learned():
+    """With a random reward a training may end anywhere; that its reward never varied or that it ends lower is still said."""
+    log = pd.DataFrame(
+        {"step": range(1, 61), "reward": [0.8] * 30 + [1.2] * 30, "clipped_share": 0.5, "frac_reward_zero_std": 0.0,
+         "top_answer_share": 0.95, "accuracy_zero_variance": 0.99}
+    )  # fmt: skip
+    curve = pd.DataFrame({"step": [0, 30, 60], "accuracy": [0.6, 0.6, 0.1], "n": 200})
+    assert len(checks.training(log, "x")) == 3
+    assert len(checks.following(curve, log, "x")) == 2
+    assert checks.training(log, "x", control=True) == []
+    (lower,) = checks.following(curve, log, "x", control=True)
+    assert lower.what == "Accuracy on held-out questions is lower after a training than before it"
+    (never,) = checks.training(log.assign(frac_reward_zero_std=1.0), "x", control=True)
+    assert "nothing was learned" in never.what
+
+
 def test_trained_weights():
     assert checks.trained_weights({}, "untrained") == []
     assert checks.trained_weights({"largest_weight": 0.1, "largest_logit_change": 0.2}, "random/seed0") == []
