@@ -277,7 +277,7 @@ def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
     """How large a gain over random questions the intervals allow, and whether it could be as large as the smallest that matters."""
     most, relevant = max(0, tested["vs_random_high"].max()), float(effect or "nan")
     if most < relevant:
-        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval contains the {100 * relevant:g} points that would matter"
+        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {100 * relevant:g} points that would matter"
     return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded"
 
 

@@ -141,7 +141,7 @@ def test_how_many_questions_the_papers_arm_shares_with_random_ones():
 
 def test_a_gain_that_would_matter_is_excluded_or_not():
     assert (
-        "; gains of up to 1.7 points from some rule cannot be excluded, but no interval contains the 2 points that would matter (95 %"
+        "; gains of up to 1.7 points from some rule cannot be excluded, but no interval reaches the 2 points that would matter (95 %"
         in (said(effect=0.02)["In practice"])
     )
     assert "gains of up to 1.7 points from some rule cannot be excluded (95 %" in said(effect=0.01)["In practice"]
