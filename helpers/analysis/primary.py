@@ -62,12 +62,12 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _works(found),
         _answer(tested),
         _first(tested, rules, _noted(tables.get("common"), tables.get("guards")), about["confidence"]),
-        _elsewhere(tables["comparison"], found, set(tested["arm"])),
-        _narrower(tested, len(compared)),
         balance.sentence(tables.get("balance")),
         f"This study could detect {detectable(tested, about, controls(arms))}.",
     ]
     detail = [
+        _elsewhere(tables["comparison"], found, set(tested["arm"])),
+        _narrower(tested, len(compared)),
         primary_detail.reach(tested),
         primary_detail.trained(found, arms),
         *primary_detail.control(compared, controls(arms)),
@@ -214,7 +214,7 @@ def _elsewhere(comparison: pd.DataFrame, found: pd.DataFrame, arms: Collection[s
         f"{row['arm']} differs by {difference(row, 'vs_random')} points on {name}, {row['setting']} ({p_in_words(float(row['vs_random_p_holm']))})"
         for row, name in zip(others.to_dict("records"), names.of(others), strict=True)
     ]
-    return f"Outside the primary outcome, adjusted in the same way, {'; '.join(said)}." if said else ""
+    return f"Outside the primary outcome, adjusted for all arms and benchmarks, {'; '.join(said)}." if said else ""
 
 
 def controls(arms: pd.DataFrame) -> list[str]:
@@ -266,7 +266,11 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
     arm = tested.groupby("arm", sort=False)["vs_random"].mean().idxmax()
     own = tested[tested["arm"] == arm]
     cautious = list(dict.fromkeys(tested.loc[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0), "arm"]))
-    besides = f" Be careful with {' and '.join(cautious)} (see above)." if cautious else ""
+    besides = (
+        f" Be careful with {' and '.join(cautious)}, worse by the tests of the primary outcome alone (see the details)."
+        if cautious
+        else ""
+    )
     return (
         f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
         f"{_possible(tested, about.get('effect'))} ({100 * about['confidence']:g} % intervals, unadjusted).{besides}"
