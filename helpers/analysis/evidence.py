@@ -65,7 +65,7 @@ def in_words(outcome: Outcome, rows: pd.DataFrame, effect: str, margin: str, cla
         sizes = {"loss": -low, "gain": high}
         ends = {kind: f"a {kind} of {size:.1f} points" for kind, size in sizes.items() if size > 0}
         this, that = ("loss", "gain") if sign < 0 else ("gain", "loss")
-        if that in ends and sizes[this] < float(margin.split()[0]):
+        if sizes[this].round(1) < float(margin.split()[0]) <= sizes[that].round(1):
             return (
                 f"Inconclusive: we found no {effect}; the interval excludes a {this} of {margin} or more, but not {ends[that]}."
             )
@@ -92,7 +92,7 @@ def basis(over: str, confidence: float) -> str:
     return (
         f"The numbers below are differences with {100 * confidence:g} % confidence intervals {over}. Within each claim, the p-values of both tests "
         "(difference and equivalence) are adjusted for multiple comparisons (Holm); the intervals are not. "
-        f"Tests are at the {100 * ALPHA:g} % level. Specialisation and robustness are means over benchmarks (indices), not the primary outcome. Equivalence is tested with two one-sided tests, which correspond to a {100 * (1 - 2 * ALPHA):g} % "
+        f"Tests are at the {100 * ALPHA:g} % level. Specialisation and robustness are indices, each the mean over several benchmarks. Equivalence is tested with two one-sided tests, which correspond to a {100 * (1 - 2 * ALPHA):g} % "
         "interval; a wider interval may extend past the margin."
     )
 

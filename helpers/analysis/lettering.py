@@ -28,9 +28,11 @@ def named(scores: pd.DataFrame) -> pd.DataFrame:
     plain = scores[(scores["rotation"] == 0) & scores["target"].isin(list(LETTERS))]
     rows = []
     for task, part in plain.groupby("task", sort=False):
-        right = part.drop_duplicates(["benchmark", "item_id"])["target"].value_counts(normalize=True).sort_index()
-        if len(right) < LETTERED:
+        letters = sorted({*part["target"], *part["predicted"]} & set(LETTERS))
+        if len(letters) < LETTERED:
             continue
+        items = part.drop_duplicates(["benchmark", "item_id"])
+        right = items["target"].value_counts(normalize=True).reindex(letters, fill_value=0.0)
         rows.append({"task": task, "arm": RIGHT, **right})
         for arm, mine in part.groupby("arm", sort=False):
             said = mine["predicted"].where(mine["predicted"].isin(right.index), "none")
@@ -38,8 +40,8 @@ def named(scores: pd.DataFrame) -> pd.DataFrame:
             shares = shares.reindex(columns=right.index, fill_value=0.0)
             rows.append({"task": task, "arm": arm, "answers": len(mine), "accuracy": mine["correct"].mean(),
                          "by_letters": (shares * right).sum(axis=1).mean(), "none": (said == "none").mean(), **shares.mean()})  # fmt: skip
-    letters = sorted({name for row in rows for name in row} - set(COLUMNS))
-    return pd.DataFrame(rows, columns=COLUMNS + letters).astype({"answers": "Int64"})
+    found = sorted({name for row in rows for name in row} - set(COLUMNS))
+    return pd.DataFrame(rows, columns=COLUMNS + found).astype({"answers": "Int64"})
 
 
 def largest_change(table: pd.DataFrame) -> str:
@@ -49,16 +51,23 @@ def largest_change(table: pd.DataFrame) -> str:
     arms = [arm for arm in wide if arm not in (RIGHT, UNTRAINED)]
     if UNTRAINED not in wide or not arms:
         return ""
-    task, letter, arm = wide[arms].sub(wide[UNTRAINED], axis=0).abs().stack().idxmax()
+    changes = wide[arms].sub(wide[UNTRAINED], axis=0).abs().stack().dropna()
+    if changes.empty:
+        return ""
+    task, letter, arm = changes.idxmax()
     after, before, right = wide.loc[(task, letter), [arm, UNTRAINED, RIGHT]]
     said = f"{letter} on {names.benchmark(task)} from {before:.0%} to {after:.0%}, where it is right for {right:.0%}"
     return f"Largest change of a letter's share: after {arm}, {said}."
 
 
-def bars(table: pd.DataFrame) -> Figure:
-    """How often each letter is right and is named, one panel per task whose letters are among DRAWN. table: `named`."""
-    drawn = table[table.drop(columns=[*COLUMNS, *DRAWN], errors="ignore").isna().all(axis=1)]
-    letters = [letter for letter in DRAWN if letter in table]
+def drawn_tasks(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the tasks whose letters are all among DRAWN. table: `named`."""
+    return table[table.drop(columns=[*COLUMNS, *DRAWN], errors="ignore").isna().all(axis=1)]
+
+
+def bars(drawn: pd.DataFrame) -> Figure:
+    """How often each letter is right and is named, one panel per task. drawn: `drawn_tasks`."""
+    letters = [letter for letter in DRAWN if letter in drawn]
     tasks = dict(list(drawn.groupby("task", sort=False)))
     arms = list(dict.fromkeys(drawn["arm"]))
     columns = min(3, len(tasks))
@@ -78,8 +87,10 @@ def bars(table: pd.DataFrame) -> Figure:
 
 
 def picture(table: pd.DataFrame, path: Path) -> Picture | None:
-    """Draw and save `bars` at `path`, with the table; None unless the answers to the pool's questions are letters, since only then training rewards them."""
-    if HELD_OUT not in set(table["task"]):
+    """Draw and save `bars` at `path`, with the table; None unless the answers to the pool's questions are letters among DRAWN, since only then training
+    rewards them."""
+    drawn = drawn_tasks(table)
+    if HELD_OUT not in set(drawn["task"]):
         return None
     text = f"Mean over seeds. What is missing from a bar named no letter. {largest_change(table)}"
-    return saved(bars(table), table, path, text)
+    return saved(bars(drawn), table, path, text)

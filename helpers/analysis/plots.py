@@ -69,7 +69,8 @@ def composition(table: pd.DataFrame, colours: Sequence[str], title: str = "") ->
     axes.set(xlabel="training questions", ylabel="")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, title=title)
     parts = [
-        f"{arm}: {', '.join(f'{count:.4g} {kind}' for kind, count in row.items() if count)}" for arm, row in kinds.iterrows()
+        f"{arm}: {', '.join(f'{count:,.1f} {kind}'.replace('.0 ', ' ') for kind, count in row.items() if count)}"
+        for arm, row in kinds.iterrows()
     ]
     return finished(figure, f"Training questions. {'; '.join(parts)}.")
 

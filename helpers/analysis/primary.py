@@ -242,8 +242,12 @@ def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
         return ""
     larger = list(smallest.index[smallest > relevant])
     where = f"on {' and '.join(larger)} " if 0 < len(larger) < len(smallest) else ""
-    points = f"{100 * relevant:g} point{'' if relevant == 0.01 else 's'}"
-    return f", {where}{'more' if larger else 'no more'} than the {points} that its parameters call relevant"
+    return f", {where}{'more' if larger else 'no more'} than the {_points(relevant)} that its parameters call relevant"
+
+
+def _points(effect: float) -> str:
+    """A size in points, such as `2 points`."""
+    return f"{100 * effect:g} point{'' if effect == 0.01 else 's'}"
 
 
 def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], about: pd.Series) -> str:
@@ -280,8 +284,8 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
 def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
     """How large a gain over random questions the intervals allow, and whether it could be as large as the smallest that matters."""
     most, relevant = max(0, tested["vs_random_high"].max()), float(effect or "nan")
-    if most < relevant:
-        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {100 * relevant:g} points that would matter"
+    if round(100 * most, 1) < 100 * relevant:
+        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {_points(relevant)} that would matter"
     return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded"
 
 

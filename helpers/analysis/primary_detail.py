@@ -62,18 +62,22 @@ def control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:
             f"{_significant(own[p])} when adjusted for {family} ({' and '.join(map(p_in_words, own[p]))})"
             for p, family in families.items()
         ]
-        gained = (own["vs_untrained_low"] > 0).any()
-        meaning = (
-            "It gains, too, so a gain needs no right rewards"
-            if gained
-            else "It was not shown to gain, so rewards for right answers matter"
-        )
-        said += (
-            [f"The negative control, {arm}, differs from random by {bare(own)} points: {'; '.join(tests)}. {meaning}."]
-            if len(own)
-            else []
-        )
+        if len(own):
+            said.append(
+                f"The negative control, {arm}, differs from random by {bare(own)} points: {'; '.join(tests)}.{_meaning(own)}"
+            )
     return said
+
+
+def _meaning(own: pd.DataFrame) -> str:
+    """What a negative control says of the rewards, in a sentence after a space; "" if nothing was shown."""
+    gained = own.loc[own["vs_untrained_low"] > 0, "outcome"]
+    if len(gained) == len(own):
+        return " It gains, too, so a gain needs no right rewards."
+    if len(gained):
+        return f" It gains on {' and '.join(gained)}, too."
+    below = (own["vs_random"] < 0) & (own["alone"] < ALPHA)
+    return " By the tests of the primary outcome alone, right rewards matter." if below.all() else ""
 
 
 def _significant(p: pd.Series) -> str:

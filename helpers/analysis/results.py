@@ -231,7 +231,14 @@ class Results(Recorded):
     @property
     def sampled(self) -> pd.DataFrame | None:
         """Labels of the first filter that is the trained model answering several times; None without one."""
-        return next((self.labels[name] for name in self.own if self.study.filters[name].samples > 1), None)
+        return next(
+            (
+                self.labels[name]
+                for name in self.own
+                if self.study.filters[name].samples > 1 and not self.study.filters[name].search
+            ),
+            None,
+        )
 
     @cached_property
     def rates(self) -> pd.DataFrame:

@@ -30,10 +30,10 @@ def read(
     try:
         place, options = (str(folder), {"cache_dir": cache_of(folder)}) if local else (source, {"revision": revision})
         builder = datasets.load_dataset_builder(place, config, **options)
-        if hasattr(
-            builder.config, "keep_default_na"
-        ):  # an option of a CSV file may be "None" or "NA"; given to the builder, since it names the cache
-            builder = datasets.load_dataset_builder(place, config, keep_default_na=False, **options)
+        if hasattr(builder.config, "keep_default_na"):  # an option of a CSV file may be "None" or "NA"
+            if local:  # given to the builder it names the cache, which a benchmark in the same folder would share otherwise
+                builder = datasets.load_dataset_builder(place, config, keep_default_na=False, **options)
+            builder.config.keep_default_na = False
         builder.download_and_prepare()
         dataset = builder.as_dataset(split=split)
     except Exception as error:

@@ -8,6 +8,7 @@ from helpers.analysis.recorded import filters_in_words
 from helpers.analysis.results import Results
 from helpers.report.chapter import picture
 from helpers.selection import difficulty, draws
+from helpers.selection.composition import by_pass_rate
 
 
 def composition(r: Results) -> Picture | None:
@@ -21,7 +22,7 @@ def composition(r: Results) -> Picture | None:
         text = (
             f"Training questions of each arm by the share of right answers among {samples} samples of the untrained model{mean}."
         )
-        drawn, colours = draws.by_pass_rate(r.questions, difficulty.by_question(r.sampled)), KINDS
+        drawn, colours = by_pass_rate(r.questions, difficulty.by_question(r.sampled)), KINDS
     text = f"{text} {filters_in_words(r.study)}".strip()
     return picture(r, "composition", lambda table, _: plots.composition(table, colours, title), drawn, text)
 

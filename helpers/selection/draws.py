@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.questions.text import LETTERS
-from helpers.selection.composition import by_pass_rate, common, composition, shared  # noqa: F401  (notebooks use them from here)
+from helpers.selection.composition import common, composition, shared  # noqa: F401  (notebooks use them from here)
 from helpers.selection.difficulty import by_question
 from helpers.selection.rates import RATES
 from helpers.study.choices import Arm

@@ -45,6 +45,20 @@ def test_answers_are_counted_by_letter_and_numbers_are_not():
     assert [name for name in exam if name.startswith("answers ")] == ["answers A", "answers B", "answers C", "answers none"]
 
 
+def untrained_of(task):
+    return pd.DataFrame([{"task": task, "arm": "untrained", "A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}])
+
+
+def test_letters_are_drawn_if_the_pool_has_at_most_five_options(tmp_path):
+    table = pd.DataFrame(
+        [{"task": "pool_held_out", "arm": arm, **dict.fromkeys("ABCDEFGHIJ", 0.1)} for arm in (lettering.RIGHT, "untrained", "x")]
+    )
+    wide = table.reindex(columns=[*lettering.COLUMNS, *"ABCDEFGHIJ"])
+    assert lettering.picture(wide, tmp_path / "named") is None
+    assert lettering.picture(wide.drop(columns=list("FGHIJ")), tmp_path / "named") is not None
+    assert (tmp_path / "named.png").exists()
+
+
 def test_letters_named_by_hand():
     """Four questions with the right answers A to D, two seeds; a seed that names C alone is right once, one that names nothing never."""
     said = {("untrained", -1): "ABCD", ("x", 0): "CCCC", ("x", 1): [None] * 4}
@@ -63,6 +77,13 @@ def test_letters_named_by_hand():
         "Largest change of a letter's share: after x, A on exam from 25% to 0%, where it is right for 25%."
     ), "four changes are equally large; the first is named"
     assert lettering.largest_change(table[table["arm"] != "x"]) == ""
+    unfinished = table[table["arm"] != "untrained"]
+    assert lettering.largest_change(pd.concat([unfinished, untrained_of("other")])) == "", (
+        "the untrained model has not finished this task"
+    )
+    fifth = scores.assign(predicted=scores["predicted"].replace("D", "E"))
+    shares = lettering.named(fifth).set_index("arm")
+    assert (shares.at["untrained", "E"], shares.at[lettering.RIGHT, "E"], shares.at["untrained", "none"]) == (0.25, 0, 0)
     asked_without_letters = scores[scores["target"] != "D"]
     assert lettering.named(asked_without_letters).empty
     assert lettering.named(scores.assign(rotation=1)).empty

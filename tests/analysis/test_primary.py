@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import checks, primary, primary_plot
+from helpers.analysis import checks, primary, primary_detail, primary_plot
 
 ARMS = {  # rule, how it is trained
     "random": ("500 at random", "as the study (lora)"),
@@ -97,7 +97,7 @@ def test_no_choice_differs():
         "same order: random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
         "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
         "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001). "
-        "It was not shown to gain, so rewards for right answers matter."
+        "By the tests of the primary outcome alone, right rewards matter."
     )
     assert lines["In practice"] == (
         "With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, half, differs by +0.2 [-1.3, +1.7] points "
@@ -147,6 +147,23 @@ def test_a_gain_that_would_matter_is_excluded_or_not():
         in (said(effect=0.02)["In practice"])
     )
     assert "gains of up to 1.7 points from some rule cannot be excluded (95 %" in said(effect=0.01)["In practice"]
+    small = said(effect=0.01, half=(-0.009, 0.9), hard=(-0.01, 0.9))["In practice"]
+    assert "but no interval reaches the 1 point that would matter" in small
+
+
+def test_what_the_negative_control_says_of_the_rewards():
+    own = pd.DataFrame(
+        {
+            "outcome": ["held-out questions", "tests"],
+            "vs_untrained_low": [-0.3, -0.2],
+            "vs_random": [-0.3, -0.2],
+            "alone": [0.01, 0.01],
+        }
+    )
+    assert primary_detail._meaning(own) == " By the tests of the primary outcome alone, right rewards matter."
+    assert primary_detail._meaning(own.assign(alone=[0.01, 0.4])) == ""
+    assert primary_detail._meaning(own.assign(vs_untrained_low=[0.1, -0.2])) == " It gains on held-out questions, too."
+    assert primary_detail._meaning(own.assign(vs_untrained_low=0.1)) == " It gains, too, so a gain needs no right rewards."
 
 
 def test_intervals_beside_zero_are_named():
@@ -185,8 +202,8 @@ def test_what_could_be_detected_may_be_relevant_on_one_outcome():
 
 def test_the_primary_outcome_has_a_family_of_its_own():
     """Six tests: three arms, one of them the negative control, on two outcomes. A raw p of 0.01 is 0.04 there (Holm, third of six)."""
-    assert "of the primary outcome alone" not in said()["In detail"]
-    assert "of the primary outcome alone" not in said(half=(0.03, 0.01))["In detail"], "significant over all benchmarks"
+    assert "Adjusted for the" not in said()["In detail"]
+    assert "Adjusted for the" not in said(half=(0.03, 0.01))["In detail"], "significant over all benchmarks"
     none = said(half=(0.02, 0.2), hard=(-0.02, 0.2))
     assert "Adjusted for the 6 tests of the primary outcome alone, none of them differs either." in none["In detail"]
     worse = (

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.selection import difficulty, draws
+from helpers.selection import composition, difficulty, draws
 from helpers.selection.rates import zero_variance
 
 
@@ -70,6 +70,6 @@ def test_questions_by_pass_rate_are_means_over_draws():
     rates = pd.DataFrame({"question_id": list("abcd"), "pass_rate": [0.0, 0.25, 0.26, 1.0]})
     drawn = pd.DataFrame({"question_id": list("abbd"), "draw": [0, 0, 1, 1]})
     fixed = pd.DataFrame({"question_id": ["c", "unknown"]})
-    random, other = draws.by_pass_rate({"random": drawn, "other": fixed}, rates).to_dict("records")
+    random, other = composition.by_pass_rate({"random": drawn, "other": fixed}, rates).to_dict("records")
     assert random == {"arm": "random", "never right": 0.5, "up to 25 %": 1.0, "25 to 50 %": 0, "50 to 75 %": 0, "above 75 %": 0.5}
     assert (other["25 to 50 %"], sum(value for name, value in other.items() if name != "arm")) == (1, 1)
