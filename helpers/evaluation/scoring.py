@@ -3,6 +3,7 @@ from another study under the same `runs/` that has made them from the same input
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -63,8 +64,10 @@ def score(
         chosen |= {"ends": list(ends)} if chosen["max_new_tokens"] else {}
         path, mark = folder / f"{task.label}.parquet", fingerprint(weights, chosen)
         if not (is_current(path, mark) or adopt(path, mark, study.folder.parent, f"*/eval/**/tasks/{task.label}.parquet")):
+            begun = time.monotonic()
             rows, facts = work.run(task, chosen)
-            write_result(rows.assign(task=task.label), path, mark, settings=chosen, benchmarks=facts)
+            seconds = round(time.monotonic() - begun, 1)
+            write_result(rows.assign(task=task.label), path, mark, settings=chosen, benchmarks=facts, seconds=seconds)
         parts.append(_read(path, study, task))
     return pd.concat(parts, ignore_index=True)
 

@@ -8,6 +8,7 @@ allow it, those outputs are replaced by a sentence. Of all answers and all rollo
 import html
 import json
 import re
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from helpers.study.files import atomic
+from helpers.study.files import atomic, read_note
 from helpers.study.places import REPOSITORY
 from helpers.study.schema import HELD_OUT
 from helpers.study.study import Study
@@ -34,13 +35,15 @@ FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The note
 def times(study: Study) -> pd.DataFrame:
     """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds.
 
+    An evaluation that continued a killed one counts with the tasks that were finished before, too (without the time in which the killed
+    one loaded the model, and without its last, unfinished task).
     Of a study that was rebuilt, or is continued, from published files: as published (`times.csv`), and the notebooks that have run since.
     """
     rows = []
     for path in sorted(study.path("notebooks").glob("*.ipynb")):
         run = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
         if run.get("duration") and not run.get("exception"):
-            seconds, lent = run["duration"], run.get("gpus", 0.0)
+            seconds, lent = run["duration"] + _scored_before(study, path.stem, run.get("start_time")), run.get("gpus", 0.0)
             rows.append((path.stem, round(seconds, 1), round(lent, 4), round(seconds * lent, 1)))
     found = pd.DataFrame(rows, columns=["notebook", "seconds", "gpus", "gpu_seconds"])
     if not study.path("times.csv").exists():
@@ -48,6 +51,17 @@ def times(study: Study) -> pd.DataFrame:
     before = pd.read_csv(study.path("times.csv"))
     new = found[~found["notebook"].isin(before["notebook"])]
     return pd.concat([before, new], ignore_index=True).sort_values("notebook", ignore_index=True)
+
+
+def _scored_before(study: Study, notebook: str, start: str | None) -> float:
+    """Seconds of the tasks that an evaluation found finished when it began, unless they were another study's."""
+    if not notebook.startswith("04_") or start is None:
+        return 0.0
+    arm, _, seed = notebook.removeprefix("04_eval-").rpartition("-seed")
+    folder = study.path("eval", arm, f"seed{seed}") if arm else study.path("eval", seed)
+    notes = [read_note(path) for path in folder.glob("tasks/*.parquet")]
+    own = [note for note in notes if "seconds" in note and "adopted_from" not in note]
+    return sum(note["seconds"] for note in own if datetime.fromisoformat(note["made"]) < datetime.fromisoformat(start))
 
 
 def chapters(study: Study) -> list[str]:

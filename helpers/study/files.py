@@ -147,7 +147,8 @@ def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool
     """Copy a result that another study under `runs` has made from the same inputs to `path`; True if there was one.
 
     mark: the fingerprint of the inputs. pattern: where such results are, relative to `runs`. beside: names of the files and folders
-    next to the result that belong to it. The note is copied last, so a killed copy does not count as a result.
+    next to the result that belong to it. The note is written last, so a killed copy does not count as a result; it says where the result
+    was (`adopted_from`).
     """
     for other in sorted(runs.glob(pattern)):
         if other == path or not is_current(other, mark) or not all((other.parent / name).exists() for name in beside):
@@ -161,8 +162,7 @@ def adopt(path: Path, mark: str, runs: Path, pattern: str, *beside: str) -> bool
                 shutil.copytree(source, target)
             else:
                 shutil.copyfile(source, target)
-        with atomic(path.with_suffix(".json")) as partial:
-            shutil.copyfile(other.with_suffix(".json"), partial)
+        write_json(read_note(other) | {"adopted_from": str(other.relative_to(runs))}, path.with_suffix(".json"))
         return True
     return False
 

@@ -1,5 +1,7 @@
 """Publishing: what is copied, what is dropped, and which tables differ from published ones."""
 
+import json
+
 import nbformat
 import pandas as pd
 import pytest
@@ -61,6 +63,23 @@ def test_the_time_of_each_notebook_and_its_part_of_a_gpu(study):
     assert outcome["seconds"].tolist() == [90.0] * 3
     assert outcome["gpus"].tolist() == [1.0, 0.25, 0.0]
     assert outcome["gpu_seconds"].tolist() == [90.0, 22.5, 0.0]
+
+
+def test_a_continued_evaluation_counts_with_the_tasks_that_were_finished_before(study):
+    """Not with its own task, which is part of its duration, and not with one that another study made."""
+    run = {"duration": 10.0, "exception": None, "gpus": 0.5, "start_time": "2026-01-02T00:00:00.5+00:00"}
+    for name in ("04_eval-untrained", "04_eval-self-seed0"):
+        nbformat.write(v4.new_notebook(metadata={"papermill": run}), study.path("notebooks", f"{name}.ipynb"))
+    for folder in ("untrained", "self/seed0"):
+        tasks = study.path("eval", *folder.split("/"), "tasks")
+        tasks.mkdir(parents=True)
+        for name, day, more in (("gsm8k", 1, {}), ("mmlu", 3, {}), ("medmcqa", 1, {"adopted_from": "other/eval"})):
+            (tasks / f"{name}.parquet").touch()
+            note = {"made": f"2026-01-0{day}T00:00:00+00:00", "seconds": 30.0} | more
+            (tasks / f"{name}.json").write_text(json.dumps(note))
+    times = executed.times(study).set_index("notebook")
+    assert times["seconds"].to_dict() == {"04_eval-self-seed0": 40.0, "04_eval-untrained": 40.0}
+    assert times.at["04_eval-self-seed0", "gpu_seconds"] == 20.0
 
 
 def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):

@@ -29,7 +29,8 @@ def test_a_result_of_another_study_is_adopted(tmp_path):
     name = "filter/all/labels.parquet"
     found = result(tmp_path / "mine", name, make=lambda mark: pytest.fail("it was there"), **how)
     assert found.equals(made)
-    assert files.read_note(tmp_path / "mine" / name) == files.read_note(tmp_path / "other/filter/self/labels.parquet")
+    note = files.read_note(tmp_path / "other/filter/self/labels.parquet") | {"adopted_from": "other/filter/self/labels.parquet"}
+    assert files.read_note(tmp_path / "mine" / name) == note
 
 
 def test_a_killed_run_leaves_no_result_and_resumes_from_its_parts(tmp_path):

@@ -434,4 +434,5 @@ def test_a_result_that_another_study_made_is_taken(tmp_path):
     assert not mine.exists()
     assert files.adopt(mine / "log.csv", "mark", tmp_path / "runs", "*/train/*/*/log.csv", "adapter")
     assert files.is_current(mine / "log.csv", "mark")
+    assert files.read_note(mine / "log.csv")["adopted_from"] == "a/train/random/seed0/log.csv"
     assert (mine / "adapter" / "weights").read_text() == "w"
