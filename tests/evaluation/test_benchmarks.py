@@ -141,7 +141,9 @@ def test_the_guards_that_fired_are_a_table(made):
 
 
 def test_every_benchmark_records_what_it_read(made):
-    facts = files.read_note(made / "eval/untrained/tasks/mmlu_anatomy.parquet")["benchmarks"]["mmlu_anatomy"]
+    note = files.read_note(made / "eval/untrained/tasks/mmlu_anatomy.parquet")
+    facts = note["benchmarks"]["mmlu_anatomy"]
+    assert note["seconds"] > 0
     rows = [choice(i, "anatomy") for i in range(SUBJECTS["anatomy"])]
     assert (facts["data"], facts["config"], facts["items"], facts["content"]) == (
         "cais/mmlu",
@@ -171,12 +173,19 @@ def test_a_second_study_takes_what_the_first_has_made(made, forms, tiny, tmp_pat
         seed = {} if notebook == "02_split" else {"seed": 0}
         inprocess.execute(notebook, tmp_path / f"{notebook}.ipynb", study=str(other), arm="same", **seed)
     second = tiny / "runs/second"
-    assert (made / "train/full/seed0/log.json").read_text() == (second / "train/same/seed0/log.json").read_text()
+    copied = files.read_note(second / "train/same/seed0/log.csv")
+    assert copied.pop("adopted_from") == "forms/train/full/seed0/log.csv"
+    assert files.read_note(made / "train/full/seed0/log.csv") == copied
     assert not (second / "train/same/seed0/checkpoints").exists()
     assert (second / "eval/untrained/scores.parquet").exists()  # the first evaluation of an arm scores the untrained model too
     for task in ("mmlu_anatomy", "gsm8k", "pool_held_out"):
-        name = f"seed0/tasks/{task}.json"  # of any arm: two that learned nothing have the same weights, and may be scored at once
-        assert (second / "eval/same" / name).read_text() in [path.read_text() for path in made.glob(f"eval/*/{name}")]
+        name = (
+            f"seed0/tasks/{task}.parquet"  # of any arm: two that learned nothing have the same weights, and may be scored at once
+        )
+        copied = files.read_note(second / "eval/same" / name)
+        assert copied.pop("adopted_from").startswith("forms/eval/")
+        there = [files.read_note(path) for path in made.glob(f"eval/*/{name}")]
+        assert copied in [{key: value for key, value in note.items() if key != "adopted_from"} for note in there]
 
 
 def test_scores_are_those_of_the_harness_s_own_command(made, tiny, tmp_path):
