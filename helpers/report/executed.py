@@ -10,6 +10,7 @@ import json
 import re
 from datetime import datetime
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not kn
 LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[.*\n?", re.MULTILINE)
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 KINDS = {"01": "labels", "03": "training", "04": "evaluation"}  # of jobs that use a GPU, by the number of their notebook
+PAUSE = 900  # seconds: a longer gap between two finished tasks is a pause between two runs
 FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
 
 
@@ -54,14 +56,21 @@ def times(study: Study) -> pd.DataFrame:
 
 
 def _scored_before(study: Study, notebook: str, start: str | None) -> float:
-    """Seconds of the tasks that an evaluation found finished when it began, unless they were another study's."""
+    """Seconds of the tasks that an evaluation found finished when it began, unless they were another study's.
+
+    Earlier notes do not say how long a task took; then it is the time since the task before was finished. Of the first task after a pause
+    (a quarter of an hour) that is unknown, and not counted.
+    """
     if not notebook.startswith("04_") or start is None:
         return 0.0
     arm, _, seed = notebook.removeprefix("04_eval-").rpartition("-seed")
     folder = study.path("eval", arm, f"seed{seed}") if arm else study.path("eval", seed)
-    notes = [read_note(path) for path in folder.glob("tasks/*.parquet")]
-    own = [note for note in notes if "seconds" in note and "adopted_from" not in note]
-    return sum(note["seconds"] for note in own if datetime.fromisoformat(note["made"]) < datetime.fromisoformat(start))
+    notes = sorted((read_note(path) for path in folder.glob("tasks/*.parquet")), key=lambda note: note["made"])
+    made = [datetime.fromisoformat(note["made"]) for note in notes]
+    since = [0.0, *((late - early).total_seconds() for early, late in pairwise(made))]
+    took = [note.get("seconds", gap if gap < PAUSE else 0.0) for note, gap in zip(notes, since, strict=True)]
+    begun = datetime.fromisoformat(start)
+    return sum(seconds for note, at, seconds in zip(notes, made, took, strict=True) if at < begun and "adopted_from" not in note)
 
 
 def chapters(study: Study) -> list[str]:

@@ -84,9 +84,8 @@ def test_a_plan_for_the_jobs_that_shared_a_gpu():
 def test_the_medicine_study_took_what_the_plan_says():
     """GPU seconds of its jobs in figures/medicine, planned for as many jobs per H200 as shared one.
 
-    Two things make measured GPU seconds too small, so that the bound for all jobs is wider. A job counts with the sixth of a GPU that it was given
-    also while others were free (three trainings and an evaluation on one H200: figures/DIARY.md, 28 November 2026), and an evaluation
-    that continued an interrupted one counts with its own part only.
+    A job counts with the sixth of a GPU that it was given also while others were free (three trainings and an evaluation on one H200:
+    figures/DIARY.md, 28 November 2026), so the plan is above what was measured.
     """
     study, spent = open_study("medicine"), pd.read_csv(REPOSITORY / "figures" / "medicine" / "data" / "times.csv")
     took = spent[spent["gpu_seconds"] > 0].groupby(spent["notebook"].str[:2])["gpu_seconds"]
@@ -95,7 +94,7 @@ def test_the_medicine_study_took_what_the_plan_says():
     assert 1 / 1.5 < planned["03"] / took.median()["03"] < 1.5
     totals = {number: planned[number] * count for number, count in took.size().items()}
     assert 1 / 1.5 < totals["03"] / took.sum()["03"] < 1.5
-    assert 1 / 1.5 < sum(totals.values()) / took.sum().sum() < 1.8
+    assert 1 / 1.5 < sum(totals.values()) / took.sum().sum() < 1.5
 
 
 def test_planned_hours_do_not_depend_on_a_copy_of_the_model(tmp_path, monkeypatch):

@@ -82,6 +82,18 @@ def test_a_continued_evaluation_counts_with_the_tasks_that_were_finished_before(
     assert times.at["04_eval-self-seed0", "gpu_seconds"] == 20.0
 
 
+def test_tasks_without_their_own_duration_count_from_the_task_before(study):
+    """As earlier notes did; not the pause between two runs, and not what the last run, begun at 02:00, made."""
+    run = {"duration": 10.0, "exception": None, "gpus": 1.0, "start_time": "2026-01-01T02:00:00+00:00"}
+    nbformat.write(v4.new_notebook(metadata={"papermill": run}), study.path("notebooks", "04_eval-untrained.ipynb"))
+    tasks = study.path("eval", "untrained", "tasks")
+    tasks.mkdir(parents=True)
+    for name, at in (("a", "00:00:00"), ("b", "00:00:40"), ("c", "01:00:00"), ("d", "01:00:05"), ("e", "02:00:07")):
+        (tasks / f"{name}.parquet").touch()
+        (tasks / f"{name}.json").write_text(json.dumps({"made": f"2026-01-01T{at}+00:00"}))
+    assert executed.times(study)["seconds"].tolist() == [10.0 + 40.0 + 5.0]
+
+
 def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):
     (tmp_path / "out").mkdir()
     for name in ("old.png", "old.csv", "measured.csv"):
