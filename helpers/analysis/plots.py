@@ -103,9 +103,47 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
     """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
     regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`indices.regions`). about: what specialisation is measured on
-    (`Eval.about`).
+    (`Eval.about`). If an arm lies so far away that the others cannot be told apart, a second panel shows them without it.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 5.4))
+    away = _far(regions)
+    panels = [("all arms", regions), (f"without {' and '.join(away)}", regions[~regions["arm"].isin(away)])][: 1 + bool(away)]
+    figure, grid = plt.subplots(1, len(panels), figsize=(6.4 if len(panels) == 1 else 9.6, 5.4), squeeze=False)
+    for axes, (title, shown) in zip(grid[0], panels, strict=True):
+        _regions(axes, shown, arms)
+        axes.set_title(title if away else "")
+    told = (
+        f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
+        "robustness: change on the\nother benchmarks (points)",
+    )
+    if away:
+        figure.supxlabel(told[0], fontsize=12)
+        grid[0, 0].set_ylabel(told[1])
+    else:
+        grid[0, 0].set(xlabel=told[0], ylabel=told[1])
+    parts = [f"{row.arm} {signed(100 * row.x)} and {signed(100 * row.y)}" for row in regions.itertuples()]
+    text = f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}."
+    return finished(figure, text, grid[0, 0])
+
+
+def _far(regions: pd.DataFrame) -> list[str]:
+    """Arms that lie outside the axis of either change, which includes zero, if it is drawn without them, and at least double its length."""
+
+    def axis(of: str, rows: pd.DataFrame) -> tuple[float, float]:
+        low, high = (rows[f"centre_{of}"] + sign * rows[f"half_{of}"] for sign in (-1, 1))
+        return min(0, low.min()), max(0, high.max())
+
+    found = []
+    for row in regions.itertuples() if len(regions) > 2 else ():
+        for of in "xy":
+            (low, high), (lowest, highest) = (axis(of, rows) for rows in (regions[regions["arm"] != row.arm], regions))
+            if not low <= getattr(row, of) <= high and highest - lowest >= 2 * (high - low):
+                found.append(row.arm)
+                break
+    return found
+
+
+def _regions(axes: Axes, regions: pd.DataFrame, arms: Sequence[str]) -> None:
+    """Each arm's changes and their region, and the untrained model at zero."""
     palette, marker = colours(arms), markers(arms)
     turn = np.linspace(0, 2 * np.pi, 200)
     for row in regions.itertuples():
@@ -120,13 +158,6 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
     for line in (axes.axhline, axes.axvline):
         line(0, color=palette["untrained"], linewidth=1)
     axes.plot(0, 0, marker="+", color=palette["untrained"], markersize=14, markeredgewidth=2.5, linestyle="", label="untrained")
-    axes.set(
-        xlabel=f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
-        ylabel="robustness: change on the\nother benchmarks (points)",
-    )
-    parts = [f"{row.arm} {signed(100 * row.x)} and {signed(100 * row.y)}" for row in regions.itertuples()]
-    text = f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}."
-    return finished(figure, text, axes)
 
 
 def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:

@@ -10,7 +10,6 @@ import json
 import re
 from datetime import datetime
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,14 @@ def _scored_before(study: Study, notebook: str, start: str | None) -> float:
     arm, _, seed = notebook.removeprefix("04_eval-").rpartition("-seed")
     folder = study.path("eval", arm, f"seed{seed}") if arm else study.path("eval", seed)
     notes = sorted((read_note(path) for path in folder.glob("tasks/*.parquet")), key=lambda note: note["made"])
-    made = [datetime.fromisoformat(note["made"]) for note in notes]
-    since = [0.0, *((late - early).total_seconds() for early, late in pairwise(made))]
-    took = [note.get("seconds", gap if gap < PAUSE else 0.0) for note, gap in zip(notes, since, strict=True)]
-    begun = datetime.fromisoformat(start)
-    return sum(seconds for note, at, seconds in zip(notes, made, took, strict=True) if at < begun and "adopted_from" not in note)
+    begun, total, last = datetime.fromisoformat(start), 0.0, None
+    for note in notes:
+        made = datetime.fromisoformat(note["made"])
+        gap = (made - last).total_seconds() if last else PAUSE
+        if made < begun and "adopted_from" not in note:
+            total += note.get("seconds", gap if gap < PAUSE else 0.0)
+        last = made
+    return total
 
 
 def chapters(study: Study) -> list[str]:

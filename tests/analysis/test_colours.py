@@ -73,3 +73,15 @@ def test_a_figure_draws_arms_in_their_colours():
     axes = plots.plane(table, ["self", "random"], 0.95, "benchmarks").axes[0]
     shown = {line.get_label(): (line.get_color(), line.get_marker()) for line in axes.lines if line.get_marker() != "None"}
     assert shown == {"self": (COLOURS[1], "s"), "random": (COLOURS[0], "o"), "untrained": (UNTRAINED_GREY, "+")}
+
+
+def test_an_arm_far_away_from_the_others_does_not_hide_them():
+    """A second panel shows the others alone; an arm that only has a wide region is not far away."""
+    columns = ["arm", "x", "y", "centre_x", "centre_y", "half_x", "half_y", "tilt"]
+    near = [("random", 0.1, 0.0, 0.1, 0.0, 0.02, 0.01, 0.0), ("self", 0.12, 0.0, 0.12, 0.0, 0.02, 0.01, 0.0)]
+    far, wide = ("mine", -0.3, 0.0, -0.3, 0.0, 0.02, 0.01, 0.0), ("mine", 0.1, 0.0, 0.1, 0.0, 0.5, 0.01, 0.0)
+    for third, titles in ((far, ["all arms", "without mine"]), (wide, [""])):
+        panels = plots.plane(pd.DataFrame([*near, third], columns=columns), ["random", "self", "mine"], 0.95, "medicine").axes
+        assert [axes.get_title() for axes in panels] == titles
+    assert {line.get_label() for line in plots.plane(pd.DataFrame([*near, far], columns=columns), ["random", "self", "mine"], 0.95,
+            "medicine").axes[1].lines} >= {"random", "self"}  # fmt: skip
