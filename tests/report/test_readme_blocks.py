@@ -184,8 +184,8 @@ def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
 
 
 def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_it(tmp_path):
-    """Made-up tables of `choice` beside those of `small`: nothing else has to be changed on the day that `choice` is complete."""
-    assert readme.OPENING == ("choice", "small")
+    """Made-up tables of `choice` beside those of `small`, and then of `medicine`: nothing else has to be changed on the day that it is complete."""
+    assert readme.OPENING == ("medicine", "choice", "small")
     published(tmp_path)
     alone = readme.finding(tmp_path)
     assert "The first study" not in alone
@@ -241,6 +241,16 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     assert rest.strip().startswith(alone.partition("\n")[0])
     assert "figures/small/plane.png" in rest
     assert rest.count("</details>") == 1
+    shutil.copytree(choice, tmp_path / "medicine")
+    pd.DataFrame([about | {"pool": "org/medqa"}]).to_csv(tmp_path / "medicine" / "study.csv", index=False)
+    text = readme.finding(tmp_path)
+    newest, _, below = text.partition(
+        "<details><summary>The same question on openai/gsm8k: study <code>choice</code></summary>\n\n"
+    )
+    assert "Study [`medicine`](parameters/medicine.yaml)" in newest
+    assert "This result is about arithmetic" not in newest
+    assert below.startswith(first.partition("\n")[0])
+    assert below.endswith(rest)
 
 
 def test_a_readme_without_its_markers_is_left_alone(tmp_path):
