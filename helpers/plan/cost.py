@@ -36,13 +36,17 @@ class Step(NamedTuple):
     hours: float | None
 
 
-def hours(study: Study, on: Machine, rate: float | None) -> list[Step]:
-    """The hours of each kind of job on a machine; rate: tokens per second of generation where a person has measured it."""
-    return [*_filters(study, on, rate), _trainings(study, on, rate), _evaluations(study, on, rate)]
+def hours(study: Study, on: Machine, rate: float | None, labelled: int | None = None) -> list[Step]:
+    """The hours of each kind of job on a machine; rate: tokens per second of generation where a person has measured it.
+
+    labelled: questions that the filters answered, if they have: of a pool the hub may have more than a mirror.
+    """
+    return [*_filters(study, on, rate, labelled), _trainings(study, on, rate), _evaluations(study, on, rate)]
 
 
-def _filters(study: Study, on: Machine, rate: float | None) -> list[Step]:
+def _filters(study: Study, on: Machine, rate: float | None, labelled: int | None) -> list[Step]:
     count, mean, _ = pool_facts(study)
+    count = labelled or count
     vllm, prompt, found = writes_with_vllm(study, on), prompt_tokens(study, mean), []
     for name, spec in study.filters.items():
         model, answers = listed_shape(spec.model), (count or 0) * spec.samples

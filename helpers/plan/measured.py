@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow.parquet import read_metadata
 
 from helpers.plan import cost, detectable
 from helpers.plan.machine import gpu
@@ -57,7 +58,7 @@ def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
         return None
     on = gpu(devices.most_common(1)[0][0], 80 * 2**30)
     plans: dict[str, list[cost.Step]] = {}
-    for step in cost.hours(as_shared(study, spent), on, None):
+    for step in cost.hours(as_shared(study, spent), on, None, _labelled(study)):
         plans.setdefault(step.name[:2], []).append(step)
     rows = []
     for number, kind in KINDS.items():
@@ -69,6 +70,13 @@ def hours(study: Study, notes: Sequence[dict[str, Any]]) -> pd.DataFrame | None:
     rows.append({"kind": "all", **{name: sum(row[name] for row in rows) for name in ("jobs", "planned", "measured")}})
     table = pd.DataFrame(rows)
     return table.assign(ratio=table["measured"] / table["planned"], on=on.name)
+
+
+def _labelled(study: Study) -> int | None:
+    """Questions that the study's filters labelled; None before. A file of labels has one row per answer."""
+    files = {name: study.path("filter", name, "labels.parquet") for name in study.filters}
+    asked = [read_metadata(file).num_rows // study.filters[name].samples for name, file in files.items() if file.exists()]
+    return max(asked, default=None)
 
 
 def as_shared(study: Study, spent: pd.DataFrame) -> Study:

@@ -84,7 +84,7 @@ def power(r: Results) -> Picture | None:
         f"Lines: true change from the untrained model that is detected with {r.settings.power:.0%} power if {100 * r.discordant:.1f} % of the items "
         "change in a run (more if the difference requires it), as is typical of scores by likelihood, and seeds vary as in this study. Where more items change, as in "
         "reasoning mode, a difference must be larger: see the column detectable in the tables. Marks: differences that the paper reports, from "
-        f"one seed; a mark below a line has less than {r.settings.power:.0%} power."
+        f"one seed; a mark below a line has less than {r.settings.power:.0%} power. A difference between two trained models needs to be larger than the lines."
     )
     if r.paper is None:
         return None

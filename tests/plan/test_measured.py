@@ -73,6 +73,23 @@ def test_gpu_hours_stand_beside_those_of_the_plan(tmp_path, monkeypatch):
     assert measured.hours(study, notes[:1]) is None, "nothing ran on a GPU"
 
 
+def test_labels_are_planned_for_the_questions_that_were_labelled(tmp_path, monkeypatch):
+    """Not for those of a copy of the pool on this machine, so that a published table of hours can be repeated on another."""
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    study = open_study("medicine")
+    for name, spec in study.filters.items():
+        study.path("filter", name).mkdir(parents=True)
+        pd.DataFrame({"answer": ["A"] * 1000 * spec.samples}).to_parquet(study.path("filter", name, "labels.parquet"))
+    pd.DataFrame({"notebook": ["01_filter-self", "01_filter-self-16"], "seconds": [9.0, 9.0], "gpus": [0.5, 0.5], "gpu_seconds": [4.5, 4.5]}).to_csv(
+        study.path("times.csv"), index=False)  # fmt: skip
+    planned = [
+        step.hours for step in cost.hours(study, machine.machine("H200"), None, labelled=1000) if step.name.startswith("01")
+    ]
+    found = measured.hours(study, [{"device": "NVIDIA H200"}]).set_index("kind")
+    assert found.loc["labels", "planned"] == pytest.approx(sum(planned))
+    assert sum(planned) < sum(step.hours for step in cost.hours(study, machine.machine("H200"), None, labelled=2000)[:2])
+
+
 def test_a_plan_for_the_jobs_that_shared_a_gpu():
     """By the median share of each kind of job; a kind that had a GPU of several, or none, keeps the file's number."""
     study = open_study("medicine")
