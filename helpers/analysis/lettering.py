@@ -60,6 +60,23 @@ def largest_change(table: pd.DataFrame) -> str:
     return f"Largest change of a letter's share: after {arm}, {said}."
 
 
+def by_letters(table: pd.DataFrame) -> pd.DataFrame:
+    """How much of each arm's change in accuracy from the untrained model its letters alone would give. table: `named`.
+
+    One row per task and arm; columns task, arm, change, by_letters (the change if all models named letters as often as they do, but independently
+    of the question) and besides (the difference of the two).
+    """
+    models = table[table["arm"] != RIGHT].set_index(["task", "arm"])[["accuracy", "by_letters"]]
+    before = (
+        models.xs(UNTRAINED, level="arm")
+        if UNTRAINED in models.index.get_level_values("arm")
+        else models.iloc[:0].droplevel("arm")
+    )
+    found = models.sub(before.reindex(models.index, level="task")).drop(UNTRAINED, level="arm", errors="ignore").dropna()
+    found = found.rename(columns={"accuracy": "change"}).assign(besides=found["accuracy"] - found["by_letters"])
+    return found.reset_index()
+
+
 def drawn_tasks(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the tasks whose letters are all among DRAWN. table: `named`."""
     return table[table.drop(columns=[*COLUMNS, *DRAWN], errors="ignore").isna().all(axis=1)]

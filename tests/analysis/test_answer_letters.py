@@ -81,6 +81,10 @@ def test_letters_named_by_hand():
     assert lettering.largest_change(pd.concat([unfinished, untrained_of("other")])) == "", (
         "the untrained model has not finished this task"
     )
+    (row,) = lettering.by_letters(table).to_dict("records")
+    assert (row["task"], row["arm"], row["change"], row["by_letters"], row["besides"]) == ("exam", "x", -0.875, -0.125, -0.75)
+    assert lettering.by_letters(unfinished).empty
+    assert lettering.by_letters(pd.concat([unfinished, untrained_of("other").assign(accuracy=0.5, by_letters=0.25)])).empty
     fifth = scores.assign(predicted=scores["predicted"].replace("D", "E"))
     shares = lettering.named(fifth).set_index("arm")
     assert (shares.at["untrained", "E"], shares.at[lettering.RIGHT, "E"], shares.at["untrained", "none"]) == (0.25, 0, 0)
