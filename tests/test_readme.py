@@ -83,9 +83,9 @@ def test_how_firm_the_result_of_choice_is():
     )
     assert stated.format(*fitted.loc[late, "adjusted"], *fitted.loc[late, "adjusted_error"].round(1).unique()) in text
     corrected = 100 * pd.read_csv(REPOSITORY / "figures/choice/detectable.csv")["corrected_after"]
-    assert (
-        "Corrected for six arms, the smallest detectable differences are {:.1f} and {:.1f} points".format(*corrected[:2]) in text
-    )
+    told = "Corrected for all 42 tests (six arms, seven tasks), the smallest detectable differences are {:.1f} and {:.1f} points"
+    assert told.format(*corrected[:2]) in text
+    assert (len(open_study("choice").arms) - 1, len(corrected)) == (6, 7)
     signal = (100 * pd.read_csv(REPOSITORY / "figures/choice/signal.csv").set_index("arm").loc[["half", "random"]]).round()
     first, whole = ("{:.0f} against {:.0f} %".format(*signal[name]) for name in ("flat_accuracy_first", "flat_accuracy"))
     assert f"than *random* ({first}), but over the whole training it has more ({whole})" in text

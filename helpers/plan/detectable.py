@@ -23,8 +23,8 @@ from helpers.study.study import Study
 class Effect(NamedTuple):
     """One outcome of a study: the smallest difference of an arm from the untrained model, and of two arms, that its seeds detect.
 
-    Shares, not points. corrected: of two arms with a significance level divided by the number of arms compared with random (Bonferroni,
-    the worst case of Holm). source: the published study whose deviations were used, "" if none has this outcome (values are NaN);
+    Shares, not points. corrected: of two arms with a significance level divided by the number of tests against random, one per arm and
+    task (Bonferroni, the worst case of Holm). source: the published study whose deviations were used, "" if none has this outcome (values are NaN);
     draws: the number of draws in its deviations, 1 if all its seeds trained on one.
     """
 
@@ -46,7 +46,7 @@ def effects(study: Study, figures: Path = FIGURES, before: str = "") -> list[Eff
 def from_deviations(study: Study, published: list[dict[str, pd.Series]]) -> list[Effect]:
     """One `Effect` per task of the study. published: task → deviations (`by_task`), of each study that has some, the nearest first."""
     alpha, seeds = 1 - study.analysis.confidence, len(study.seeds)
-    compared = max(1, sum(arm != "random" for arm in study.arms))
+    tests = max(1, sum(arm != "random" for arm in study.arms)) * len(study.eval.tasks)
     found = []
     for task in study.eval.tasks:
         items, side = item_count(study, task), study.eval.side(task, task.name)
@@ -60,7 +60,7 @@ def from_deviations(study: Study, published: list[dict[str, pd.Series]]) -> list
         two = np.sqrt(max(0.0, row["sd_difference"] ** 2 - 2 * there) + 2 * there * share)
         smallest = [
             minimum_detectable_effect(sd, seeds, level, study.analysis.power)
-            for sd, level in ((one, alpha), (two, alpha), (two, alpha / compared))
+            for sd, level in ((one, alpha), (two, alpha), (two, alpha / tests))
         ]
         found.append(Effect(task.label, side, items, row["study"], int(row["draws"]), *smallest))
     return found

@@ -26,7 +26,7 @@ def effects(
     components: the study's own (`components.components`); notes: of its results. *Before*: from published studies that were finished before the
     study's first result. One row per task; columns task, items, source (of *before*; "" if none was finished) and, in shares, NaN where unknown,
     untrained_before, untrained_after (an arm against the untrained model), random_before, random_after (against the random arm),
-    corrected_before, corrected_after (for all arms that are compared with it). None with one seed.
+    corrected_before, corrected_after (for all arms that are compared with it, on all tasks). None with one seed.
     """
     made = min((note["made"] for note in notes if "made" in note), default="")
     if components.empty or not made:

@@ -183,7 +183,7 @@ def _detectable(study: Study) -> list[str]:
         rows.append((effect.task, _number(effect.items, "", 0), *points, effect.source or "no published study"))
     explained = (
         f"With {len(study.seeds)} seeds, a power of {study.analysis.power:g} and a confidence level of {study.analysis.confidence:g}; "
-        "corrected: adjusted for all arms that are compared with random."
+        "corrected: adjusted for all arms that are compared with random, on all tasks."
     )
     if fixed := ", ".join(dict.fromkeys(effect.source for effect in found if effect.draws == 1)):
         explained += f" All seeds of {fixed} trained on one draw, so the true values are larger than these."

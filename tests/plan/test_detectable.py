@@ -41,7 +41,8 @@ def test_effects_follow_from_the_published_deviations(figures):
     one, two = (0.020**2 - 0.75 * 0.01**2) ** 0.5, (0.025**2 - 2 * 0.75 * 0.01**2) ** 0.5
     assert held_out.untrained == pytest.approx(minimum_detectable_effect(one, 3))
     assert held_out.arms == pytest.approx(minimum_detectable_effect(two, 3))
-    assert held_out.corrected == pytest.approx(held_out.arms), "one arm is compared with random"
+    tests = len(study.eval.tasks)
+    assert held_out.corrected == pytest.approx(minimum_detectable_effect(two, 3, alpha=0.05 / tests)), "one arm against random"
     assert found["gsm8k"].untrained == pytest.approx(minimum_detectable_effect(0.010, 3)), "the flexible answer filter counts"
     assert found["cmmlu"].arms == pytest.approx(minimum_detectable_effect(0.014, 3)), "of a suite the whole counts"
     assert (found["medqa_4options"].source, found["mmlu"].source) == ("choice", "")
@@ -51,11 +52,11 @@ def test_a_held_out_set_of_another_pool_is_no_guide(figures):
     assert by_task(open_study("duration"), figures)["pool_held_out"].source == ""
 
 
-def test_the_correction_is_for_all_arms_that_are_compared_with_random(figures):
+def test_the_correction_is_for_all_arms_that_are_compared_with_random_on_all_tasks(figures):
     study = open_study("control")
     study = study.model_copy(update={"arms": study.arms | {"other": study.arms["self"], "third": study.arms["self"]}})
     two = by_task(study, figures)["gsm8k"]
-    assert two.corrected == pytest.approx(minimum_detectable_effect(0.011, 3, alpha=0.05 / 3))
+    assert two.corrected == pytest.approx(minimum_detectable_effect(0.011, 3, alpha=0.05 / (3 * len(study.eval.tasks))))
     assert two.corrected > two.arms
 
 
