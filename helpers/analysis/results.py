@@ -40,7 +40,7 @@ from helpers.study.study import open_study
 TABLES = dict.fromkeys((
     "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "named", "paper", "reasoning", "duration",
     "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_queries", "search_effect",
-    "balance", "balance_letters",
+    "balance", "balance_letters", "drawn",
 )) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
 ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
 
@@ -77,6 +77,11 @@ class Results(Recorded):
         """`draws.composition` of every arm and draw, with the trained model's own pass rates where a filter of the study sampled them."""
         rates = None if self.sampled is None else difficulty.by_question(self.sampled)
         return draws.composition(self.questions, self.study.train.rollouts, rates)
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """`composition` without what needs the questions' texts, which published files lack."""
+        return self.composition.drop(columns="characters", errors="ignore")
 
     @property
     def controls(self) -> list[str]:
