@@ -61,17 +61,13 @@ def largest_change(table: pd.DataFrame) -> str:
 
 
 def by_letters(table: pd.DataFrame) -> pd.DataFrame:
-    """How much of each arm's change in accuracy from the untrained model its letters alone would give. table: `named`.
+    """The part of each arm's change in accuracy from the untrained model that its letter frequencies explain. table: `named`.
 
-    One row per task and arm; columns task, arm, change, by_letters (the change if all models named letters as often as they do, but independently
-    of the question) and besides (the difference of the two).
+    One row per task and arm. Columns: task, arm, change, by_letters (the change expected if every model kept its letter frequencies but chose
+    letters independently of the question) and besides (change minus by_letters).
     """
     models = table[table["arm"] != RIGHT].set_index(["task", "arm"])[["accuracy", "by_letters"]]
-    before = (
-        models.xs(UNTRAINED, level="arm")
-        if UNTRAINED in models.index.get_level_values("arm")
-        else models.iloc[:0].droplevel("arm")
-    )
+    before = models[models.index.get_level_values("arm") == UNTRAINED].droplevel("arm")
     found = models.sub(before.reindex(models.index, level="task")).drop(UNTRAINED, level="arm", errors="ignore").dropna()
     found = found.rename(columns={"accuracy": "change"}).assign(besides=found["accuracy"] - found["by_letters"])
     return found.reset_index()

@@ -103,7 +103,7 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
     """Robustness against specialisation, in points, each arm with the region that covers both changes at once.
 
     regions: arm, x, y, centre_x, centre_y, half_x, half_y, tilt (`indices.regions`). about: what specialisation is measured on
-    (`Eval.about`). If an arm lies so far away that the others cannot be told apart, a second panel shows them without it.
+    (`Eval.about`). A distant arm compresses the axes for all others; a second panel then omits it (`_far`).
     """
     away = _far(regions)
     panels = [("all arms", regions), (f"without {' and '.join(away)}", regions[~regions["arm"].isin(away)])][: 1 + bool(away)]
@@ -111,35 +111,30 @@ def plane(regions: pd.DataFrame, arms: Sequence[str], confidence: float, about: 
     for axes, (title, shown) in zip(grid[0], panels, strict=True):
         _regions(axes, shown, arms)
         axes.set_title(title if away else "")
-    told = (
-        f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once",
-        "robustness: change on the\nother benchmarks (points)",
-    )
+    label = f"specialisation: change on {about} (points)\nellipse: {confidence:.0%} region for both changes at once"
     if away:
-        figure.supxlabel(told[0], fontsize=12)
-        grid[0, 0].set_ylabel(told[1])
+        figure.supxlabel(label, fontsize=12)
     else:
-        grid[0, 0].set(xlabel=told[0], ylabel=told[1])
+        grid[0, 0].set_xlabel(label)
+    grid[0, 0].set_ylabel("robustness: change on the\nother benchmarks (points)")
     parts = [f"{row.arm} {signed(100 * row.x)} and {signed(100 * row.y)}" for row in regions.itertuples()]
     text = f"Change from the untrained model in points, specialisation and robustness: {'; '.join(parts)}."
     return finished(figure, text, grid[0, 0])
 
 
 def _far(regions: pd.DataFrame) -> list[str]:
-    """Arms that lie outside the axis of either change, which includes zero, if it is drawn without them, and at least double its length."""
+    """Arms outside the range of all other arms and zero on one axis that at least double this range."""
 
     def axis(of: str, rows: pd.DataFrame) -> tuple[float, float]:
         low, high = (rows[f"centre_{of}"] + sign * rows[f"half_{of}"] for sign in (-1, 1))
         return min(0, low.min()), max(0, high.max())
 
-    found = []
-    for row in regions.itertuples() if len(regions) > 2 else ():
-        for of in "xy":
-            (low, high), (lowest, highest) = (axis(of, rows) for rows in (regions[regions["arm"] != row.arm], regions))
-            if not low <= getattr(row, of) <= high and highest - lowest >= 2 * (high - low):
-                found.append(row.arm)
-                break
-    return found
+    def far(arm: str, of: str) -> bool:
+        mine = regions["arm"] == arm
+        (low, high), (lowest, highest) = axis(of, regions[~mine]), axis(of, regions)
+        return not low <= regions.loc[mine, of].iloc[0] <= high and highest - lowest >= 2 * (high - low)
+
+    return [arm for arm in regions["arm"] if len(regions) > 2 and any(far(arm, of) for of in "xy")]
 
 
 def _regions(axes: Axes, regions: pd.DataFrame, arms: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ class Step(NamedTuple):
 def hours(study: Study, on: Machine, rate: float | None, labelled: int | None = None) -> list[Step]:
     """The hours of each kind of job on a machine; rate: tokens per second of generation where a person has measured it.
 
-    labelled: questions that the filters answered, if they have: of a pool the hub may have more than a mirror.
+    labelled: the number of questions that the filters have labelled, if known. Without it, the pool's size is used, which may differ between the
+    hub and a mirror.
     """
     return [*_filters(study, on, rate, labelled), _trainings(study, on, rate), _evaluations(study, on, rate)]
 

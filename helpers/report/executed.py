@@ -36,8 +36,8 @@ FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The note
 def times(study: Study) -> pd.DataFrame:
     """How long each notebook took when it last ran: notebook, seconds, gpus (its share of a GPU; 0 without one), gpu_seconds.
 
-    An evaluation that continued a killed one counts with the tasks that were finished before, too (without the time in which the killed
-    one loaded the model, and without its last, unfinished task).
+    The duration of an evaluation that resumed an interrupted one includes the tasks finished before the interruption, but not the time that
+    the interrupted run spent on loading the model and on its unfinished task.
     Of a study that was rebuilt, or is continued, from published files: as published (`times.csv`), and the notebooks that have run since.
     """
     rows = []
@@ -57,8 +57,8 @@ def times(study: Study) -> pd.DataFrame:
 def _scored_before(study: Study, notebook: str, start: str | None) -> float:
     """Seconds of the tasks that an evaluation found finished when it began, unless they were another study's.
 
-    Earlier notes do not say how long a task took; then it is the time since the task before was finished. Of the first task after a pause
-    (a quarter of an hour) that is unknown, and not counted.
+    Earlier notes lack the duration of a task; the time since the previous task was finished replaces it. After a pause of PAUSE or more the
+    duration is unknown and not counted.
     """
     if not notebook.startswith("04_") or start is None:
         return 0.0

@@ -21,11 +21,8 @@ from helpers.study.files import StudyError, atomic
 from helpers.study.places import FIGURES, PARAMETERS
 from helpers.study.study import open_study
 
-OPENING = (
-    "medicine",
-    "choice",
-    "small",
-)  # the first of these that is published opens the README, the others stand folded below it
+# The first of these that is published opens the README; the others are folded below it.
+OPENING = ("medicine", "choice", "small")
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
 OPTIONAL = ("common", "balance")  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")
