@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import balance, checks, compare, names, primary_detail
+from helpers.analysis import balance, compare, names, primary_detail
 from helpers.analysis.claims import PAPER_HARD
-from helpers.analysis.evidence import difference, finds, p_in_words, runs_in_words
+from helpers.analysis.evidence import difference, finds, p_in_words
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 
@@ -38,7 +38,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Question, Result, In practice and In detail, in words; none if the study has no primary outcome.
+    """The lines Question, Result, In practice and In detail (one remark per line), in words; none if the study has no primary outcome.
 
     tables: arms, study, comparison of a study and, where it has them, common, guards and balance, as they are published.
     """
@@ -59,13 +59,16 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     rules = rules_of(tables["arms"])
     said = [
         _subject(about["pool"]),
-        _works(found),
+        _works(found, about["confidence"]),
         _answer(tested),
-        _first(tested, rules, _noted(tables.get("common"), tables.get("guards")), about["confidence"]),
+        _first(tested, rules),
         balance.sentence(tables.get("balance")),
-        f"This study could detect {detectable(tested, about, controls(arms))}.",
+        _smallest(tested),
     ]
     detail = [
+        "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
+        f"The smallest detectable differences are {detectable(tested, about, controls(arms))}.",
+        _shared(tables.get("common")),
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
         primary_detail.reach(tested),
@@ -74,7 +77,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     ]
     advice = _advice(tested, found, rules, about)
     shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
-    return shown | ({"In detail": _joined(detail)} if any(detail) else {})
+    return shown | ({"In detail": "\n".join(filter(None, detail))} if any(detail) else {})
 
 
 def _joined(sentences: Sequence[str]) -> str:
@@ -103,23 +106,24 @@ def _subject(pool: str) -> str:
     return f"This result is about {subject} (questions of {pool}), not medicine." if subject not in ("", "medicine") else ""
 
 
-def _works(found: pd.DataFrame) -> str:
+def _works(found: pd.DataFrame, confidence: float) -> str:
     """What training on random questions does to the primary outcome: the condition for any answer."""
     own = found[(found["arm"] == "random") & found["vs_untrained"].notna()]
     if own.empty:
         return ""
-    figures = _figures(own, "vs_untrained")
+    figures = f"{_figures(own, 'vs_untrained')} ({100 * confidence:g} % intervals over items and seeds)"
     if (own["vs_untrained_low"] > 0).all():
         return f"Training works: random questions raise accuracy by {figures}."
     return f"Training on random questions was not shown to raise accuracy: it changes by {figures}."
 
 
-def _shared(common: pd.DataFrame | None) -> dict[str, int]:
-    """How many questions each arm shares with the random arm of the same seed, on average. common: `draws.common`."""
+def _shared(common: pd.DataFrame | None) -> str:
+    """How many questions each arm shares with the random arm of the same seed, on average; "" if no table says it. common: `draws.common`."""
     if common is None:
-        return {}
+        return ""
     pairs = {frozenset((row.first, row.second)): round(float(row.both)) for row in common.itertuples()}
-    return {arm: both for pair, both in pairs.items() if "random" in pair for arm in pair - {"random"}}
+    shared = [f"{arm} {both}" for pair, both in pairs.items() if "random" in pair for arm in pair - {"random"}]
+    return f"Questions shared with the random arm of the same seed, on average: {', '.join(shared)}." if shared else ""
 
 
 def _answer(tested: pd.DataFrame) -> str:
@@ -140,29 +144,22 @@ def _answer(tested: pd.DataFrame) -> str:
     return f"{'; '.join(parts)}.{rest}"
 
 
-def _noted(common: pd.DataFrame | None, guards: pd.DataFrame | None) -> dict[str, str]:
-    """What must be known of the questions of an arm to read its difference: how many are the random arm's, and if all seeds have nearly the same.
-    guards: the warnings of `helpers.analysis.checks`."""
-    noted = {arm: f"; {both} of its questions are random's too" for arm, both in _shared(common).items()}
-    same = [] if guards is None else guards.loc[guards["what"] == checks.ONE_CHOICE, "where"]
-    return noted | {arm: f"{noted.get(arm, '')}; nearly the same questions for all seeds" for arm in same}
-
-
-def _first(tested: pd.DataFrame, rules: Mapping[str, str], noted: Mapping[str, str], confidence: float) -> str:
-    """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them; and what
-    all intervals and tests cover. noted: `_noted`."""
+def _first(tested: pd.DataFrame, rules: Mapping[str, str]) -> str:
+    """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them."""
     arms = list(dict.fromkeys(tested["arm"]))
     papers = [arm for arm in arms if _is_papers(rules[arm])]
     first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
-    over = runs_in_words(int(tested["seeds"].min()), int(tested["draws"].max()))
-    cover = f"{100 * confidence:g} % intervals {over}; tests adjusted for all arms and benchmarks, intervals not"
-    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''}{noted.get(arm, '')})" for arm in first}
-    shown = [(named[arm], own) for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()]
-    if not shown:
-        return f"({cover}.)"
-    (arm, own), *others = shown
-    rest = "".join(f"; training on {other} by {primary_detail.bare(figures)} points" for other, figures in others)
-    return f"Training on {arm} differs from training on random questions by {_figures(own)}{rest} ({cover})."
+    named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''})" for arm in first}
+    shown = [
+        f"{named[arm]} {primary_detail.bare(own)}" for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()
+    ]
+    return f"Differences from random, in the same order: {'; '.join(shown)} points." if shown else ""
+
+
+def _smallest(tested: pd.DataFrame) -> str:
+    """The smallest detectable differences, in a short sentence; `detectable` says how they were computed."""
+    smallest = _detectable(tested)
+    return f"This study could detect {' and '.join(f'{100 * value:.1f}' for value in smallest)} points."
 
 
 def _is_papers(rule: str) -> bool:
@@ -227,12 +224,16 @@ def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()
 
     tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled.
     """
-    found = tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"]
     besides = f" except {' and '.join(apart)}" if apart else ""
-    smallest = found.median()  # nearly the same for all arms
+    smallest = _detectable(tested)
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
     how = f"{finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides}"
     return f"{parts} ({how}){_beside_relevant(smallest, about.get('effect'))}"
+
+
+def _detectable(tested: pd.DataFrame) -> pd.Series:
+    """The smallest detectable difference on each outcome: the median over arms, for which it is nearly the same."""
+    return tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
 
 
 def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
@@ -267,8 +268,6 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
         return f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
-    arm = tested.groupby("arm", sort=False)["vs_random"].mean().idxmax()
-    own = tested[tested["arm"] == arm]
     cautious = list(dict.fromkeys(tested.loc[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0), "arm"]))
     besides = (
         f" Be careful with {' and '.join(cautious)}, worse by the tests of the primary outcome alone (see the details)."
@@ -276,8 +275,8 @@ def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str],
         else ""
     )
     return (
-        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, {arm}, differs by {_figures(own)}; "
-        f"{_possible(tested, about.get('effect'))} ({100 * about['confidence']:g} % intervals, unadjusted).{besides}"
+        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. "
+        f"{_possible(tested, about.get('effect'))}.{besides}"
     )
 
 
@@ -285,8 +284,8 @@ def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
     """How large a gain over random questions the intervals allow, and whether it could be as large as the smallest that matters."""
     most, relevant = max(0, tested["vs_random_high"].max()), float(effect or "nan")
     if round(100 * most, 1) < 100 * relevant:
-        return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {_points(relevant)} that would matter"
-    return f"gains of up to {100 * most:.1f} points from some rule cannot be excluded"
+        return f"Gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {_points(relevant)} that would matter"
+    return f"Gains of up to {100 * most:.1f} points from some rule cannot be excluded"
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame | None:

@@ -46,7 +46,8 @@ def answer(r: Results) -> HTML:
     else:
         said = [opening.answer(r.verdict), reason]
     said += [f"Not scored yet: {', '.join(map(names.model, r.missing))}."] if r.missing else []
-    kind, lines = "warning" if r.study.demonstration else "note", [Markup("<p>{}</p>").format(line) for line in said if line]
+    kind = "warning" if r.study.demonstration else "note"
+    lines = [Markup('<p style="white-space: pre-line">{}</p>').format(line) for line in said if line]
     return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], Markup("").join(lines)))
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import checks, primary, primary_detail, primary_plot
+from helpers.analysis import primary, primary_detail, primary_plot
 
 ARMS = {  # rule, how it is trained
     "random": ("500 at random", "as the study (lora)"),
@@ -84,25 +84,24 @@ def test_no_choice_differs():
     assert lines["Result"] == (
         "This result is about arithmetic (questions of openai/gsm8k), not medicine. "
         "Training works: random questions raise accuracy by +14.0 [+12.0, +16.0] points on held-out questions and +14.0 [+12.0, +16.0] points on "
-        "GSM8K test questions. "
+        "GSM8K test questions (95 % intervals over items and seeds). "
         "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
-        "Training on half (500 with a pass rate near 0.5) differs from training "
-        "on random questions by +0.2 [-1.3, +1.7] points on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions (95 % intervals over "
-        "items and 8 seeds, each with its own draw of questions; tests adjusted for all arms and benchmarks, intervals not). "
-        "This study could detect 1.9 points on held-out questions and 1.9 points on GSM8K "
-        "test questions (80 % power, one test at the 5 % level; between-seed variance pooled over all arms except random-reward)."
+        "Differences from random, in the same order: half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points. "
+        "This study could detect 1.9 and 1.9 points."
     )
-    assert lines["In detail"] == (
-        "The unadjusted intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points. Change from the untrained model, outcomes in the "
-        "same order: random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0]. "
-        "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted for "
-        "all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001). "
-        "By the tests of the primary outcome alone, right rewards matter."
-    )
+    assert lines["In detail"].splitlines() == [
+        "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
+        "The smallest detectable differences are 1.9 points on held-out questions and 1.9 points on GSM8K test questions (80 % power, one test at the "
+        "5 % level; between-seed variance pooled over all arms except random-reward).",
+        "The unadjusted intervals of the rules reach from a loss of 1.9 to a gain of 1.7 points.",
+        "Change from the untrained model, outcomes in the same order: random-reward (reward random) -12.0 [-14.0, -10.0] and -12.0 [-14.0, -10.0].",
+        "The negative control, random-reward, differs from random by -26.0 [-27.5, -24.5] and -26.0 [-27.5, -24.5] points: significant when adjusted "
+        "for all arms and benchmarks (p < 0.001 and p < 0.001); significant when adjusted for the primary outcome alone (p < 0.001 and p < 0.001). "
+        "By the tests of the primary outcome alone, right rewards matter.",
+    ]
     assert lines["In practice"] == (
-        "With a similar model, recipe and pool, choose at random: no rule was shown to be better. The best one, half, differs by +0.2 [-1.3, +1.7] points "
-        "on held-out questions and +0.2 [-1.3, +1.7] points on GSM8K test questions; gains of up to 1.7 points from some rule cannot be excluded "
-        "(95 % intervals, unadjusted)."
+        "With a similar model, recipe and pool, choose at random: no rule was shown to be better. "
+        "Gains of up to 1.7 points from some rule cannot be excluded."
     )
     assert said(hard=(-0.02, 0.1))["In practice"].endswith(
         "Be careful with hard500, worse by the tests of the primary outcome alone (see the details)."
@@ -118,35 +117,28 @@ def test_the_subject_is_named_where_it_is_not_the_papers():
 def test_the_papers_rule_is_quoted_beside_the_strongest_one():
     result = said(rules={"hard500": "400 hard, 100 easy"})["Result"]
     assert (
-        "Training on hard500 (400 hard, 100 easy, the paper's rule) differs from training on random questions by -0.4 [-1.9, +1.1] points on held-out "
-        "questions and -0.4 [-1.9, +1.1] points on GSM8K test questions; training on half (500 with a pass rate near 0.5) by +0.2 [-1.3, +1.7] and "
-        "+0.2 [-1.3, +1.7] points (95 % intervals" in result
+        "Differences from random, in the same order: hard500 (400 hard, 100 easy, the paper's rule) -0.4 [-1.9, +1.1] and -0.4 [-1.9, +1.1]; "
+        "half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points." in result
     )
     better = said(rules={"hard500": "400 hard, 100 easy"}, hard=(0.03, 0.01))["Result"]
-    assert "Training on half (500 with a pass rate near 0.5) differs from" in better, (
-        "the answer has the figures of the other one"
-    )
+    assert "in the same order: half (500 with a pass rate near 0.5) +0.2" in better, "the answer has the figures of the other one"
 
 
-def test_how_many_questions_the_papers_arm_shares_with_random_ones():
+def test_how_many_questions_each_arm_shares_with_random_ones():
     common = pd.DataFrame(
         {"first": ["random", "half", "hard500"], "second": ["hard500", "random", "half"], "both": [310.875, 54.0, 20.0]}
     )
-    assert (
-        "Training on half (500 with a pass rate near 0.5; 54 of its questions are random's too) differs"
-        in said(common=common)["Result"]
-    )
-    guards = pd.DataFrame({"what": [checks.ONE_CHOICE, "other"], "where": ["half", "hard500"], "value": ["", ""]})
-    both = "54 of its questions are random's too; nearly the same questions for all seeds) differs"
-    assert both in said(common=common, guards=guards)["Result"]
+    line = "Questions shared with the random arm of the same seed, on average: hard500 311, half 54."
+    assert line in said(common=common)["In detail"].splitlines()
+    assert "shared" not in said()["In detail"]
 
 
 def test_a_gain_that_would_matter_is_excluded_or_not():
     assert (
-        "; gains of up to 1.7 points from some rule cannot be excluded, but no interval reaches the 2 points that would matter (95 %"
-        in (said(effect=0.02)["In practice"])
+        "Gains of up to 1.7 points from some rule cannot be excluded, but no interval reaches the 2 points that would matter."
+        in said(effect=0.02)["In practice"]
     )
-    assert "gains of up to 1.7 points from some rule cannot be excluded (95 %" in said(effect=0.01)["In practice"]
+    assert "Gains of up to 1.7 points from some rule cannot be excluded." in said(effect=0.01)["In practice"]
     small = said(effect=0.01, half=(-0.009, 0.9), hard=(-0.01, 0.9))["In practice"]
     assert "but no interval reaches the 1 point that would matter" in small
 
@@ -189,7 +181,7 @@ def test_intervals_beside_zero_are_named():
     ],
 )
 def test_what_could_be_detected_stands_beside_what_is_relevant(effect, words):
-    assert words in said(effect=effect)["Result"]
+    assert words in said(effect=effect)["In detail"]
 
 
 def test_what_could_be_detected_may_be_relevant_on_one_outcome():
@@ -227,7 +219,7 @@ def test_a_choice_is_better_or_worse(how, found, advice):
     outcome = lines["Result"]
     assert f". {found}" in outcome
     assert outcome.count("half") == 1, "its figures stand there once"
-    assert lines["In detail"].startswith("Outside the primary outcome, adjusted for all arms and benchmarks, ")
+    assert "\nOutside the primary outcome, adjusted for all arms and benchmarks, " in lines["In detail"]
     assert "differs by +30.0 [+28.5, +31.5] points on GSM8K, 5-shot (p" in lines["In detail"]
     assert lines["In practice"].startswith(advice)
 
