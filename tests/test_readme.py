@@ -83,13 +83,15 @@ def test_how_firm_the_result_of_choice_is():
         "to {:+.1f} and {:+.1f} for *half*, to {:.1f} and {:.1f} for *hardest-solvable*, each with a standard error of {:.1f}"
     )
     assert stated.format(*fitted.loc[late, "adjusted"], *fitted.loc[late, "adjusted_error"].round(1).unique()) in text
+    papers = fitted.loc[[("hard400-easy100", name) for name in ("pool_held_out", "gsm8k_reasoning")]]
+    (error,) = papers["adjusted_error"].round(1).unique()
+    assert "the paper's rule changes to {:.1f} and {:.1f} ({:.1f})".format(*papers["adjusted"], error) in text
     corrected = 100 * pd.read_csv(REPOSITORY / "figures/choice/detectable.csv")["corrected_after"]
     told = "Corrected for all 42 tests (six arms, seven tasks), the smallest detectable differences are {:.1f} and {:.1f} points"
     assert told.format(*corrected[:2]) in text
+    alone = 100 * pd.read_csv(REPOSITORY / "figures/choice/primary.csv")["detectable"].median()
+    assert 0.4 < alone / corrected[0] < 0.6, "about half as large"
     assert (len(open_study("choice").arms) - 1, len(corrected)) == (6, 7)
-    signal = (100 * pd.read_csv(REPOSITORY / "figures/choice/signal.csv").set_index("arm").loc[["half", "random"]]).round()
-    first, whole = ("{:.0f} against {:.0f} %".format(*signal[name]) for name in ("flat_accuracy_first", "flat_accuracy"))
-    assert f"than *random* ({first}), but over the whole training it has more ({whole})" in text
     recipe, epochs = open_study("choice").train, 500 // 12  # whole steps of twelve questions
     assert (recipe.lora.r, recipe.learning_rate, recipe.rollouts, recipe.beta) == (16, 5e-5, 8, 0)
     assert epochs * recipe.epochs == 164

@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import balance, compare, names, primary_detail
+from helpers.analysis import balance, compare, names, primary_advice, primary_detail
 from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words
 from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
+from helpers.study.study import UNTRAINED
 
 PAPERS = ", the paper's rule"  # after the rule of an arm that has it
 NEAR = "pass rate near"  # and the rule of the arm that is compared first: the strongest one known before the study
@@ -40,7 +41,7 @@ def rows(comparison: pd.DataFrame, pool: str) -> pd.DataFrame:
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail (one remark per line), in words; none if the study has no primary outcome.
 
-    tables: arms, study, comparison of a study and, where it has them, common, guards and balance, as they are published.
+    tables: arms, study, comparison of a study and, where it has them, common, balance and detectable, as they are published.
     """
     about, arms = tables["study"].iloc[0], tables["arms"].set_index("arm")
     found = rows(tables["comparison"], about["pool"])
@@ -63,7 +64,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _answer(tested),
         _first(tested, rules),
         balance.sentence(tables.get("balance")),
-        _smallest(tested),
+        _smallest(tested, tables.get("detectable"), about["power"]),
     ]
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
@@ -75,7 +76,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         primary_detail.trained(found, arms),
         *primary_detail.control(compared, controls(arms)),
     ]
-    advice = _advice(tested, found, rules, about)
+    advice = primary_advice.advice(tested, found, rules, about)
     shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
     return shown | ({"In detail": "\n".join(filter(None, detail))} if any(detail) else {})
 
@@ -111,10 +112,15 @@ def _works(found: pd.DataFrame, confidence: float) -> str:
     own = found[(found["arm"] == "random") & found["vs_untrained"].notna()]
     if own.empty:
         return ""
-    figures = f"{_figures(own, 'vs_untrained')} ({100 * confidence:g} % intervals over items and seeds)"
+    before = found[found["arm"] == UNTRAINED].set_index("outcome")["accuracy"]
+    figures = " and ".join(
+        f"from {100 * before[row['outcome']]:.1f} to {100 * row['accuracy']:.1f} % on {row['outcome']} ({difference(row, 'vs_untrained')} points)"
+        for row in own.to_dict("records")
+    )
+    cover = f"({100 * confidence:g} % intervals over items and seeds)"
     if (own["vs_untrained_low"] > 0).all():
-        return f"Training works: random questions raise accuracy by {figures}."
-    return f"Training on random questions was not shown to raise accuracy: it changes by {figures}."
+        return f"Training works: random questions raise accuracy {figures} {cover}."
+    return f"Training on random questions was not shown to raise accuracy: it changes {figures} {cover}."
 
 
 def _shared(common: pd.DataFrame | None) -> str:
@@ -153,13 +159,22 @@ def _first(tested: pd.DataFrame, rules: Mapping[str, str]) -> str:
     shown = [
         f"{named[arm]} {primary_detail.bare(own)}" for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()
     ]
-    return f"Differences from random, in the same order: {'; '.join(shown)} points." if shown else ""
+    where = ", then ".join(tested["outcome"].unique())
+    return f"Differences from random ({where}): {'; '.join(shown)} points." if shown else ""
 
 
-def _smallest(tested: pd.DataFrame) -> str:
-    """The smallest detectable differences, in a short sentence; `detectable` says how they were computed."""
-    smallest = _detectable(tested)
-    return f"This study could detect {' and '.join(f'{100 * value:.1f}' for value in smallest)} points."
+def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) -> str:
+    """The smallest detectable differences, in a short sentence; `detectable` says how those of one test were computed.
+
+    planned: `measured.effects`, for those with all tests; None for one test alone.
+    """
+    alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested))
+    all_tests = ""
+    if planned is not None:
+        corrected = planned.set_index("task")["corrected_after"].reindex(tested["benchmark"].unique()).dropna()
+        figures = " and ".join(f"{100 * value:.1f}" for value in corrected)
+        all_tests = f", {figures} when adjusting for all tests" if figures else ""
+    return f"This study could detect {alone} points in one test{all_tests} ({100 * power:g} % power)."
 
 
 def _is_papers(rule: str) -> bool:
@@ -243,49 +258,9 @@ def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:
         return ""
     larger = list(smallest.index[smallest > relevant])
     where = f"on {' and '.join(larger)} " if 0 < len(larger) < len(smallest) else ""
-    return f", {where}{'more' if larger else 'no more'} than the {_points(relevant)} that its parameters call relevant"
-
-
-def _points(effect: float) -> str:
-    """A size in points, such as `2 points`."""
-    return f"{100 * effect:g} point{'' if effect == 0.01 else 's'}"
-
-
-def _advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], about: pd.Series) -> str:
-    """What the outcome means for someone who trains."""
-    random = found[found["arm"] == "random"]
-    better, worse = (list(dict.fromkeys(tested.loc[tested[word], "arm"])) for word in ("better", "worse"))
-    best, avoided = ([arm for arm in one if arm not in other] for one, other in ((better, worse), (worse, better)))
-    named = {
-        kind: f" {word} ".join(f"{arm} ({rules[arm]})" for arm in kept)
-        for kind, kept, word in (("best", best, "or"), ("avoided", avoided, "and"))
-    }
-    if not (random["vs_untrained_low"] > 0).all():
-        return "Nothing follows about the choice of questions, because training on random ones was not shown to raise accuracy. First find a recipe that does."
-    if best:
-        return f"With a similar model, recipe and pool, choose as in {named['best']}{' and avoid ' + named['avoided'] if avoided else ''}."
-    if avoided:
-        return f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
-    if better:
-        return "No simple advice: the same choice is better on one outcome and worse on another."
-    cautious = list(dict.fromkeys(tested.loc[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0), "arm"]))
-    besides = (
-        f" Be careful with {' and '.join(cautious)}, worse by the tests of the primary outcome alone (see the details)."
-        if cautious
-        else ""
-    )
     return (
-        f"With a similar model, recipe and pool, choose at random: no rule was shown to be better. "
-        f"{_possible(tested, about.get('effect'))}.{besides}"
+        f", {where}{'more' if larger else 'no more'} than the {primary_advice.points(relevant)} that its parameters call relevant"
     )
-
-
-def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
-    """How large a gain over random questions the intervals allow, and whether it could be as large as the smallest that matters."""
-    most, relevant = max(0, tested["vs_random_high"].max()), float(effect or "nan")
-    if round(100 * most, 1) < 100 * relevant:
-        return f"Gains of up to {100 * most:.1f} points from some rule cannot be excluded, but no interval reaches the {_points(relevant)} that would matter"
-    return f"Gains of up to {100 * most:.1f} points from some rule cannot be excluded"
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame | None:

@@ -25,9 +25,9 @@ NEAR = "≈\u00a0"  # a score near chance; the space keeps the sign beside its n
 VALIDATION = FIGURES / "validation" / "validation.csv"  # by tests/analysis/validation.py
 
 
-def answer(r: Results) -> HTML:
+def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
     """The box that opens a report: what was asked and found and what it means for training, as in the README, why it is not more certain,
-    and what is still missing; of a control, what it shows."""
+    and what is still missing; of a control, what it shows. effects: the smallest detectable effects (`plan.measured`)."""
     tables = {
         "study": r.about,
         "verdict": r.verdict,
@@ -37,7 +37,8 @@ def answer(r: Results) -> HTML:
         "common": r.common,
         "guards": r.guards,
     }
-    tables |= {} if r.balance is None else {"balance": r.balance}
+    others = {"balance": r.balance, "detectable": effects}
+    tables |= {name: table for name, table in others.items() if table is not None}
     reason = opening.reason(r.verdict, r.guards, r.pairs)
     if r.control.own:
         said = [r.control.sentence]

@@ -24,7 +24,7 @@ from helpers.study.study import open_study
 # The first of these that is published opens the README; the others are folded below it.
 OPENING = ("medicine", "choice", "small")
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
-OPTIONAL = ("common", "balance")  # tables that a study may have
+OPTIONAL = ("common", "balance", "detectable")  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")
 INDICES = ("specialisation", "robustness")
 # In Markdown nothing is escaped: the tables hold names and numbers of the study, and no text that a model wrote.

@@ -41,6 +41,7 @@ def comparison(half=(0.002, 0.9), hard=(-0.004, 0.8), gain=0.14, draws=8):
                 row |= {"vs_random": change, "vs_random_low": change - 0.015, "vs_random_high": change + 0.015, "vs_random_p_holm": p, "vs_random_p": p / 10,
                         "vs_random_detectable": 0.019}  # fmt: skip
             if arm != "untrained":
+                row["accuracy"] += gain + (change or 0)
                 own = gain + (change or 0)
                 row |= {"vs_untrained": own, "vs_untrained_low": own - 0.02, "vs_untrained_high": own + 0.02}
             found.append(row)
@@ -51,7 +52,7 @@ def arms():
     return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
 
 
-def said(pool="openai/gsm8k", effect=None, rules=None, common=None, guards=None, **how):
+def said(pool="openai/gsm8k", effect=None, rules=None, common=None, detectable=None, **how):
     about = {
         "question": "Does it matter?",
         "model": "org/a",
@@ -63,7 +64,7 @@ def said(pool="openai/gsm8k", effect=None, rules=None, common=None, guards=None,
     }
     named = arms().assign(questions=lambda table: table["arm"].map(rules or {}).fillna(table["questions"]))
     tables = {"study": pd.DataFrame([about]), "arms": named, "comparison": comparison(**how).astype(object).fillna("")}
-    others = {"common": common, "guards": guards}
+    others = {"common": common, "detectable": detectable}
     return primary.lines(tables | {name: table for name, table in others.items() if table is not None})
 
 
@@ -83,11 +84,11 @@ def test_no_choice_differs():
     )
     assert lines["Result"] == (
         "This result is about arithmetic (questions of openai/gsm8k), not medicine. "
-        "Training works: random questions raise accuracy by +14.0 [+12.0, +16.0] points on held-out questions and +14.0 [+12.0, +16.0] points on "
-        "GSM8K test questions (95 % intervals over items and seeds). "
+        "Training works: random questions raise accuracy from 70.0 to 84.0 % on held-out questions (+14.0 [+12.0, +16.0] points) and from 70.0 to "
+        "84.0 % on GSM8K test questions (+14.0 [+12.0, +16.0] points) (95 % intervals over items and seeds). "
         "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
-        "Differences from random, in the same order: half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points. "
-        "This study could detect 1.9 and 1.9 points."
+        "Differences from random (held-out questions, then GSM8K test questions): half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 "
+        "[-1.3, +1.7] points. This study could detect 1.9 and 1.9 points in one test (80 % power)."
     )
     assert lines["In detail"].splitlines() == [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
@@ -101,10 +102,11 @@ def test_no_choice_differs():
     ]
     assert lines["In practice"] == (
         "With a similar model, recipe and pool, choose at random: no rule was shown to be better. "
-        "Gains of up to 1.7 points from some rule cannot be excluded."
+        "Gains of up to 1.7 and losses of up to 1.9 points from some rule cannot be excluded."
     )
     assert said(hard=(-0.02, 0.1))["In practice"].endswith(
-        "Be careful with hard500, worse by the tests of the primary outcome alone (see the details)."
+        "Be careful with hard500 (500 hard, 0 easy), worse on held-out questions (p = 0.040) and GSM8K test questions (p = 0.040) by the tests of the "
+        "primary outcome alone."
     )
 
 
@@ -117,11 +119,13 @@ def test_the_subject_is_named_where_it_is_not_the_papers():
 def test_the_papers_rule_is_quoted_beside_the_strongest_one():
     result = said(rules={"hard500": "400 hard, 100 easy"})["Result"]
     assert (
-        "Differences from random, in the same order: hard500 (400 hard, 100 easy, the paper's rule) -0.4 [-1.9, +1.1] and -0.4 [-1.9, +1.1]; "
+        "GSM8K test questions): hard500 (400 hard, 100 easy, the paper's rule) -0.4 [-1.9, +1.1] and -0.4 [-1.9, +1.1]; "
         "half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points." in result
     )
     better = said(rules={"hard500": "400 hard, 100 easy"}, hard=(0.03, 0.01))["Result"]
-    assert "in the same order: half (500 with a pass rate near 0.5) +0.2" in better, "the answer has the figures of the other one"
+    assert "GSM8K test questions): half (500 with a pass rate near 0.5) +0.2" in better, (
+        "the answer has the figures of the other one"
+    )
 
 
 def test_how_many_questions_each_arm_shares_with_random_ones():
@@ -133,14 +137,24 @@ def test_how_many_questions_each_arm_shares_with_random_ones():
     assert "shared" not in said()["In detail"]
 
 
+def test_what_could_be_detected_after_adjustment_stands_beside_it():
+    planned = pd.DataFrame({"task": ["gsm8k_reasoning", "mmlu", "pool_held_out"], "corrected_after": [0.048, 0.01, 0.0529]})
+    assert (
+        "could detect 1.9 and 1.9 points in one test, 5.3 and 4.8 when adjusting for all tests (80 %"
+        in said(detectable=planned)["Result"]
+    )
+    unknown = planned.assign(corrected_after=float("nan"))
+    assert "could detect 1.9 and 1.9 points in one test (80 %" in said(detectable=unknown)["Result"]
+
+
 def test_a_gain_that_would_matter_is_excluded_or_not():
     assert (
-        "Gains of up to 1.7 points from some rule cannot be excluded, but no interval reaches the 2 points that would matter."
+        "Gains of up to 1.7 and losses of up to 1.9 points from some rule cannot be excluded; no interval reaches a gain of 2 points, which would matter."
         in said(effect=0.02)["In practice"]
     )
-    assert "Gains of up to 1.7 points from some rule cannot be excluded." in said(effect=0.01)["In practice"]
+    assert "losses of up to 1.9 points from some rule cannot be excluded." in said(effect=0.01)["In practice"]
     small = said(effect=0.01, half=(-0.009, 0.9), hard=(-0.01, 0.9))["In practice"]
-    assert "but no interval reaches the 1 point that would matter" in small
+    assert "no interval reaches a gain of 1 point, which would matter" in small
 
 
 def test_what_the_negative_control_says_of_the_rewards():

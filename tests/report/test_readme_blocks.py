@@ -209,7 +209,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     pd.DataFrame(arms, columns=["arm", "questions", "chosen by", "trained"]).to_csv(choice / "arms.csv", index=False)
     pairs = pd.read_csv(choice / "pairs.csv").assign(draws=8, second="half")
     pairs.to_csv(choice / "pairs.csv", index=False)
-    own = {"group": "specialisation", "benchmark": "pool_held_out", "filter": "none", "seeds": 8, "draws": 8, "items": 2000, "vs_untrained": 0.14,
+    own = {"group": "specialisation", "benchmark": "pool_held_out", "filter": "none", "seeds": 8, "draws": 8, "items": 2000, "accuracy": 0.74, "vs_untrained": 0.14,
            "vs_untrained_low": 0.12, "vs_untrained_high": 0.16}  # fmt: skip
     against = {
         "vs_random": 0.034,
@@ -219,7 +219,9 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
         "vs_random_p": 0.001,
         "vs_random_detectable": 0.02,
     }
-    pd.DataFrame([own | {"arm": "random"}, own | against | {"arm": "half"}]).to_csv(choice / "comparison.csv", index=False)
+    pd.DataFrame([own | {"arm": "random"}, own | against | {"arm": "half"}, own | {"arm": "untrained", "accuracy": 0.6}]).to_csv(
+        choice / "comparison.csv", index=False
+    )
     text = readme.finding(tmp_path)
     first, _, rest = text.partition(
         "<details><summary>The first study, <code>small</code>, and why it was inconclusive</summary>\n\n"
@@ -231,7 +233,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     )
     assert "- **Result:** This result is about arithmetic (questions of openai/gsm8k), not medicine. " in first
     assert (
-        ". half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). This study could detect 2.0 points."
+        ". half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). This study could detect 2.0 points in one test (80 % power)."
         in first
     )
     assert "- **In practice:** With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)." in first
