@@ -197,7 +197,7 @@ def following(curve: pd.DataFrame, log: pd.DataFrame, run: str, control: bool = 
         return []
     first, last, best = curve.iloc[0], curve.iloc[-1], curve.loc[curve["accuracy"].idxmax()]
     error = 2 * np.sqrt(max(first["accuracy"] * (1 - first["accuracy"]), 1 / last["n"]) / last["n"])
-    before, end = f"{first['accuracy']:.1%} before", f"{last['accuracy']:.1%} at the end"
+    before, end = f"{first['accuracy']:.1%} before", f"{last['accuracy']:.1%} at the end ({last['n']:.0f} questions)"
     rose = log["reward"].tail(max(1, len(log) // 3)).mean() > log.loc[log["step"] <= max(best["step"], 1), "reward"].mean()
     lower = "Accuracy on held-out questions is lower after a training than before it"
     astray = "The reward rose while accuracy on held-out questions fell, so the model learned something else"

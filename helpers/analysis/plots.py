@@ -156,11 +156,22 @@ def _regions(axes: Axes, regions: pd.DataFrame, arms: Sequence[str]) -> None:
 
 
 def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """Change of each arm on each benchmark with its interval, in points. table: `compare.comparison`."""
+    """Change of each arm on each benchmark with its interval, in points, one panel and one scale per side. table: `compare.comparison`."""
     part = by_side(table.dropna(subset="vs_untrained"))
-    rows = list(dict.fromkeys(part["name"]))
     shown = [arm for arm in arms if arm in set(part["arm"])]
-    figure, axes = plt.subplots(figsize=(7.2, 0.9 + (0.13 * len(shown) + 0.2) * len(rows)))
+    sides = dict(list(part.groupby("group", sort=False)))
+    heights = [rows["name"].nunique() for rows in sides.values()]
+    height = 0.9 * len(sides) + (0.13 * len(shown) + 0.2) * sum(heights)
+    figure, grid = plt.subplots(len(sides), figsize=(7.2, height), squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes, (side, rows) in zip(grid[:, 0], sides.items(), strict=True):
+        _intervals(axes, rows, shown, arms)
+        axes.set(title=side, xlabel="change from untrained (points)")
+    return finished(figure, _extremes_in_words(part), grid[0, 0])
+
+
+def _intervals(axes: Axes, part: pd.DataFrame, shown: Sequence[str], arms: Sequence[str]) -> None:
+    """One row per benchmark with the change of each shown arm; arms: all, which have the colours."""
+    rows = list(dict.fromkeys(part["name"]))
     palette, marker = colours(arms), markers(arms)
     for place, arm in enumerate(shown):
         mine = part[part["arm"] == arm].set_index("name").reindex(rows)
@@ -171,10 +182,6 @@ def forest(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     axes.axvline(0, color=palette["untrained"], linewidth=1)
     axes.set_yticks(range(len(rows)), part.drop_duplicates("name")["label"], fontsize=10)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel("change from untrained (points)")
-    axes.tick_params(axis="x", labeltop=len(rows) > 10)  # a tall figure is read from its upper end, too
-    _mark_sides(axes, part)
-    return finished(figure, _extremes_in_words(part), axes)
 
 
 def heat(table: pd.DataFrame, arms: Sequence[str]) -> Figure:

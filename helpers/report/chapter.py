@@ -64,6 +64,11 @@ def picture(
     return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
 
 
+def curve(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """A table over steps if it has more than two of them: two points make no curve."""
+    return None if table is None or table["step"].nunique() < 3 else table
+
+
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
     effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)

@@ -122,8 +122,8 @@ def test_warnings_of_a_collapse():
     assert checks.following(curve(0.30, 0.33, 0.36), log, "a") == []
     assert checks.following(curve(0.30, 0.33, 0.28), log, "a") == []  # within two standard errors
     lower, apart = checks.following(curve(0.30, 0.33, 0.20), log, "a")
-    assert lower.value == "30.0% before, 20.0% at the end"
-    assert apart.value == "30.0% before, 33.0% at its best, 20.0% at the end"
+    assert lower.value == "30.0% before, 20.0% at the end (200 questions)"
+    assert apart.value == "30.0% before, 33.0% at its best, 20.0% at the end (200 questions)"
     assert "The reward rose" in apart.what
     assert len(checks.following(curve(0.30, 0.33, 0.20), log.assign(reward=1.0), "a")) == 1
     (one,) = checks.stopped({"a": {}, "b": {"stopped_at": 3, "planned": 6, "why": "one answer"}})
