@@ -1,6 +1,6 @@
 """The results of a study as 05_analysis shows them: sentences, tables for readers, and pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,17 +39,26 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
     }
     others = {"balance": r.balance, "detectable": effects}
     tables |= {name: table for name, table in others.items() if table is not None}
-    reason = opening.reason(r.verdict, r.guards, r.pairs)
+    reason, detail = opening.reason(r.verdict, r.guards, r.pairs), ""
     if r.control.own:
         said = [r.control.sentence]
     elif opening.asked(r.verdict) or len(r.primary):
-        said = [*(Markup("<b>{}:</b> {}").format(*line) for line in opening.lines(tables).items()), reason]
+        lines = opening.lines(tables)
+        detail = lines.pop("In detail", "")
+        said = [*(Markup("<b>{}:</b> {}").format(*line) for line in lines.items()), reason]
     else:
         said = [opening.answer(r.verdict), reason]
     said += [f"Not scored yet: {', '.join(map(names.model, r.missing))}."] if r.missing else []
-    kind = "warning" if r.study.demonstration else "note"
-    lines = [Markup('<p style="white-space: pre-line">{}</p>').format(line) for line in said if line]
-    return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], Markup("").join(lines)))
+    return _box("warning" if r.study.demonstration else "note", said, detail.splitlines())
+
+
+def _box(kind: str, said: Sequence[str], detail: Sequence[str]) -> HTML:
+    """A box with a paragraph for each line said, and remarks folded below them."""
+    shown = [Markup("<p>{}</p>").format(line) for line in said if line]
+    if detail:
+        remarks = Markup("").join(Markup("<li>{}</li>").format(line) for line in detail)
+        shown.append(Markup("<details><summary>In detail</summary><ul>{}</ul></details>").format(remarks))
+    return HTML(Markup('<div class="box {}" style="{}">{}</div>').format(kind, pages.BOX[kind], Markup("").join(shown)))
 
 
 def picture(
