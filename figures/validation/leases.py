@@ -1,7 +1,7 @@
 """Do a study's differences between arms change with the machine taken into account? `python figures/validation/leases.py choice`.
 
 A study that runs in several sittings trains some arms mostly on one machine and others on another. This script fits accuracy per model by least
-squares, once by arm and once by arm and lease, for held-out questions and the pool's own test task in reasoning mode. A lease is one kind of
+squares, once by arm and once by arm and lease, for the tasks of the trained subject in reasoning mode. A lease is one kind of
 card, without a pause of more than an hour between two finished trainings.
 
 The result is validation/leases_<study>.csv: one row per benchmark and arm, with its difference from `random` and its standard error in both fits.

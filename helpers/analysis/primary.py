@@ -133,12 +133,13 @@ def _shared(common: pd.DataFrame | None) -> str:
 
 
 def _answer(tested: pd.DataFrame) -> str:
-    """Which arms are better or worse than the random one, with the figures of those that are."""
+    """Which arms are better or worse than the random one, with all their figures; the outcomes on which they differ come first."""
     parts = []
     for word in ("better", "worse"):
-        for arm, own in tested[tested[word]].groupby("arm", sort=False):
+        for arm in tested.loc[tested[word], "arm"].unique():
+            own = tested[tested["arm"] == arm].sort_values(word, ascending=False, kind="stable")
             figures = ", ".join(
-                f"{difference(row, 'vs_random')} points on {row['outcome']} ({p_in_words(row['vs_random_p_holm'])})"
+                f"{difference(row, 'vs_random')} points on {row['outcome']} (adjusted {p_in_words(row['vs_random_p_holm'])})"
                 for row in own.to_dict("records")
             )
             parts.append(f"{arm} is {word} than random: {figures}")

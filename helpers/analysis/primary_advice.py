@@ -26,7 +26,9 @@ def advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], 
     if best:
         return f"With a similar model, recipe and pool, choose as in {named['best']}{' and avoid ' + named['avoided'] if avoided else ''}."
     if avoided:
-        return f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
+        rest = tested[~tested["arm"].isin(avoided)]
+        said = f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
+        return f"{said} {_possible(rest, about.get('effect'))}" if len(rest) else said
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
     said = [
@@ -40,7 +42,8 @@ def advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], 
 def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
     """How large a gain and a loss the unadjusted intervals allow, and whether a gain could be as large as the smallest that matters."""
     gain, loss, relevant = max(0, tested["vs_random_high"].max()), max(0, -tested["vs_random_low"].min()), float(effect or "nan")
-    said = f"Gains of up to {100 * gain:.1f} and losses of up to {100 * loss:.1f} points from some rule cannot be excluded"
+    whose = f"from {tested['arm'].iloc[0]}" if tested["arm"].nunique() == 1 else "from some rule"
+    said = f"Gains of up to {100 * gain:.1f} and losses of up to {100 * loss:.1f} points {whose} cannot be excluded"
     if round(100 * gain, 1) < 100 * relevant:
         return f"{said}; no interval reaches a gain of {points(relevant)}, which would matter."
     return f"{said}."

@@ -222,8 +222,8 @@ def test_the_primary_outcome_has_a_family_of_its_own():
 @pytest.mark.parametrize(
     ("how", "found", "advice"),
     [
-        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (p = 0.010), +3.0", "With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)."),
-        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (p < 0.001), -4.0", "With a similar model, recipe and pool, choose at random and avoid hard500 (500 hard, 0 easy)."),
+        ({"half": (0.03, 0.01)}, "half is better than random: +3.0 [+1.5, +4.5] points on held-out questions (adjusted p = 0.010), +3.0", "With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)."),
+        ({"hard": (-0.04, 0.0002)}, "hard500 is worse than random: -4.0 [-5.5, -2.5] points on held-out questions (adjusted p < 0.001), -4.0", "With a similar model, recipe and pool, choose at random and avoid hard500 (500 hard, 0 easy)."),
         ({"half": (0.03, 0.01), "hard": (-0.04, 0.0002)}, "half is better than random: +3.0", "With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5) and avoid hard500 (500 hard, 0 easy)."),
         ({"half": (0.03, 0.01), "gain": 0.01}, "half is better", "Nothing follows about the choice of questions, because training on random ones was not shown"),
     ],
@@ -236,6 +236,19 @@ def test_a_choice_is_better_or_worse(how, found, advice):
     assert "\nOutside the primary outcome, adjusted for all arms and benchmarks, " in lines["In detail"]
     assert "differs by +30.0 [+28.5, +31.5] points on GSM8K, 5-shot (p" in lines["In detail"]
     assert lines["In practice"].startswith(advice)
+
+
+def test_an_arm_that_differs_on_one_outcome_is_shown_on_both():
+    """The other outcome follows, with its own adjusted p; the advice says what is possible for the rest."""
+    table = comparison(hard=(-0.04, 0.0002))
+    table.loc[(table["arm"] == "hard500") & (table["benchmark"] == "pool_held_out"), "vs_random_p_holm"] = 0.13
+    about = pd.DataFrame([{"question": "", "model": "a", "pool": "openai/gsm8k", "seeds": 8, "confidence": 0.95, "power": 0.8}])
+    lines = primary.lines({"study": about, "arms": arms(), "comparison": table})
+    assert (
+        "hard500 is worse than random: -4.0 [-5.5, -2.5] points on GSM8K test questions (adjusted p < 0.001), -4.0 [-5.5, -2.5] points on held-out "
+        "questions (adjusted p = 0.130)." in lines["Result"]
+    )
+    assert lines["In practice"].endswith("Gains of up to 1.7 and losses of up to 1.3 points from half cannot be excluded.")
 
 
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():

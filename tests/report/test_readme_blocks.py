@@ -233,7 +233,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     )
     assert "- **Result:** This result is about arithmetic (questions of openai/gsm8k), not medicine. " in first
     assert (
-        ". half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (p = 0.010). This study could detect 2.0 points in one test (80 % power)."
+        ". half is better than random: +3.4 [+1.2, +5.6] points on held-out questions (adjusted p = 0.010). This study could detect 2.0 points in one test (80 % power)."
         in first
     )
     assert "- **In practice:** With a similar model, recipe and pool, choose as in half (500 with a pass rate near 0.5)." in first
