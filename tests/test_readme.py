@@ -100,52 +100,49 @@ def test_how_firm_the_result_of_choice_is():
     assert f"{before:.1f} % were right before training and {after:.1f} % after it" in text
 
 
-def test_what_is_known_of_medicine_and_search():
-    text = " ".join(README.split())
-    table, study = pd.read_csv(REPOSITORY / "figures/medicine/runs.csv"), open_study("medicine")
-    trained = len(list((REPOSITORY / "figures/medicine/data/train").glob("*/*/log.csv")))
-    tasks = table[table["arm"] != "untrained"].groupby(["arm", "seed"])["task"].agg(set)
-    scored = tasks.map({"pool_held_out", "medqa_reasoning"}.issubset).sum()
-    of = len(study.arms) * len(study.seeds)
-    assert f"{trained} of {of} models are trained and scored on both primary outcomes" in text
-    assert scored == trained
-    arms = pd.read_csv(REPOSITORY / "figures/medicine/gains.csv").set_index("benchmark")
-    gains, hard = arms.query("arm == 'random'"), arms.query("arm == 'hard500'")
-    assert (gains.loc[["pool_held_out", "medqa_reasoning"], "seeds"] == len(study.seeds)).all(), "the random arm is complete"
-    primary = ["pool_held_out", "medqa_reasoning"]
-    assert f"On {gains.at['pool_held_out', 'items']:,} held-out questions and MedQA's test set, *random* gained" in text
-    both = {arm: "{} and {}".format(*(points(arms[arms["arm"] == arm].loc[name], "vs_untrained") for name in primary)) for arm in study.arms
-            if arm != "half"}  # fmt: skip
-    named = pd.read_csv(REPOSITORY / "figures/medicine/named.csv")
+def test_how_firm_the_result_of_medicine_is():
+    text, folder = " ".join(README.split()), REPOSITORY / "figures/medicine"
+    study, primary = open_study("medicine"), ["pool_held_out", "medqa_reasoning"]
+    table = pd.read_csv(folder / "comparison.csv").query("benchmark in @primary").set_index(["benchmark", "arm"])
+    assert (table.drop(index="untrained", level="arm")["seeds"] == len(study.seeds)).all()
+    assert set(table.loc["pool_held_out"].index) == {*study.arms, "untrained"}
+    named = pd.read_csv(folder / "named.csv")
     letters = 100 * lettering.by_letters(named).query("arm == 'random'").set_index("task").loc[primary, "by_letters"]
     (alone,) = {f"{share:.1f}" for share in letters}
-    assert f"*random* gained {both['random']} ({alone} of each could come from the letters alone)" in text
-    assert f"*easy500* {both['easy500']};" in text
-    assert f"*hard500* changed by {both['hard500']}" in text
-    assert f"(MedMCQA, its largest change: {points(hard.loc['medmcqa_mirror'], 'vs_untrained')})" in text
-    assert hard["vs_untrained"].abs().idxmax() == "medmcqa_mirror"
-    assert f"*random-reward*, the negative control, by {both['random-reward']}" in text
-    assert (arms.query("arm == 'random-reward'").loc[primary, "seeds"] == len(study.seeds)).all()
+    (gain,) = {f"{100 * table.at[(name, 'random'), 'vs_untrained']:.1f}" for name in primary}
+    assert f"Of *random*'s gain of {gain} points, letters alone would give {alone}" in text
     named = named.set_index(["task", "arm"])
     late = 100 * (named["C"] + named["D"])
     shares = [late["pool_held_out", arm] for arm in ("untrained", "random", "hard500")]
     stated = "Held-out answers are C or D in {:.0f} % before training, {:.0f} % after *random*, {:.0f} % after *hard500*"
     assert stated.format(*shares) in text
-    notes = json.loads((REPOSITORY / "figures/medicine/provenance.json").read_text())
+    valid = 100 * pd.read_csv(folder / "reasoning.csv").set_index(["benchmark", "arm"]).loc["pool_held_out", "accuracy_if_valid"]
+    stated = "Of held-out answers in the required format, {:.1f} % were right before training and {:.1f} % after it"
+    assert stated.format(valid["untrained"], valid["random"]) in text
+    notes = json.loads((folder / "provenance.json").read_text())
     stopped = {run: note["why"] for run, note in notes.items() if "why" in note}
     assert list(stopped) == ["train/easy500/seed7/log", "train/hard500/seed3/log"]
-    assert "one collapsed training counts" in text
+    assert "One training of *hard500* collapsed; it counts" in text
     assert "accuracy was equal in 97%" in stopped["train/easy500/seed7/log"], "which is easy questions solved, not a collapse"
-    drawn = pd.read_csv(REPOSITORY / "figures/medicine/drawn.csv").query("draw == 'all'").set_index("arm")
-    assert drawn["answer"][["half", "easy500", "random", "hard500"]].tolist() == list("BBBC")
-    half, ones, random = (100 * drawn.at[arm, "answer_share"] for arm in ("half", "easy500", "random"))
-    assert f"B for {half:.0f} % of *half*'s questions and {ones:.0f} % of *easy500*'s, against {random:.0f} %" in text
+    drawn = pd.read_csv(folder / "drawn.csv").query("draw == 'all'").set_index("arm")
+    assert drawn["answer"][["easy500", "random", "hard500"]].tolist() == list("BBC")
+    easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("easy500", "random"))
+    assert f"B for {easy:.0f} % of *easy500*'s questions, against {random:.0f} %" in text
     own = (100 * drawn.loc["hard500", ["answer_share", "pass_rate_mean"]]).astype(float)
     assert "C for {:.0f} % of *hard500*'s, where sampled answers are right in {:.0f} %".format(*own) in text
-    assert gains.loc[["pool_held_out", "medqa_reasoning"], "vs_untrained_low"].min() > 0
-    common = pd.read_csv(REPOSITORY / "figures/medicine/common.csv").query("first == 'random'").set_index("second")["both"]
+    common = pd.read_csv(folder / "common.csv").query("first == 'random'").set_index("second")["both"]
     assert f"The paper's rule shares {common['hard400-easy100']:.0f} of its 500 questions with *random*" in text
     assert common.drop(["hard400-easy100", "random-reward"]).max() < 0.75 * 500
+    leases = pd.read_csv(REPOSITORY / "figures/validation/leases_medicine.csv").set_index(["arm", "benchmark"])
+    fitted = leases.loc[[(arm, name) for arm in ("hard500", "easy500") for name in primary]]
+    stated = (
+        "*hard500* to {:.1f} and {:.1f} points, those of *easy500* to {:.1f} and {:.1f}, with standard errors of {:.1f} to {:.1f}"
+    )
+    assert stated.format(*fitted["adjusted"], fitted["adjusted_error"].min(), fitted["adjusted_error"].max()) in text
+
+
+def test_what_is_known_of_search():
+    text = " ".join(README.split())
     search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
     assert set(search["arm"]) == {"untrained"}
     assert f"changes by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text

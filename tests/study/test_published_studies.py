@@ -20,8 +20,8 @@ JOBS = {
     "quickstart": (2, 3, 3, 0), "paper": (3, 4, 12, 0), "small": (3, 4, 12, 0), "small_larger": (3, 4, 12, 0),
     "control": (1, 2, 6, 0), "ratio": (1, 5, 15, 0), "size": (2, 9, 27, 0), "gap": (4, 5, 15, 0), "shift": (3, 4, 12, 0),
     "full": (1, 4, 12, 0), "qlora": (1, 4, 12, 0), "rewards": (0, 4, 12, 0), "duration": (1, 2, 6, 54), "passrate": (2, 3, 9, 0),
-    "choice": (2, 7, 56, 0), "choice_larger": (2, 4, 20, 0), "medicine": (2, 6, 48, 0),
-    "letters": (2, 5, 40, 0), "medmcqa": (2, 6, 48, 0), "medmcqa_validation": (2, 6, 48, 0), "search": (0, 2, 10, 0), "search_quickstart": (2, 2, 2, 0),
+    "choice": (2, 7, 56, 0), "choice_larger": (2, 4, 20, 0), "medicine": (2, 5, 40, 0),
+    "letters": (2, 5, 40, 0), "medmcqa": (2, 5, 40, 0), "medmcqa_validation": (2, 5, 40, 0), "search": (0, 2, 10, 0), "search_quickstart": (2, 2, 2, 0),
     "search_dev": (0, 1, 1, 0),
 }  # fmt: skip
 
