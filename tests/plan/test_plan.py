@@ -12,7 +12,7 @@ from conftest import REPOSITORY, refused
 
 from helpers.models import shape as model_shape
 from helpers.models.shape import GIB
-from helpers.plan import cost, machine, memory, needs, plan, sizes
+from helpers.plan import cost, machine, measured, memory, needs, plan, sizes
 from helpers.study.files import StudyError
 from helpers.study.schema import Lora, Train
 from helpers.study.study import open_study
@@ -410,7 +410,8 @@ def test_the_processor_prepares_what_the_gpu_reads():
 
 @pytest.mark.parametrize("name", published())
 def test_trainings_and_evaluations_took_what_the_plan_says(name):
-    """Both together within a factor of 1.5 of the GPU hours that the notebooks were lent, on the GPUs that trained and scored.
+    """Both together within a factor of 1.5 of the GPU hours that the notebooks were lent, on the GPUs that trained and scored, with as many
+    jobs per GPU as shared one.
 
     Jobs whose results were reused from another study have no notebook, and are not counted. Early trainings shared no prompts.
     """
@@ -421,6 +422,7 @@ def test_trainings_and_evaluations_took_what_the_plan_says(name):
     used = {"03": next(note for key, note in notes.items() if key.startswith("train")), "04": notes["eval/untrained/scores"]}
     study, shared = open_study(name), used["03"].get("shared_prompts") == "on"
     study = study.model_copy(update={"train": study.train.model_copy(update={"shared_prompts": shared})})
+    study = measured.as_shared(study, steps)
     hours = {step: cost.hours(study, machine.gpu(note["device"], 80 * GIB), None) for step, note in used.items()}
     steps_planned = {step: next(row for row in rows if row[0].startswith(step)) for step, rows in hours.items()}
     planned = {step: made[step] * row[3] / row[1] for step, row in steps_planned.items()}
