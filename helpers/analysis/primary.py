@@ -73,7 +73,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
         primary_detail.reach(tested),
-        primary_detail.trained(found, arms),
+        primary_detail.trained(found, arms, set(tested.loc[differs, "arm"])),
         *primary_detail.control(compared, controls(arms)),
     ]
     advice = primary_advice.advice(tested, found, rules, about)

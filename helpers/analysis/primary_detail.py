@@ -1,6 +1,6 @@
 """The details of a primary outcome (`primary.lines`), in words: how far its intervals reach, what other trainings and the negative control did."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -41,14 +41,15 @@ def _sides(rest: pd.DataFrame) -> str:
     )
 
 
-def trained(found: pd.DataFrame, arms: pd.DataFrame) -> str:
-    """What training did to arms that were trained in another way than the study, against the untrained model."""
+def trained(found: pd.DataFrame, arms: pd.DataFrame, differ: Collection[str] = ()) -> str:
+    """What training did to arms that were trained in another way than the study, or that differ from random, against the untrained model."""
     said = []
     for arm, own in found[found["vs_untrained"].notna()].groupby("arm", sort=False):
         how = arms["trained"].get(arm, "")
-        if how and not how.startswith(AS_STUDY):
+        own_way = bool(how) and not how.startswith(AS_STUDY)
+        if own_way or arm in differ:
             figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
-            said.append(f"{arm} ({how}) {figures}")
+            said.append(f"{arm}{f' ({how})' if own_way else ''} {figures}")
     return f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}." if said else ""
 
 
