@@ -129,7 +129,7 @@ def test_how_firm_the_result_of_medicine_is():
     easy, random = (100 * drawn.at[arm, "answer_share"] for arm in ("easy500", "random"))
     assert f"B for {easy:.0f} % of *easy500*'s questions, against {random:.0f} %" in text
     own = (100 * drawn.loc["hard500", ["answer_share", "pass_rate_mean"]]).astype(float)
-    assert "C for {:.0f} % of *hard500*'s".format(own.iloc[0]) in text
+    assert f"C for {own.iloc[0]:.0f} % of *hard500*'s" in text
     random = 100 * drawn.at["random", "pass_rate_mean"]
     assert f"sampled answers are right in {random:.0f} % of random questions, {own.iloc[1]:.0f} % of *hard500*'s" in text
     common = pd.read_csv(folder / "common.csv").query("first == 'random'").set_index("second")["both"]
