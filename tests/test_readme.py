@@ -132,6 +132,10 @@ def test_how_firm_the_result_of_medicine_is():
     assert f"C for {own.iloc[0]:.0f} % of *hard500*'s" in text
     random = 100 * drawn.at["random", "pass_rate_mean"]
     assert f"sampled answers are right in {random:.0f} % of random questions, {own.iloc[1]:.0f} % of *hard500*'s" in text
+    fitted = pd.read_csv(REPOSITORY / "figures/validation/bias_medicine.csv").query("arm == 'hard500'").set_index("task")
+    held_out, test = ("{:.1f}{} [{:.1f}, {:.1f}]".format(fitted.at[name, "difference"], unit, *fitted.loc[name, ["low", "high"]])
+                      for name, unit in zip(primary, (" points", ""), strict=True))  # fmt: skip
+    assert f"*hard500* differs from *random* by {held_out} on held-out questions and by {test} on MedQA's test set" in text
     common = pd.read_csv(folder / "common.csv").query("first == 'random'").set_index("second")["both"]
     assert f"The paper's rule shares {common['hard400-easy100']:.0f} of its 500 questions with *random*" in text
     assert common.drop(["hard400-easy100", "random-reward"]).max() < 0.75 * 500
