@@ -24,7 +24,7 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`primary.lines`).
 
-    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, guards and balance, as they are published.
+    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, balance and detectable, as they are published.
     """
     if found := primary.lines(tables):
         return found

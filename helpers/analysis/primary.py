@@ -78,7 +78,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     ]
     advice = primary_advice.advice(tested, found, rules, about)
     shown = {"Question": _asked(about, tested), "Result": _joined(said), "In practice": advice}
-    return shown | ({"In detail": "\n".join(filter(None, detail))} if any(detail) else {})
+    return shown | {"In detail": "\n".join(filter(None, detail))}
 
 
 def _joined(sentences: Sequence[str]) -> str:
@@ -158,7 +158,7 @@ def _first(tested: pd.DataFrame, rules: Mapping[str, str]) -> str:
     first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
     named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''})" for arm in first}
     shown = [
-        f"{named[arm]} {primary_detail.bare(own)}" for arm in first if not (own := tested[tested["arm"] == arm])["differs"].all()
+        f"{named[arm]} {primary_detail.bare(own)}" for arm in first if not (own := tested[tested["arm"] == arm])["differs"].any()
     ]
     where = ", then ".join(tested["outcome"].unique())
     return f"Differences from random ({where}): {'; '.join(shown)} points." if shown else ""
@@ -172,9 +172,11 @@ def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) 
     alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested))
     all_tests = ""
     if planned is not None:
-        corrected = planned.set_index("task")["corrected_after"].reindex(tested["benchmark"].unique()).dropna()
+        corrected = pd.to_numeric(planned.set_index("task")["corrected_after"], errors="coerce").reindex(
+            tested["benchmark"].unique()
+        )
         figures = " and ".join(f"{100 * value:.1f}" for value in corrected)
-        all_tests = f", {figures} when adjusting for all tests" if figures else ""
+        all_tests = f", {figures} when adjusting for all tests" if corrected.notna().all() else ""
     return f"This study could detect {alone} points in one test{all_tests} ({100 * power:g} % power)."
 
 
@@ -187,11 +189,6 @@ def _is_papers(rule: str) -> bool:
     found = re.fullmatch(r"(\d+) hard, (\d+) easy", rule)
     hard, easy = map(int, found.groups()) if found else (0, 1)
     return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
-
-
-def _figures(own: pd.DataFrame, key: str = "vs_random") -> str:
-    """The differences of one arm from the random one (or from the untrained model), with the name of each outcome."""
-    return " and ".join(f"{difference(row, key)} points on {row['outcome']}" for row in own.to_dict("records"))
 
 
 def _alone(found: pd.DataFrame) -> pd.Series:
@@ -248,7 +245,7 @@ def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()
 
 
 def _detectable(tested: pd.DataFrame) -> pd.Series:
-    """The smallest detectable difference on each outcome: the median over arms, for which it is nearly the same."""
+    """The smallest detectable difference on each outcome: the median over arms."""
     return tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
 
 

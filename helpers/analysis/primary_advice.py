@@ -28,22 +28,26 @@ def advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], 
     if avoided:
         rest = tested[~tested["arm"].isin(avoided)]
         said = f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
-        return f"{said} {_possible(rest, about.get('effect'))}" if len(rest) else said
+        return _joined(said, _possible(rest, about), _careful(rest, rules)) if len(rest) else said
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
-    said = [
-        "With a similar model, recipe and pool, choose at random: no rule was shown to be better.",
-        _possible(tested, about.get("effect")),
-        _careful(tested, rules),
-    ]
-    return " ".join(filter(None, said))
+    said = "With a similar model, recipe and pool, choose at random: no rule was shown to be better."
+    return _joined(said, _possible(tested, about), _careful(tested, rules))
 
 
-def _possible(tested: pd.DataFrame, effect: float | str | None) -> str:
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _possible(tested: pd.DataFrame, about: pd.Series) -> str:
     """How large a gain and a loss the unadjusted intervals allow, and whether a gain could be as large as the smallest that matters."""
-    gain, loss, relevant = max(0, tested["vs_random_high"].max()), max(0, -tested["vs_random_low"].min()), float(effect or "nan")
+    gain, loss, relevant = (
+        max(0, tested["vs_random_high"].max()),
+        max(0, -tested["vs_random_low"].min()),
+        float(about.get("effect") or "nan"),
+    )
     whose = f"from {tested['arm'].iloc[0]}" if tested["arm"].nunique() == 1 else "from some rule"
-    said = f"Gains of up to {100 * gain:.1f} and losses of up to {100 * loss:.1f} points {whose} cannot be excluded"
+    said = f"Gains of up to {100 * gain:.1f} and losses of up to {100 * loss:.1f} points {whose} cannot be excluded ({100 * about['confidence']:g} % intervals, unadjusted)"
     if round(100 * gain, 1) < 100 * relevant:
         return f"{said}; no interval reaches a gain of {points(relevant)}, which would matter."
     return f"{said}."

@@ -50,7 +50,8 @@ def trained(found: pd.DataFrame, arms: pd.DataFrame, differ: Collection[str] = (
         if own_way or arm in differ:
             figures = " and ".join(difference(row, "vs_untrained") for row in own.to_dict("records"))
             said.append(f"{arm}{f' ({how})' if own_way else ''} {figures}")
-    return f"Change from the untrained model, outcomes in the same order: {'; '.join(said)}." if said else ""
+    where = ", then ".join(found["outcome"].unique())
+    return f"Change from the untrained model ({where}): {'; '.join(said)}." if said else ""
 
 
 def control(compared: pd.DataFrame, controls: Sequence[str]) -> list[str]:

@@ -35,7 +35,6 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
         "comparison": r.comparison,
         "arms": r.arms_in_words,
         "common": r.common,
-        "guards": r.guards,
     }
     others = {"balance": r.balance, "detectable": effects}
     tables |= {name: table for name, table in others.items() if table is not None}
