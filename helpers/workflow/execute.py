@@ -40,6 +40,9 @@ class OwnKernel(AsyncKernelManager):
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"  # a progress bar
+
+
 def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: float = 0.0) -> None:
     """Execute `notebooks/<notebook>.ipynb` into `output`, logging to `<output>.log`. Raises StudyError; keeps `<output>.failed.ipynb` then.
 
@@ -65,7 +68,8 @@ def run(notebook: str, output: Path, parameters: dict[str, str | int], lent: flo
     failed.unlink(missing_ok=True)
     done.metadata["papermill"]["gpus"] = lent
     for cell in (cell for cell in done.cells if cell.cell_type == "code"):  # progress lines, which the log has
-        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
+    done.metadata.pop("widgets", None)
     papermill.iorw.write_ipynb(done, str(partial))
     os.replace(partial, output)
 
