@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-LONGEST_ROW = 4096  # tokens; attention's work grows with the square of a row, so longer groups are divided
+LONGEST_ROW = 2048  # tokens; attention's work grows with the square of a row, so longer groups are divided
 IGNORED = -100  # the target where nothing is predicted
 
 
@@ -50,6 +50,13 @@ class Pack(NamedTuple):
         """The positions that each position attends to, as a boolean tensor of shape (pieces, 1, width, width)."""
         seen = (self.segments[:, None, :] == 0) | (self.segments[:, None, :] == self.segments[:, :, None])
         return (seen & torch.ones(seen.shape[-2:], dtype=torch.bool, device=seen.device).tril())[:, None]
+
+    def only(self, wanted: torch.Tensor) -> "Pack":
+        """The pack with nothing predicted where `wanted`, boolean of shape (completions, longest completion), is false."""
+        kept, targets = wanted.flatten()[self.places], self.targets.clone()
+        predicted = targets != IGNORED
+        targets[predicted] = targets[predicted].where(kept, IGNORED)
+        return self._replace(targets=targets, places=self.places[kept])
 
 
 def group(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], budget: int) -> list[Piece]:

@@ -81,7 +81,7 @@ class SharedPrompts(GRPOTrainer):
         sums, total = torch.zeros(4, dtype=torch.float64, device=self.accelerator.device), 0.0
 
         def part(batch: Batch, weight: float) -> torch.Tensor:
-            packed = self._pack(batch, step["mask"].shape[1])
+            packed = self._pack(batch, step["mask"].shape[1]).only(step["mask"].bool())  # not what a search inserted
             with self.accelerator.autocast():
                 value, logged = loss.of_pack(model, packed, step, self.beta)
             if weight:

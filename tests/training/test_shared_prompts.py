@@ -105,10 +105,14 @@ def test_losses_and_gradients_are_trls(tiny, tmp_path, kind, beta):
             assert shared._metrics["train"][name] == pytest.approx(plain._metrics["train"][name], rel=1e-5)
 
 
-def test_inserted_text_is_left_out_of_the_loss(tiny, tmp_path):
+def test_inserted_text_is_left_out_of_the_loss(tiny, tmp_path, monkeypatch):
     given = inputs() | {"tool_mask": torch.ones(9, 9, dtype=torch.long).index_fill(1, torch.tensor([2, 3]), 0)}
     shared, plain = both(tmp_path, loss="grpo")
+    predicted, usual = [], loss.log_probabilities
+    monkeypatch.setattr(loss, "log_probabilities", lambda model, packed: predicted.append(packed.places) or usual(model, packed))
     (ours, one), (theirs, two) = gradient(shared, given), gradient(plain, given)
+    own = (given["completion_mask"] * given["tool_mask"]).flatten().nonzero().flatten()
+    assert sorted(torch.cat(predicted).tolist()) == own.tolist()  # the output layer computes nothing else
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert (one - two).abs().max() / two.abs().max() < 1e-5
 
