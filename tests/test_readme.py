@@ -158,12 +158,16 @@ def test_what_is_known_of_search():
     text = " ".join(README.split())
     search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
     assert set(search["arm"]) == {"untrained"}
-    assert f"changes by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
+    assert f"changes the untrained model's accuracy by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
     assert f"by {points(search.loc['mmlu_medical_reasoning'], 'search').replace(' points', '')} on medical MMLU" in text
     assert f"by {points(search.loc['medqa_reasoning'], 'search').replace(' points', '')} on MedQA's test set" in text
     scores = pd.read_parquet(REPOSITORY / "figures/search/data/eval/untrained/scores.parquet", columns=["benchmark", "predicted"])
     read = scores["predicted"].fillna("").ne("").groupby(scores["benchmark"]).mean()
     assert all(read[f"{name}_search"] < read[name] for name in ("mmlu_medical_reasoning", "medqa_reasoning"))
+    gains = pd.read_csv(REPOSITORY / "figures/search/gains.csv").set_index("benchmark")
+    assert set(gains["arm"]) == {"random"}
+    assert set(gains["seeds"]) == {5}
+    assert f"*random* gains {points(gains.loc['pool_held_out'], 'vs_untrained')} on held-out questions" in text
 
 
 def test_the_smallest_detectable_change():

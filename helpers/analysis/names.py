@@ -15,11 +15,12 @@ COLUMNS = ("task", "without", "worst_benchmark")  # further columns of tables th
 def benchmark(name: str, answer_filter: str = "none", group: str = "") -> str:
     """A benchmark without what the project adds to its name, with `whole` for a whole suite, and with its answer filter if it has one.
 
-    >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("medbullets_op4")]
-    ['arithmetic (strict format)', 'CMMLU (whole)', 'Medbullets, 4 options']
+    >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("pool_held_out_search")]
+    ['arithmetic (strict format)', 'CMMLU (whole)', 'held-out questions, with search']
     """
     plain = name.removeprefix("starter_").removesuffix("_mirror").replace("_", " ")
     plain = re.sub(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], plain)
+    plain = re.sub(" search$", ", with search", plain)
     rule = answer_filter.partition("-")[0]
     return plain + (" (whole)" if group == "whole" else "") + ("" if rule == "none" else f" ({READ.get(rule, rule)})")
 
