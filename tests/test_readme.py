@@ -158,7 +158,9 @@ def test_what_is_known_of_search():
     text = " ".join(README.split())
     search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
     assert set(search["arm"]) == {"untrained"}
-    assert f"changes the untrained model's accuracy by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
+    assert (
+        f"changes the untrained model's accuracy by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
+    )
     assert f"by {points(search.loc['mmlu_medical_reasoning'], 'search').replace(' points', '')} on medical MMLU" in text
     assert f"by {points(search.loc['medqa_reasoning'], 'search').replace(' points', '')} on MedQA's test set" in text
     scores = pd.read_parquet(REPOSITORY / "figures/search/data/eval/untrained/scores.parquet", columns=["benchmark", "predicted"])
