@@ -18,6 +18,11 @@ from helpers.study.schema import HELD_OUT, in_reasoning_mode
 from helpers.study.study import UNTRAINED
 
 PAPERS = ", the paper's rule"  # after the rule of an arm that has it
+KINDS = {
+    "better": "better than random",
+    "mixed": "better than random on one outcome and worse on another",
+    "worse": "worse than random",
+}
 NEAR = "pass rate near"  # and the rule of the arm that is compared first: the strongest one known before the study
 
 
@@ -134,20 +139,23 @@ def _shared(common: pd.DataFrame | None) -> str:
 
 def _answer(tested: pd.DataFrame) -> str:
     """Which arms are better or worse than the random one, with all their figures; the outcomes on which they differ come first."""
+    arms = {arm: own for arm, own in tested.groupby("arm", sort=False) if own["differs"].any()}
+    if not arms:
+        return "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one."
+    said = {
+        arm: "mixed" if own["better"].any() and own["worse"].any() else "better" if own["better"].any() else "worse"
+        for arm, own in arms.items()
+    }
     parts = []
-    for word in ("better", "worse"):
-        for arm in tested.loc[tested[word], "arm"].unique():
-            own = tested[tested["arm"] == arm].sort_values(word, ascending=False, kind="stable")
+    for kind, words in KINDS.items():
+        for arm in [arm for arm in arms if said[arm] == kind]:
             figures = ", ".join(
                 f"{difference(row, 'vs_random')} points on {row['outcome']} (adjusted {p_in_words(row['vs_random_p_holm'])})"
-                for row in own.to_dict("records")
+                for row in arms[arm].sort_values("differs", ascending=False, kind="stable").to_dict("records")
             )
-            parts.append(f"{arm} is {word} than random: {figures}")
-    if not parts:
-        return "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one."
-    rest = (
-        " On the primary outcome, no other choice was shown to differ from a random one." if not tested["differs"].all() else ""
-    )
+            parts.append(f"{arm} is {words}: {figures}")
+    others = set(tested["arm"]) - set(arms)
+    rest = " On the primary outcome, no other choice was shown to differ from a random one." if others else ""
     return f"{'; '.join(parts)}.{rest}"
 
 

@@ -254,6 +254,22 @@ def test_an_arm_that_differs_on_one_outcome_is_shown_on_both():
     )
 
 
+def test_an_arm_that_is_better_and_worse_is_said_once():
+    """Its figures stand there once, and nothing is said of other choices where there are none."""
+    table = comparison(hard=(-0.04, 0.0002))
+    better = (table["arm"] == "hard500") & (table["benchmark"] == "pool_held_out")
+    table.loc[better, ["vs_random", "vs_random_low", "vs_random_high"]] = [0.04, 0.025, 0.055]
+    table = table[table["arm"] != "half"]
+    about = pd.DataFrame([{"question": "", "model": "a", "pool": "openai/gsm8k", "seeds": 8, "confidence": 0.95, "power": 0.8}])
+    lines = primary.lines({"study": about, "arms": arms(), "comparison": table})
+    assert lines["Result"].count("hard500") == 1
+    assert (
+        "hard500 is better than random on one outcome and worse on another: +4.0 [+2.5, +5.5] points on held-out questions (adjusted p < 0.001), "
+        "-4.0 [-5.5, -2.5] points on GSM8K test questions (adjusted p < 0.001). This study" in lines["Result"]
+    )
+    assert lines["In practice"].startswith("No simple advice: the same choice is better on one outcome and worse on another.")
+
+
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
     figure = primary_plot.picture(table, list(ARMS), primary.rules_of(arms()), effect=0.02)
