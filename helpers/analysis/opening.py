@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks, indices, names, primary
+from helpers.analysis import checks, indices, names, primary, search_opening
 from helpers.analysis.evidence import change, finds, runs_in_words
 from helpers.study.schema import HELD_OUT, REASONING, in_reasoning_mode
 from helpers.study.schema_eval import SIDES
@@ -22,11 +22,11 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
 
 
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`primary.lines`).
+    """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`search_opening.lines`, `primary.lines`).
 
-    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, balance and detectable, as they are published.
+    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, balance, detectable and search_effect.
     """
-    if found := primary.lines(tables):
+    if found := search_opening.lines(tables) or primary.lines(tables):
         return found
     about, pairs, verdict = tables["study"].iloc[0], tables["pairs"], tables["verdict"]
     arm, seeds = first_arm(pairs), int(about["seeds"])

@@ -74,7 +74,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
         f"The smallest detectable differences are {detectable(tested, about, controls(arms))}.",
-        _shared(tables.get("common")),
+        shared(tables.get("common")),
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
         primary_detail.reach(tested),
@@ -128,7 +128,7 @@ def _works(found: pd.DataFrame, confidence: float) -> str:
     return f"Training on random questions was not shown to raise accuracy: it changes {figures} {cover}."
 
 
-def _shared(common: pd.DataFrame | None) -> str:
+def shared(common: pd.DataFrame | None) -> str:
     """How many questions each arm shares with the random arm of the same seed, on average; "" if no table says it. common: `draws.common`."""
     if common is None:
         return ""

@@ -28,18 +28,18 @@ def advice(tested: pd.DataFrame, found: pd.DataFrame, rules: Mapping[str, str], 
     if avoided:
         rest = tested[~tested["arm"].isin(avoided)]
         said = f"With a similar model, recipe and pool, choose at random and avoid {named['avoided']}. No rule was shown to be better than a random choice."
-        return _joined(said, _possible(rest, about), _careful(rest, rules)) if len(rest) else said
+        return _joined(said, possible(rest, about), _careful(rest, rules)) if len(rest) else said
     if better:
         return "No simple advice: the same choice is better on one outcome and worse on another."
     said = "With a similar model, recipe and pool, choose at random: no rule was shown to be better."
-    return _joined(said, _possible(tested, about), _careful(tested, rules))
+    return _joined(said, possible(tested, about), _careful(tested, rules))
 
 
 def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _possible(tested: pd.DataFrame, about: pd.Series) -> str:
+def possible(tested: pd.DataFrame, about: pd.Series) -> str:
     """How large a gain and a loss the unadjusted intervals allow, and whether a gain could be as large as the smallest that matters."""
     gain, loss, relevant = (
         max(0, tested["vs_random_high"].max()),

@@ -12,6 +12,8 @@ from helpers.selection import draws
 from helpers.study.files import StudyError, read_note, read_table
 from helpers.study.study import UNTRAINED, Study
 
+WITH_TOOL = "with the search tool"  # how an arm that searches is trained
+
 
 class Recorded:
     """The recorded results of a study.
@@ -108,7 +110,7 @@ def arms_in_words(study: Study) -> pd.DataFrame:
     """One row per arm of a study: the questions it is trained on, which model chose them from what answers, and how it is trained."""
     rows = []
     for name, arm in study.arms.items():
-        changed = ", ".join(f"{key} {value}" for key, value in arm.train.items())
+        changed = ", ".join([f"{key} {value}" for key, value in arm.train.items()] + [WITH_TOOL] * arm.search)
         model, answers = (study.filters[arm.filter].model, study.filters[arm.filter].answers) if arm.filter else ("chance", "")
         rows.append({"arm": name, "questions": arm.rule, "chosen by": model, "answers": answers,
                      "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip

@@ -26,6 +26,7 @@ from helpers.analysis import (
     plots,
     power,
     primary,
+    search_opening,
     searching,
 )
 from helpers.analysis.evidence import finds
@@ -57,7 +58,7 @@ class Results(Recorded):
     # The comparison: each table is what the function of its module returns
 
     comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired, r.controls))
-    primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source))
+    primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source).head(0 if r.about_search else None))
     twins = cached_property(lambda r: balance.twins({arm: r.study.arms[arm] for arm in r.arms}))
     balance = cached_property(lambda r: balance.effect(r.scores, r.primary, r.twins, r.settings, r.paired, r.controls))
     balance_letters = cached_property(lambda r: balance.letters(r.raw, r.twins, r.settings.confidence))
@@ -140,7 +141,7 @@ class Results(Recorded):
         """The warnings of all checks (`helpers/analysis/checks.py`)."""
         unread = self.settings.unparsed
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
-        chosen = {arm: self.study.arms[arm].model_dump(exclude={"train"}) for arm in self.arms}
+        chosen = {arm: self.study.arms[arm].model_dump(exclude={"train", "search"}) for arm in self.arms}
         others = [chosen[x] != chosen[y] for x, y in zip(self.common["first"], self.common["second"], strict=True)]
         found += (
             checks.draws(self.questions)
@@ -216,6 +217,7 @@ class Results(Recorded):
 
     # What a search tool was used for, and what it brings; None without one
 
+    about_search = cached_property(lambda r: search_opening.asked(r.arms_in_words))  # with an outcome of its own
     trained_with_search = cached_property(lambda r: [arm for arm in r.arms if r.study.arms[arm].search])
     searched = cached_property(lambda r: searching.searched(r.rollouts, r.raw))
     search_steps = cached_property(lambda r: searching.steps(r.searched) if SEARCHES in r.rollouts else None)

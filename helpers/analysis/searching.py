@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import intervals, names
+from helpers.analysis import intervals, names, power
 from helpers.analysis.claims import Arms, Claim, one_way
 from helpers.analysis.evidence import corrected, difference
 from helpers.study.schema import SEARCH
@@ -88,7 +88,8 @@ def effect(scores: pd.DataFrame, settings: Analysis, searching: Sequence[str] = 
     - both: this model with search − the untrained one without;
     - interaction: what search brings to this model beyond what it brings to the untrained one (training_with_search − training);
     - to_search: an arm of `searching` with search − the random arm with search, over the seeds that both have;
-    - against_random: the same arm − the random arm without search; also `_seeds`, `_p`, `_p_equal`.
+    - against_random: the same arm − the random arm without search; also `_seeds`, `_p`, `_p_equal`, and `_detectable` (the smallest true
+      difference that this test finds with power `settings.power`).
 
     The two scores of a model come from the same runs, so their difference is taken within seeds.
     """
@@ -109,7 +110,7 @@ def effect(scores: pd.DataFrame, settings: Analysis, searching: Sequence[str] = 
                 rows += [{"benchmark": name, "group": part["group"].iloc[0]} | row for row in found]
     columns = ["benchmark", "group", "items", "arm", "seeds", "without", "with"]
     columns += [f"{name}{end}" for name in EFFECTS for end in ("", "_low", "_high")]
-    columns += [f"against_random_{end}" for end in ("seeds", "p", "p_equal")]
+    columns += [f"against_random_{end}" for end in ("seeds", "p", "p_equal", "detectable")]
     return pd.DataFrame(rows, columns=columns) if rows else None
 
 
@@ -136,6 +137,8 @@ def _effects(
             found["against_random"] = e = intervals.estimate([random], [own], paired)
             row |= {"against_random_seeds": len(both), "against_random_p": intervals.p_value(e)}
             row["against_random_p_equal"] = intervals.p_equivalence(e, settings.margin)
+            test = 1 - settings.confidence, settings.power
+            row["against_random_detectable"] = power.mean_detectable(e.items, e.seeds, max(e.df, 1), *test)
         row |= {"without": plain.mean(), "with": tool.mean()}
         for name, e in found.items():
             row[name], (row[f"{name}_low"], row[f"{name}_high"]) = e.difference, intervals.interval(e, settings.confidence)
@@ -143,23 +146,36 @@ def _effects(
     return rows
 
 
+def against_random(table: pd.DataFrame) -> pd.DataFrame:
+    """The primary outcome of a study of search: each arm that was trained with search, with the tool, against the random arm without it, on what was
+    trained; tests adjusted among these rows (`evidence.corrected`). Items whose answer is in the passages do not count a second time.
+
+    Columns benchmark, arm, items, detectable and those of `corrected`. Empty without such an arm, or without a random one.
+    """
+    shown = table["group"].eq("specialisation") & table["against_random"].notna() & ~table["benchmark"].str.endswith(ANSWERABLE)
+    rows = table[shown]
+    ends = {
+        "change": "",
+        "low": "_low",
+        "high": "_high",
+        "p": "_p",
+        "p_equal": "_p_equal",
+        "seeds": "_seeds",
+        "detectable": "_detectable",
+    }
+    found = pd.DataFrame({name: rows[f"against_random{end}"] for name, end in ends.items()})
+    pairs = rows["arm"] + " with search against random without, " + rows["benchmark"].map(named)
+    return corrected(found.assign(name=pairs, benchmark=rows["benchmark"], arm=rows["arm"], items=rows["items"]))
+
+
 def claims(table: pd.DataFrame | None, margin: str) -> list[Claim]:
     """What `effect` says of the paper's open question; nothing without an arm that was trained with search and a random one without.
 
     Supported if such an arm with the tool is better than the random arm without it on a benchmark of what was trained, and worse on none;
-    contradicted if the reverse, or if all differences are shown to be smaller than the margin. Items whose answer is in the passages do not
-    count a second time.
+    contradicted if the reverse, or if all differences are shown to be smaller than the margin.
     """
-    if table is None:
-        return []
-    shown = table["group"].eq("specialisation") & table["against_random"].notna() & ~table["benchmark"].str.endswith(ANSWERABLE)
-    rows = table[shown]
-    if rows.empty:
-        return []
-    ends = {"change": "", "low": "_low", "high": "_high", "p": "_p", "p_equal": "_p_equal", "seeds": "_seeds"}
-    found = pd.DataFrame({name: rows[f"against_random{end}"] for name, end in ends.items()})
-    pairs = rows["arm"] + " with search against random without, " + rows["benchmark"].map(named)
-    return [one_way(CLAIM, corrected(found.assign(name=pairs)), "benefit of the search tool", Arms({}, margin=margin))]
+    rows = pd.DataFrame() if table is None else against_random(table)
+    return [one_way(CLAIM, rows, "benefit of the search tool", Arms({}, margin=margin))] if len(rows) else []
 
 
 def named(benchmark: str) -> str:

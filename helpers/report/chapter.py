@@ -9,13 +9,12 @@ from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, indices, names, opening, plots, primary_plot, searching
+from helpers.analysis import compare, indices, names, opening, plots, primary_plot
 from helpers.analysis import primary as outcome
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
 from helpers.report import pages
 from helpers.report.browser import with_passages
-from helpers.search.tool import DROPPED
 from helpers.study.files import read_note
 from helpers.study.places import FIGURES
 from helpers.study.schema import REWARDS
@@ -36,12 +35,12 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
         "arms": r.arms_in_words,
         "common": r.common,
     }
-    others = {"balance": r.balance, "detectable": effects}
+    others = {"balance": r.balance, "detectable": effects, "search_effect": r.search_effect}
     tables |= {name: table for name, table in others.items() if table is not None}
     reason, detail = opening.reason(r.verdict, r.guards, r.pairs), ""
     if r.control.own:
         said = [r.control.sentence]
-    elif opening.asked(r.verdict) or len(r.primary):
+    elif opening.asked(r.verdict) or len(r.primary) or r.about_search:
         lines = opening.lines(tables)
         detail = lines.pop("In detail", "")
         said = [*(Markup("<b>{}:</b> {}").format(*line) for line in lines.items()), reason]
@@ -161,41 +160,6 @@ def against_random(r: Results) -> pd.DataFrame:
     ]
 
 
-def search_effect(r: Results) -> pd.DataFrame | None:
-    """`searching.effect` for readers: accuracy in percent with and without search, and differences in points with intervals."""
-    if r.search_effect is None:
-        return None
-    table = r.search_effect
-    shown = table[["benchmark", "items", "arm"]].assign(benchmark=table["benchmark"].map(searching.named))
-    for key in ("without", "with"):
-        shown[key] = [f"{100 * value:.1f}" for value in table[key]]
-    for key in searching.EFFECTS[:5]:  # the others are in `search_summary`
-        shown[key.replace("_", " ")] = [searching.points(row, key) for row in table.to_dict("records")]
-    return shown.set_index(["benchmark", "items", "arm"])
-
-
-def search_summary(r: Results) -> pd.DataFrame | None:
-    """`searching.summary`: what search brings, what training brings, and what both bring; None without search."""
-    return None if r.search_effect is None else searching.summary(r.search_effect)
-
-
-def search_corpus(r: Results) -> str:
-    """What could be searched; empty without search."""
-    facts = read_note(r.study.path(DROPPED))
-    if not facts:
-        return ""
-    licences = ", ".join(f"{name or 'not stated'} ({count:,})" for name, count in facts["licences"].items())
-    return (
-        f"Corpus: {facts['corpus']}, {facts['passages']:,} passages; licences: {licences}. Dropped because they contain a "
-        f"question of a benchmark: {facts['dropped']:,}. Left out because they are broken: {facts['refused']:,}."
-    )
-
-
-def search_found(r: Results) -> pd.DataFrame | None:
-    """`searching.by` of rollouts and of the answers to each benchmark, with the benchmarks' names for readers; None without search."""
-    return None if r.search_found is None else r.search_found.assign(what=r.search_found["what"].map(searching.named))
-
-
 def members(r: Results) -> pd.DataFrame:
     """The members of suites, accuracy in percent: one row per member, one column per model; empty without suites."""
     inside = names.shown(r.members[r.members["task"] != r.members["benchmark"]])
@@ -244,7 +208,9 @@ def benchmark_data(r: Results) -> pd.DataFrame:
 def detectable(r: Results) -> str:
     """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
     about, arm = r.about.iloc[0], opening.first_arm(r.pairs)
-    if r.primary.empty:
+    if r.about_search:
+        parts = []  # the box at the top says it
+    elif r.primary.empty:
         parts = [
             f"Between {arm} and random, this study could detect {line}."
             for line in opening.detectable(r.pairs, r.comparison, about)

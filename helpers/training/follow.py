@@ -45,6 +45,13 @@ def rounds(follow: Follow, steps: int, completions: int) -> tuple[int, list[int]
     return questions, sorted({*range(0, steps, every), steps})
 
 
+def encode(questions: pd.DataFrame, prompt: Prompt, tokenizer: PreTrainedTokenizerBase, tool: Tool | None) -> list[list[int]]:
+    """The tokens of the prompts with which held-out questions are asked. tool: what the model may search with."""
+    settings = tool and tool.settings
+    texts = (prompts.render(row.question, list(row.options), prompt, tokenizer, settings) for row in questions.itertuples())
+    return [tokenizer(text)["input_ids"] for text in texts]
+
+
 @dataclass(eq=False)
 class Following(TrainerCallback):
     """Asks held-out questions after some steps; a round's answers go to `following/step_<k>.parquet` in the run's folder.
@@ -63,12 +70,7 @@ class Following(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         count, self.at = rounds(self.train.follow, state.max_steps, self.train.completions_per_step)
         self.questions = self.questions.head(count)
-        settings = self.tool and self.tool.settings
-        texts = (
-            prompts.render(row.question, list(row.options), self.prompt, self.tokenizer, settings)
-            for row in self.questions.itertuples()
-        )
-        self.encoded = [self.tokenizer(text)["input_ids"] for text in texts]
+        self.encoded = encode(self.questions, self.prompt, self.tokenizer, self.tool)
         self.on_step_end(args, state, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -78,10 +78,15 @@ def make_trainer(
     set_seed(seed)
     ends = engines.end_of_text(model.generation_config, tokenizer) + prompts.end_tokens(prompt, tokenizer)
     model.generation_config.eos_token_id = ends
-    longest = max(len(tokenizer(text)["input_ids"]) for text in data["prompt"]) + (tool.settings.inserted if tool else 0)
+    lengths, inserted = [len(tokenizer(text)["input_ids"]) for text in data["prompt"]], tool.settings.inserted if tool else 0
+    longest = max(lengths) + inserted
     why = why_not_shared(train, model, longest + train.max_completion_tokens)
-    rollouts = sampling.options(train, longest, ends, not why) if engine == "vllm" else {}
-    with sampling.vllm_inside(model.name_or_path, train, longest, seed) if rollouts else contextlib.nullcontext():
+    asked = held_out.head(train.follow.questions) if train.follow and held_out is not None else pd.DataFrame()
+    longest_asked = (
+        max([*lengths, *map(len, follow.encode(asked, prompt, tokenizer, tool))]) + inserted
+    )  # vLLM cuts answers at its limit
+    rollouts = sampling.options(train, longest_asked, ends, not why) if engine == "vllm" else {}
+    with sampling.vllm_inside(model.name_or_path, train, longest_asked, seed) if rollouts else contextlib.nullcontext():
         args = config(train, seed, folder, not why, **rollouts)
         live.prepare(args)
         trainer = Trainer(

@@ -50,7 +50,7 @@ eval:
 analysis: {resamples: 200}
 """
 FIGURES = {"changes", "heat", "power", "plane", "rewards", "learned", "duration", "composition", "filters", "agreement", "reflection",
-           "reflection_size", "gap", "ratio", "size", "method", "left_out", "shift", "search", "primary", "named"}  # fmt: skip
+           "reflection_size", "gap", "ratio", "size", "method", "left_out", "shift", "search", "search_effects", "primary", "named"}  # fmt: skip
 
 
 def least(values):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import StandIn, by_length, install, trainer
+from small_runs import PROMPT, StandIn, by_length, install, questions, trainer
 from torch import nn
 
 from helpers.models import shape
 from helpers.study.schema import Train
-from helpers.training import adapter, grpo, rewards, sampling
+from helpers.training import adapter, follow, grpo, rewards, sampling
 
 
 @pytest.fixture
@@ -196,6 +196,16 @@ def test_rollouts_by_vllm_are_options_of_trl(monkeypatch, tmp_path):
     assert (outside.vllm_mode, outside.vllm_server_base_url) == ("server", "http://node7:8000")
     assert not outside.vllm_importance_sampling_correction  # `loss.correction` does it
     assert grpo.config(Train(), 0, tmp_path).use_vllm is False
+
+
+def test_a_followed_question_longer_than_all_training_prompts_has_room_for_its_answer(engine, tmp_path):
+    """vLLM cuts answers at its own limit, which is made for the longest prompt: those of held-out questions count, too."""
+    held, following = questions(14).tail(2), {"questions": 1, "every": 1}
+    made = trainer(tmp_path, engine="vllm", held_out=held, follow=following)
+    plain = trainer(tmp_path / "plain", engine="vllm")
+    (asked,) = follow.encode(held.head(1), PROMPT, made._tokenizer, None)
+    assert made.args.vllm_max_model_length == len(asked) + 4 > plain.args.vllm_max_model_length
+    assert made.budget == plain.budget > 0  # packs are made for training prompts
 
 
 def test_the_stand_in_is_greedy_where_it_is_asked(engine, tmp_path):

@@ -1,0 +1,127 @@
+"""What the opening of a study of search says, and its figure, on made-up effects."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from helpers.analysis import opening, search_opening, search_plot
+from helpers.analysis.searching import ANSWERABLE
+
+ABOUT = {
+    "question": "Does a tool help?",
+    "model": "org/a",
+    "pool": "org/medmcqa",
+    "seeds": 5,
+    "confidence": 0.95,
+    "power": 0.8,
+    "effect": 0.03,
+}
+ARMS = pd.DataFrame(
+    [("random", "500 at random", "as the study (lora)"), ("random-search", "500 at random", "with the search tool")],
+    columns=["arm", "questions", "trained"],
+)
+COMMON = pd.DataFrame({"first": ["random"], "second": ["random-search"], "both": [500], "larger": [500]})
+OUTCOMES = {"pool_held_out": 1000, "mmlu_medical_reasoning": 1871}
+
+
+def effect(held=(0.003, 0.6), mmlu=(-0.013, 0.3), training=0.049):
+    """Rows of `searching.effect`. held, mmlu: the searching arm with the tool against random without it on each outcome, and its p."""
+    rows = []
+    for end, items in (("", None), (ANSWERABLE, 44)):
+        for (name, count), (change, p) in zip(OUTCOMES.items(), (held, mmlu), strict=True):
+            for arm in ("untrained", "random", "random-search"):
+                found = {"search": -0.02 if not end else 0.1}
+                if arm != "untrained":
+                    found["training"] = training
+                if arm == "random-search":
+                    found |= {"to_search": 0.004, "against_random": change}
+                row = {"benchmark": name + end, "group": "specialisation", "items": items or count, "arm": arm, "without": 0.32}
+                row["without"] += training * (arm != "untrained")
+                row |= {
+                    f"{key}{at}": value + by
+                    for key, value in found.items()
+                    for at, by in (("", 0), ("_low", -0.02), ("_high", 0.02))
+                }
+                if arm == "random-search":
+                    row |= {
+                        f"against_random_{key}": value
+                        for key, value in (("seeds", 5), ("p", p), ("p_equal", 0.5), ("detectable", 0.025))
+                    }
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def said(**how):
+    return opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "common": COMMON, "search_effect": effect(**how)})
+
+
+def test_the_outcome_is_the_tool_with_its_training_against_neither():
+    lines = said()
+    assert lines["Question"] == (
+        "Does a tool help? org/a was trained with GRPO on questions of org/medmcqa, without a search tool (random) and with one (random-search). Primary "
+        "outcome: accuracy in reasoning mode on 1,000 held-out questions and 1,871 MMLU medical questions, random-search with the tool against random "
+        "without it; 5 seeds per arm."
+    )
+    assert lines["Result"] == (
+        "Training works without the tool: it raises accuracy from 32.0 to 36.9 % on held-out questions (+4.9 [+2.9, +6.9] points) and from 32.0 to 36.9 % on "
+        "MMLU medical questions (+4.9 [+2.9, +6.9] points) (95 % intervals over items and seeds). Training and answering with the tool (random-search) was "
+        "not shown to differ from doing so without it: +0.3 [-1.7, +2.3] points on held-out questions (adjusted p = 0.600), -1.3 [-3.3, +0.7] points on MMLU "
+        "medical questions (adjusted p = 0.600). Before training, the tool changes accuracy by -2.0 [-4.0, 0.0] and -2.0 [-4.0, 0.0] points (held-out "
+        "questions, then MMLU medical questions). This study could detect 2.5 and 2.5 points (80 % power, one test at the 5 % level)."
+    )
+    assert lines["In practice"] == (
+        "With a similar model, corpus and questions, the tool was not shown to be worth its tokens. Gains of up to 2.3 and losses of up to 3.3 points from "
+        "random-search cannot be excluded (95 % intervals, unadjusted); no interval reaches a gain of 3 points, which would matter."
+    )
+    assert lines["In detail"].splitlines() == [
+        "Tests are adjusted for the 2 comparisons of the primary outcome (Holm), intervals are not.",
+        "The tool changes the accuracy of random by -2.0 [-4.0, 0.0] and -2.0 [-4.0, 0.0] points; with the tool in both, random-search differs from random by "
+        "+0.4 [-1.6, +2.4] and +0.4 [-1.6, +2.4] points (same order).",
+        "Where a search for the question itself finds the right option (44 held-out questions and 44 MMLU medical questions), the tool changes accuracy by "
+        "+10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] points before training and by +10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] after training with it.",
+        "Questions shared with the random arm of the same seed, on average: random-search 500.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "result", "advice"),
+    [
+        ({"held": (0.04, 0.001)}, "is better than without it: +4.0", "With a similar model, corpus and questions, train and answer with the tool."),
+        ({"mmlu": (-0.05, 0.001)}, "is worse than without it: +0.3", "With a similar model, corpus and questions, do without the tool."),
+        ({"held": (0.04, 0.001), "mmlu": (-0.05, 0.001)}, "is better than without it on one outcome and worse on another: ", "No simple advice"),
+        ({"held": (0.04, 0.001), "training": 0.01}, "is better", "Nothing follows about the tool, because training was not shown to raise accuracy."),
+    ],
+)  # fmt: skip
+def test_what_the_tests_show_and_what_it_means(how, result, advice):
+    lines = said(**how)
+    assert f"Training and answering with the tool (random-search) {result}" in lines["Result"]
+    assert lines["In practice"].startswith(advice)
+
+
+def test_without_an_arm_that_was_trained_with_search_there_is_no_outcome():
+    untold = effect()[lambda table: table["arm"] != "random-search"]
+    assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": untold}) == {}
+    assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS}) == {}
+
+
+def test_the_figure_has_a_row_for_each_difference_and_a_panel_for_each_benchmark():
+    table = search_plot.effects(effect())
+    assert table["benchmark"].unique().tolist() == list(OUTCOMES)
+    own = table[table["benchmark"] == "pool_held_out"].set_index("what")["change"]
+    assert own.round(3).to_dict() == {
+        "tool, before training": -0.02, "training without the tool": 0.049, "tool, after that training": -0.02,
+        "random-search − random,\nboth with the tool": 0.004, "random-search with the tool −\nrandom without": 0.003,
+    }  # fmt: skip
+    figure = search_plot.picture(table, ["random", "random-search"], effect=0.03)
+    assert [axes.get_title() for axes in figure.axes] == ["held-out questions", "MMLU medical questions"]
+    drawn = [
+        line.get_xdata()[0]
+        for axes in figure.axes[:1]
+        for line in axes.lines
+        if len(line.get_xdata()) == 1 and line.get_marker() in "oPp^sDvX*"
+    ]
+    assert pytest.approx(sorted(drawn)) == sorted(100 * own)
+    plt.close(figure)
+    assert search_plot.effects(effect()[lambda table: table["arm"] == "untrained"])["what"].unique().tolist() == [
+        "tool, before training"
+    ]
