@@ -85,14 +85,16 @@ def chapters(study: Study) -> list[str]:
 
 
 def publish(study: Study, name: str, target: Path) -> None:
-    """Copy an executed notebook to `target` without paths, times and log lines of this machine."""
+    """Copy an executed notebook to `target` without paths, times and log lines of the machine that ran it."""
     notebook = read(study.path("notebooks", f"{name}.ipynb"))
+    ran = Path(notebook.metadata.get("papermill", {}).get("parameters", {}).get("study", ""))  # elsewhere perhaps
     for cell in [notebook, *notebook.cells]:
         cell.metadata.pop("papermill", None)
     if not name.startswith("05_"):
         _shorten(study, notebook)
     text = nbformat.writes(notebook)
-    for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY):  # as JSON writes them
+    elsewhere = (ran.parent, ran.parent.parent) if ran.is_absolute() else ()
+    for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY, *elsewhere):  # as JSON writes them
         text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
     with atomic(target / f"{name}.ipynb") as partial:
         partial.write_text(text, encoding="utf-8")

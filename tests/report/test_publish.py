@@ -1,6 +1,7 @@
 """Publishing: what is copied, what is dropped, and which tables differ from published ones."""
 
 import json
+import re
 
 import nbformat
 import pandas as pd
@@ -118,6 +119,26 @@ def test_the_published_notebook_has_no_paths_of_a_machine(study, tmp_path):
     assert str(tmp_path) not in text
     assert "kept output" in text
     assert "a warning" not in text
+
+
+def test_a_notebook_that_another_machine_ran_has_no_paths_of_that_machine(study, tmp_path):
+    cell = v4.new_code_cell(
+        'study = "/far/away/parameters/a.yaml"', outputs=[v4.new_output("stream", text="/far/away/runs/a/x.csv")]
+    )
+    ran = {"papermill": {"parameters": {"study": "/far/away/parameters/a.yaml"}}}
+    nbformat.write(v4.new_notebook(cells=[cell], metadata=ran), study.path("notebooks", "05_analysis.ipynb"))
+    publish.publish(study, tmp_path / "out")
+    (shown,) = nbformat.read(tmp_path / "out/05_analysis.ipynb", as_version=4).cells
+    assert (shown.source, shown.outputs[0]["text"]) == ('study = "a.yaml"', "runs/a/x.csv")
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.glob("*/*.ipynb")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_published_notebooks_name_their_study_without_a_path(path):
+    found = re.findall(
+        r"^study(?:: str)? = (.*)$", "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells), re.MULTILINE
+    )
+    assert found
+    assert not any("/" in one.partition("#")[0] for one in found)
 
 
 def test_one_notebook_of_each_chapter_is_published(study, tmp_path):
