@@ -17,9 +17,11 @@ def benchmark(name: str, answer_filter: str = "none", group: str = "") -> str:
 
     >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("pool_held_out_search")]
     ['arithmetic (strict format)', 'CMMLU (whole)', 'held-out questions, with search']
+    >>> [benchmark("mmlu_pro_likelihood"), benchmark("mmlu_professional_law")]
+    ['MMLU-Pro likelihood', 'MMLU professional law']
     """
     plain = name.removeprefix("starter_").removesuffix("_mirror").replace("_", " ")
-    plain = re.sub(rf"^({'|'.join(PLAIN)})", lambda found: PLAIN[found[0]], plain)
+    plain = re.sub(rf"^({'|'.join(PLAIN)})\b", lambda found: PLAIN[found[0]], plain)
     plain = re.sub(" search$", ", with search", plain)
     rule = answer_filter.partition("-")[0]
     return plain + (" (whole)" if group == "whole" else "") + ("" if rule == "none" else f" ({READ.get(rule, rule)})")

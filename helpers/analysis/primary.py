@@ -17,6 +17,7 @@ from helpers.analysis.intervals import ALPHA, holm
 from helpers.study.schema import HELD_OUT, in_reasoning_mode
 from helpers.study.study import UNTRAINED
 
+FEW = 2  # arms that were not shown to differ and are all named in the result
 PAPERS = ", the paper's rule"  # after the rule of an arm that has it
 KINDS = {
     "better": "better than random",
@@ -73,7 +74,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     ]
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
-        f"The smallest detectable differences are {detectable(tested, about, controls(arms))}.",
+        f"The smallest detectable differences are {detectable(tested, about, controls(arms), tables.get('detectable'))}.",
         shared(tables.get("common")),
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
@@ -160,14 +161,13 @@ def _answer(tested: pd.DataFrame) -> str:
 
 
 def _first(tested: pd.DataFrame, rules: Mapping[str, str]) -> str:
-    """The differences of the arms with the paper's rule and of the one with the strongest rule known before, unless the answer has them."""
-    arms = list(dict.fromkeys(tested["arm"]))
+    """The differences of arms that the answer does not name: all if they are few, else those with the paper's rule and with the strongest rule
+    known before."""
+    arms = list(tested.loc[~tested.groupby("arm")["differs"].transform("any"), "arm"].unique())
     papers = [arm for arm in arms if _is_papers(rules[arm])]
-    first = [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
+    first = arms if len(arms) <= FEW else [*papers, *[arm for arm in arms if NEAR in rules[arm]][:1]] or arms[:1]
     named = {arm: f"{arm} ({rules[arm]}{PAPERS if arm in papers else ''})" for arm in first}
-    shown = [
-        f"{named[arm]} {primary_detail.bare(own)}" for arm in first if not (own := tested[tested["arm"] == arm])["differs"].any()
-    ]
+    shown = [f"{named[arm]} {primary_detail.bare(tested[tested['arm'] == arm])}" for arm in first]
     where = ", then ".join(tested["outcome"].unique())
     return f"Differences from random ({where}): {'; '.join(shown)} points." if shown else ""
 
@@ -177,7 +177,7 @@ def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) 
 
     planned: `measured.effects`, for those with all tests; None for one test alone.
     """
-    alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested))
+    alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested, planned))
     all_tests = ""
     if planned is not None:
         corrected = pd.to_numeric(planned.set_index("task")["corrected_after"], errors="coerce").reindex(
@@ -240,21 +240,27 @@ def controls(arms: pd.DataFrame) -> list[str]:
     return list(arms.index[arms["trained"].str.contains("reward random")])
 
 
-def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()) -> str:
+def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = (), planned: pd.DataFrame | None = None) -> str:
     """The smallest differences from the random arm that a study can detect on its primary outcome, in words, beside the smallest that matters.
 
-    tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled.
+    tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled; planned: `measured.effects`.
     """
     besides = f" except {' and '.join(apart)}" if apart else ""
-    smallest = _detectable(tested)
+    smallest = _detectable(tested, planned)
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
     how = f"{finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides}"
     return f"{parts} ({how}){_beside_relevant(smallest, about.get('effect'))}"
 
 
-def _detectable(tested: pd.DataFrame) -> pd.Series:
-    """The smallest detectable difference on each outcome: the median over arms."""
-    return tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
+def _detectable(tested: pd.DataFrame, planned: pd.DataFrame | None = None) -> pd.Series:
+    """The smallest detectable difference on each outcome: that of `measured.effects` where it is known, else the median over arms."""
+    own = tested.dropna(subset="vs_random")
+    if planned is not None:
+        outcomes = own.drop_duplicates("outcome").set_index("outcome")["benchmark"]
+        found = outcomes.map(pd.to_numeric(planned.set_index("task")["random_after"], errors="coerce"))
+        if found.notna().all():
+            return found
+    return own.groupby("outcome", sort=False)["vs_random_detectable"].median()
 
 
 def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:

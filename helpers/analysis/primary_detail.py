@@ -11,12 +11,12 @@ AS_STUDY = "as the study"  # how `recorded.arms_in_words` begins for an arm whos
 
 
 def reach(tested: pd.DataFrame) -> str:
-    """How large a difference the intervals of the arms that were not shown to differ allow, and how many lie beside zero."""
-    rest = tested[~tested["differs"]]
+    """How large a difference the intervals of the arms that were not shown to differ on any outcome allow, and how many lie beside zero."""
+    rest = tested[~tested.groupby("arm")["differs"].transform("any")]
     if rest.empty:
         return ""
     gain, loss = 100 * max(0, rest["vs_random_high"].max()), 100 * max(0, -rest["vs_random_low"].min())
-    whose = "the rules" if len(rest) == len(tested) else "the differences that were not significant"
+    whose = "the rules" if len(rest) == len(tested) else "the other rules"
     beside = f"; of these {len(rest)} intervals, {sides}" if (sides := _sides(rest)) else ""
     return f"The unadjusted intervals of {whose} reach from a loss of {loss:.1f} to a gain of {gain:.1f} points{beside}."
 

@@ -34,3 +34,13 @@ def hard_by_filter(r: Results) -> pd.DataFrame:
     return pd.DataFrame(
         {name: {arm: label.reindex(ids).dropna().mean() for arm, ids in asked.items()} for name, label in hard.items()}
     )
+
+
+def composed(r: Results) -> pd.DataFrame:
+    """`Results.composition` for readers: one row per arm, the mean over its draws (the CSV has each draw). Arms without labels have no counts of hard and
+    easy questions."""
+    mix = r.composition
+    mix = mix[mix["draw"].eq("all") | ~mix["arm"].isin(mix.loc[mix["draw"].eq("all"), "arm"])].set_index("arm")
+    labelled = mix["unlabelled"] < mix["questions"]
+    mix = mix.assign(hard=mix["hard"].where(labelled), easy=mix["easy"].where(labelled))
+    return mix.drop(columns=["draw", "unlabelled", "topics"], errors="ignore").dropna(axis=1, how="all")

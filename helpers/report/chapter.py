@@ -205,9 +205,12 @@ def benchmark_data(r: Results) -> pd.DataFrame:
     return pd.DataFrame([{"task": task, "benchmark": name} | facts for task, name, facts in found])
 
 
-def detectable(r: Results) -> str:
-    """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
-    about, arm = r.about.iloc[0], opening.first_arm(r.pairs)
+def detectable(r: Results, effects: pd.DataFrame | None = None) -> str:
+    """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on.
+
+    effects: `measured.effects`.
+    """
+    about, arm, own = r.about.iloc[0], opening.first_arm(r.pairs), r.primary[~r.primary["arm"].isin(r.controls)]
     if r.about_search:
         parts = []  # the box at the top says it
     elif r.primary.empty:
@@ -217,7 +220,7 @@ def detectable(r: Results) -> str:
         ]
     else:
         parts = [
-            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(r.primary, about, r.controls)}."
+            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(own, about, r.controls, effects)}."
         ]
     if r.seeds == 1:
         parts.append("With one seed, the variance between seeds is unknown: the column detectable applies to this seed only.")

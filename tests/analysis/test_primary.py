@@ -87,8 +87,8 @@ def test_no_choice_differs():
         "Training works: random questions raise accuracy from 70.0 to 84.0 % on held-out questions (+14.0 [+12.0, +16.0] points) and from 70.0 to "
         "84.0 % on GSM8K test questions (+14.0 [+12.0, +16.0] points) (95 % intervals over items and seeds). "
         "On the primary outcome, adjusted for all arms and benchmarks, no choice of questions was shown to be better or worse than a random one. "
-        "Differences from random (held-out questions, then GSM8K test questions): half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 "
-        "[-1.3, +1.7] points. This study could detect 1.9 and 1.9 points in one test (80 % power)."
+        "Differences from random (held-out questions, then GSM8K test questions): hard500 (500 hard, 0 easy) -0.4 [-1.9, +1.1] and -0.4 [-1.9, +1.1]; "
+        "half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points. This study could detect 1.9 and 1.9 points in one test (80 % power)."
     )
     assert lines["In detail"].splitlines() == [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
@@ -129,6 +129,16 @@ def test_the_papers_rule_is_quoted_beside_the_strongest_one():
     )
 
 
+def test_of_many_rules_only_the_papers_and_the_strongest_are_quoted():
+    more = [comparison().assign(arm=lambda t, name=name: t["arm"].where(t["arm"] != "hard500", name)) for name in ("a", "b")]
+    table = pd.concat([comparison(), *(rows[rows["arm"].isin(["a", "b"])] for rows in more)], ignore_index=True)
+    about = pd.DataFrame([{"question": "", "model": "a", "pool": "openai/gsm8k", "seeds": 8, "confidence": 0.95, "power": 0.8}])
+    own = arms().set_index("arm").reindex(["random", "hard500", "half", "random-reward", "a", "b"]).reset_index()
+    own = own.fillna({"questions": "500 easy", "trained": "as the study (lora)"})
+    result = primary.lines({"study": about, "arms": own, "comparison": table})["Result"]
+    assert "GSM8K test questions): half (500 with a pass rate near 0.5) +0.2 [-1.3, +1.7] and +0.2 [-1.3, +1.7] points." in result
+
+
 def test_how_many_questions_each_arm_shares_with_random_ones():
     common = pd.DataFrame(
         {"first": ["random", "half", "hard500"], "second": ["hard500", "random", "half"], "both": [310.875, 54.0, 20.0]}
@@ -139,12 +149,22 @@ def test_how_many_questions_each_arm_shares_with_random_ones():
 
 
 def test_what_could_be_detected_after_adjustment_stands_beside_it():
-    planned = pd.DataFrame({"task": ["gsm8k_reasoning", "mmlu", "pool_held_out"], "corrected_after": [0.048, 0.01, 0.0529]})
-    assert (
-        "could detect 1.9 and 1.9 points in one test, 5.3 and 4.8 when adjusting for all tests (80 %"
-        in said(detectable=planned)["Result"]
+    """Both pairs come from one table, as does the remark in the details."""
+    planned = pd.DataFrame(
+        {
+            "task": ["gsm8k_reasoning", "mmlu", "pool_held_out"],
+            "random_after": [0.021, 0.01, 0.026],
+            "corrected_after": [0.048, 0.01, 0.0529],
+        }
     )
-    for unknown in (planned.assign(corrected_after=""), planned.head(2)):  # as the README reads it; one task of two
+    lines = said(detectable=planned)
+    assert "could detect 2.6 and 2.1 points in one test, 5.3 and 4.8 when adjusting for all tests (80 %" in lines["Result"]
+    assert (
+        "differences are 2.6 points on held-out questions and 2.1 points on GSM8K test questions (80 % power"
+        in lines["In detail"]
+    )
+    none = planned.assign(corrected_after="", random_after="")
+    for unknown in (none, planned.head(2)):  # as the README reads it; one task of two
         assert "could detect 1.9 and 1.9 points in one test (80 %" in said(detectable=unknown)["Result"]
 
 
