@@ -44,7 +44,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     models = effect[effect["benchmark"].isin(rows["benchmark"])]
     before = models[models["arm"] == UNTRAINED]
     where = ", then ".join(rows["outcome"].unique())
-    works = _works(models, about["confidence"])
+    works = _works(models, about)
     said = [
         works,
         *(_answer(arm, own) for arm, own in rows.groupby("arm", sort=False)),
@@ -91,7 +91,7 @@ def _asked(about: pd.Series, rows: pd.DataFrame) -> str:
     )
 
 
-def _works(models: pd.DataFrame, confidence: float) -> str:
+def _works(models: pd.DataFrame, about: pd.Series) -> str:
     """What training without the tool does: the condition for any answer."""
     own = models[models["arm"] == "random"]
     before = models[models["arm"] == UNTRAINED].set_index("benchmark")["without"]
@@ -99,10 +99,11 @@ def _works(models: pd.DataFrame, confidence: float) -> str:
         f"from {100 * before[row['benchmark']]:.1f} to {100 * row['without']:.1f} % on {outcome(row['benchmark'])} ({difference(row, 'training')} points)"
         for row in own.to_dict("records")
     )
-    cover = f"({100 * confidence:g} % intervals over items and seeds)"
+    cover = f"({100 * about['confidence']:g} % intervals over items{' and seeds' if about['seeds'] > 1 else ''})"
     if (own["training_low"] > 0).all():
         return f"Training works without the tool: it raises accuracy {figures} {cover}."
-    return f"Training without the tool was not shown to raise accuracy on all of them: it changes accuracy {figures} {cover}."
+    where = " on each of them" if len(own) > 1 else ""
+    return f"Training without the tool was not shown to raise accuracy{where}: it changes accuracy {figures} {cover}."
 
 
 def kind(own: pd.DataFrame) -> str:

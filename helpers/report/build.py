@@ -1,5 +1,6 @@
 """The report of a study: one HTML page built from all its executed notebooks."""
 
+import base64
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ TEMPLATE = TEMPLATES.get_template("report.html.j2")
 FOLDED = """{%- extends 'basic/index.html.j2' -%}
 {% block input_group %}<details class="code"><summary>code</summary>{{ super() }}</details>{% endblock %}
 """
+FIRST = ("primary", "search_effects", "plane")  # the figure below the answer: the first of these that a study has
 STEPS = {
     "01_filter": "1 · Filter",
     "02_split": "2 · Split",
@@ -51,7 +53,8 @@ def build(study: Study) -> Path:
         chapter["headings"] = [{"id": place, "title": re.sub(r"<[^>]+>", "", text)} for place, text in found]
     target = study.path("report", "index.html")
     with atomic(target) as partial:
-        partial.write_text(TEMPLATE.render(study=study, chapters=chapters, answer=_answer(study)), encoding="utf-8")
+        told = {"answer": _answer(study), "figure": _figure(study)}
+        partial.write_text(TEMPLATE.render(study=study, chapters=chapters, **told), encoding="utf-8")
     return target
 
 
@@ -63,9 +66,19 @@ def _answer(study: Study) -> str:
     return next((output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})), "")
 
 
+def _figure(study: Study) -> dict[str, str] | None:
+    """The figure of the answer, with the name of its table as the text for those who do not see it; None before the analysis."""
+    found = next((path for name in FIRST if (path := study.path("figures", f"{name}.png")).exists()), None)
+    if found is None:
+        return None
+    return {"data": base64.b64encode(found.read_bytes()).decode(), "alt": f"Figure; its numbers are in figures/{found.stem}.csv"}
+
+
 def _body(path: Path) -> str:
-    """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere."""
+    """One notebook as HTML: code folded away, no progress bars, no scripts from elsewhere, without the answer that opens the report."""
     notebook = executed.read(path)
+    for cell in (cell for cell in notebook.cells if "chapter.answer(" in cell.source):
+        cell.outputs = []
     tags = [set(cell.metadata.get("tags", [])) for cell in notebook.cells]
     if {"injected-parameters"} in tags:  # the defaults say nothing beside the values of this run
         notebook.cells = [cell for cell, tag in zip(notebook.cells, tags, strict=True) if "parameters" not in tag]

@@ -37,7 +37,7 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
     }
     others = {"balance": r.balance, "detectable": effects, "search_effect": r.search_effect}
     tables |= {name: table for name, table in others.items() if table is not None}
-    reason, detail = opening.reason(r.verdict, r.guards, r.pairs), ""
+    reason, detail = "" if r.about_search else opening.reason(r.verdict, r.guards, r.pairs), ""
     if r.control.own:
         said = [r.control.sentence]
     elif opening.asked(r.verdict) or len(r.primary) or r.about_search:

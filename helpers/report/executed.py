@@ -25,12 +25,12 @@ from helpers.study.study import Study
 OPEN = (
     "starter:*", "starter_*", "openai/gsm8k", "gsm8k*", "GBaker/MedQA-USMLE-4-options", "bigbio/med_qa", "medqa*", "cais/mmlu", "mmlu*",
     "openlifescienceai/medmcqa", "medmcqa*", "qiaojin/PubMedQA", "pubmedqa*")  # fmt: skip
-LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. The notebook shows them.</p>'
+LEFT_OUT = '<p class="box note">Texts left out: the licence of {names} is not known to allow showing them here. Running the notebook shows them.</p>'
 LOGGED = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR) \d\d-\d\d \d\d:\d\d:\d\d \[.*\n?", re.MULTILINE)
 SCRIPTS = re.compile(r"<script.*?</script>", re.DOTALL)
 KINDS = {"01": "labels", "03": "training", "04": "evaluation"}  # of jobs that use a GPU, by the number of their notebook
 PAUSE = 900  # seconds: a longer gap between two finished tasks is a pause between two runs
-FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. The notebook shows all.</p>'
+FIRST_ONLY = '<p class="quiet">Published here: the first of these rows. Running the notebook shows more.</p>'
 
 
 def times(study: Study) -> pd.DataFrame:

@@ -98,6 +98,23 @@ def test_what_the_tests_show_and_what_it_means(how, result, advice):
     assert lines["In practice"].startswith(advice)
 
 
+def test_one_seed_and_one_outcome_are_said_as_such():
+    one = effect(training=0.01)[lambda table: table["benchmark"].str.startswith("mmlu")]
+    lines = search_opening.lines({"study": pd.DataFrame([ABOUT | {"seeds": 1}]), "arms": ARMS, "search_effect": one})
+    assert lines["Question"].endswith("random-search with the tool against random without it; 1 seed per arm.")
+    assert lines["Result"].startswith(
+        "Training without the tool was not shown to raise accuracy: it changes accuracy from 32.0 to 33.0 % on MMLU medical questions "
+        "(+1.0 [-1.0, +3.0] points) (95 % intervals over items)."
+    )
+
+
+def test_a_study_with_other_arms_has_the_outcome_of_those():
+    more = pd.concat([ARMS, pd.DataFrame([("half", "500 at random", "as the study (lora)")], columns=list(ARMS))])
+    assert search_opening.asked(ARMS)
+    assert not search_opening.asked(more)
+    assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": more, "search_effect": effect()}) == {}
+
+
 def test_without_an_arm_that_was_trained_with_search_there_is_no_outcome():
     untold = effect()[lambda table: table["arm"] != "random-search"]
     assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": untold}) == {}

@@ -1,5 +1,8 @@
 """The page that is built from executed notebooks: its menu, what it leaves out, and that it opens without a network."""
 
+import base64
+import re
+
 import nbformat
 import pytest
 from nbformat import v4
@@ -53,6 +56,18 @@ def test_what_a_page_shows_and_leaves_out(study):
     assert page.count("No description has been provided") == 0
     assert "https://" not in page
     assert 'src="http' not in page
+
+
+def test_the_answer_stands_once_with_its_figure_below(study):
+    """A study of its primary outcome shows that figure, not the one of the indices."""
+    for name in ("plane", "primary"):
+        study.path("figures").mkdir(exist_ok=True)
+        study.path("figures", f"{name}.png").write_bytes(base64.b64decode(PIXEL) + name.encode())
+    page = build.build(study).read_text()
+    assert page.count("<b>The result</b>") == 1
+    (figure,) = re.findall(r'<img src="data:image/png;base64,(\S+)" alt="Figure; its numbers are in figures/(\w+).csv">', page)
+    assert (base64.b64decode(figure[0])[-7:], figure[1]) == (b"primary", "primary")
+    assert page.index("<b>The result</b>") < page.index(figure[0]) < page.index("This report contains")
 
 
 def test_a_study_that_has_not_run_has_no_report(study):

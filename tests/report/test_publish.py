@@ -202,7 +202,7 @@ def test_of_many_answers_the_first_are_published(study):
     assert "answer 5 " in page
     assert "answer 6 " not in page
     assert "<script" not in page
-    assert page.endswith("Published here: the first of these rows. The notebook shows all.</p>")
+    assert page.endswith("Published here: the first of these rows. Running the notebook shows more.</p>")
 
 
 @pytest.mark.parametrize(
