@@ -76,8 +76,11 @@ def _scored_before(study: Study, notebook: str, start: str | None) -> float:
 
 
 def chapters(study: Study) -> list[str]:
-    """Names of the executed notebooks to publish: one filter, one draw, one training and its scores, as far as there are any, and the analysis."""
-    arm = next((arm for arm, spec in study.arms.items() if spec.filter), list(study.arms)[0])
+    """Names of the executed notebooks to publish: one filter, one draw, one training and its scores, as far as there are any, and the analysis.
+
+    They are of the first arm with a filter, else of the first that searches, else of the first.
+    """
+    arm = max(study.arms, key=lambda name: (bool(study.arms[name].filter), study.arms[name].search))  # of equals the first
     run = f"{arm}-seed{study.seeds[0]}"
     draw = next("-".join(draw) for draw in study.draws() if draw[0] == arm)
     names = [f"01_filter-{study.arms[arm].filter}", f"02_split-{draw}", f"03_grpo_train-{run}", f"04_eval-{run}"]

@@ -154,6 +154,15 @@ def test_one_notebook_of_each_chapter_is_published(study, tmp_path):
     assert {path.stem for path in (tmp_path / "out").glob("*.ipynb")} == set(found)
 
 
+def test_a_study_of_search_publishes_a_run_that_searches(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path))
+    study = open_study("search")
+    study.path("notebooks").mkdir(parents=True)
+    for arm in study.arms:
+        nbformat.write(v4.new_notebook(), study.path("notebooks", f"03_grpo_train-{arm}-seed0.ipynb"))
+    assert executed.chapters(study) == ["03_grpo_train-random-search-seed0", "05_analysis"]
+
+
 def shown(study, frame, **facts):
     """What a published notebook of chapter 04 has of an output with these texts."""
     html = (
