@@ -82,11 +82,10 @@ def make_trainer(
     longest = max(lengths) + inserted
     why = why_not_shared(train, model, longest + train.max_completion_tokens)
     asked = held_out.head(train.follow.questions) if train.follow and held_out is not None else pd.DataFrame()
-    longest_asked = (
-        max([*lengths, *map(len, follow.encode(asked, prompt, tokenizer, tool))]) + inserted
-    )  # vLLM cuts answers at its limit
-    rollouts = sampling.options(train, longest_asked, ends, not why) if engine == "vllm" else {}
-    with sampling.vllm_inside(model.name_or_path, train, longest_asked, seed) if rollouts else contextlib.nullcontext():
+    # vLLM cuts answers at its limit, so the prompts of held-out questions count for it, too
+    room = max([*lengths, *map(len, follow.encode(asked, prompt, tokenizer, tool))]) + inserted
+    rollouts = sampling.options(train, room, ends, not why) if engine == "vllm" else {}
+    with sampling.vllm_inside(model.name_or_path, train, room, seed) if rollouts else contextlib.nullcontext():
         args = config(train, seed, folder, not why, **rollouts)
         live.prepare(args)
         trainer = Trainer(
