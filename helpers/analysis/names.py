@@ -17,8 +17,8 @@ def benchmark(name: str, answer_filter: str = "none", group: str = "") -> str:
 
     >>> [benchmark("starter_arithmetic", "strict-match"), benchmark("cmmlu", group="whole"), benchmark("pool_held_out_search")]
     ['arithmetic (strict format)', 'CMMLU (whole)', 'held-out questions, with search']
-    >>> [benchmark("mmlu_pro_likelihood"), benchmark("mmlu_professional_law")]
-    ['MMLU-Pro likelihood', 'MMLU professional law']
+    >>> [benchmark("mmlu_pro_likelihood"), benchmark("mmlu_professional_law"), benchmark("medbullets_op4")]
+    ['MMLU-Pro likelihood', 'MMLU professional law', 'Medbullets, 4 options']
     """
     plain = name.removeprefix("starter_").removesuffix("_mirror").replace("_", " ")
     plain = re.sub(rf"^({'|'.join(PLAIN)})\b", lambda found: PLAIN[found[0]], plain)

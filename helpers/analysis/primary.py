@@ -74,7 +74,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     ]
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
-        f"The smallest detectable differences are {detectable(tested, about, controls(arms), tables.get('detectable'))}.",
+        f"The smallest detectable differences are {detectable(tested, about, controls(arms))}.",
         shared(tables.get("common")),
         _elsewhere(tables["comparison"], found, set(tested["arm"])),
         _narrower(tested, len(compared)),
@@ -177,7 +177,7 @@ def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) 
 
     planned: `measured.effects`, for those with all tests; None for one test alone.
     """
-    alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested, planned))
+    alone = " and ".join(f"{100 * value:.1f}" for value in _detectable(tested))
     all_tests = ""
     if planned is not None:
         corrected = pd.to_numeric(planned.set_index("task")["corrected_after"], errors="coerce").reindex(
@@ -240,27 +240,21 @@ def controls(arms: pd.DataFrame) -> list[str]:
     return list(arms.index[arms["trained"].str.contains("reward random")])
 
 
-def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = (), planned: pd.DataFrame | None = None) -> str:
+def detectable(tested: pd.DataFrame, about: pd.Series, apart: Sequence[str] = ()) -> str:
     """The smallest differences from the random arm that a study can detect on its primary outcome, in words, beside the smallest that matters.
 
-    tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled; planned: `measured.effects`.
+    tested: from `rows`; about: of the table study; apart: the negative controls, over which the variance is not pooled.
     """
     besides = f" except {' and '.join(apart)}" if apart else ""
-    smallest = _detectable(tested, planned)
+    smallest = _detectable(tested)
     parts = " and ".join(f"{100 * value:.1f} points on {outcome}" for outcome, value in smallest.items())
     how = f"{finds(about['power'], about['confidence'])}; between-seed variance pooled over all arms{besides}"
     return f"{parts} ({how}){_beside_relevant(smallest, about.get('effect'))}"
 
 
-def _detectable(tested: pd.DataFrame, planned: pd.DataFrame | None = None) -> pd.Series:
-    """The smallest detectable difference on each outcome: that of `measured.effects` where it is known, else the median over arms."""
-    own = tested.dropna(subset="vs_random")
-    if planned is not None:
-        outcomes = own.drop_duplicates("outcome").set_index("outcome")["benchmark"]
-        found = outcomes.map(pd.to_numeric(planned.set_index("task")["random_after"], errors="coerce"))
-        if found.notna().all():
-            return found
-    return own.groupby("outcome", sort=False)["vs_random_detectable"].median()
+def _detectable(tested: pd.DataFrame) -> pd.Series:
+    """The smallest detectable difference on each outcome: the median over arms."""
+    return tested.dropna(subset="vs_random").groupby("outcome", sort=False)["vs_random_detectable"].median()
 
 
 def _beside_relevant(smallest: pd.Series, effect: float | str | None) -> str:

@@ -113,15 +113,16 @@ def kind(own: pd.DataFrame) -> str:
 
 
 def _answer(arm: str, own: pd.DataFrame) -> str:
+    first = own.assign(differs=own["better"] | own["worse"]).sort_values("differs", ascending=False, kind="stable")
     figures = ", ".join(
         f"{difference(row, 'change')} points on {row['outcome']} (adjusted {p_in_words(row['p_holm'])})"
-        for row in own.rename(columns={"low": "change_low", "high": "change_high"}).to_dict("records")
+        for row in first.rename(columns={"low": "change_low", "high": "change_high"}).to_dict("records")
     )
     return f"{TOOL.capitalize()} ({arm}) {KINDS[kind(own)]}: {figures}."
 
 
 def _advice(models: pd.DataFrame, rows: pd.DataFrame, about: pd.Series) -> str:
-    if not (models.loc[models["arm"] == "random", "training_low"] > 0).any():
+    if not (models.loc[models["arm"] == "random", "training_low"] > 0).all():
         return "Nothing follows about the tool, because training was not shown to raise accuracy. First find a recipe that does."
     shown = kind(rows)
     possible = rows.rename(columns={"low": "vs_random_low", "high": "vs_random_high"})

@@ -205,11 +205,8 @@ def benchmark_data(r: Results) -> pd.DataFrame:
     return pd.DataFrame([{"task": task, "benchmark": name} | facts for task, name, facts in found])
 
 
-def detectable(r: Results, effects: pd.DataFrame | None = None) -> str:
-    """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on.
-
-    effects: `measured.effects`.
-    """
+def detectable(r: Results) -> str:
+    """What the study could have detected on the benchmarks of what was trained, as in the README, and what the figure of power rests on."""
     about, arm, own = r.about.iloc[0], opening.first_arm(r.pairs), r.primary[~r.primary["arm"].isin(r.controls)]
     if r.about_search:
         parts = []  # the box at the top says it
@@ -220,7 +217,7 @@ def detectable(r: Results, effects: pd.DataFrame | None = None) -> str:
         ]
     else:
         parts = [
-            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(own, about, r.controls, effects)}."
+            f"On its primary outcome, this study could detect differences from the random arm of {outcome.detectable(own, about, r.controls)}."
         ]
     if r.seeds == 1:
         parts.append("With one seed, the variance between seeds is unknown: the column detectable applies to this seed only.")

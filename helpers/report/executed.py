@@ -96,7 +96,7 @@ def publish(study: Study, name: str, target: Path) -> None:
     if not name.startswith("05_"):
         _shorten(study, notebook)
     text = nbformat.writes(notebook)
-    elsewhere = (ran.parent, ran.parent.parent) if ran.is_absolute() else ()
+    elsewhere = (ran.parent, ran.parent.parent) if ran.is_absolute() and ran.parent.name == "parameters" else ()
     for folder in (study.folder, study.folder.parent, study.file.parent, REPOSITORY, *elsewhere):  # as JSON writes them
         text = text.replace(f"{json.dumps(str(folder))[1:-1]}/", "")
     with atomic(target / f"{name}.ipynb") as partial:
