@@ -66,9 +66,9 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def asked(arms: pd.DataFrame) -> bool:
-    """Whether a study is about search: all its arms but the random one are trained with it. arms: `recorded.arms_in_words`."""
-    others = arms.loc[arms["arm"] != "random", "trained"]
-    return len(others) > 0 and bool(others.str.endswith(WITH_TOOL).all())
+    """Whether a study is about search: its arms are a random one without the tool and one that is trained with it. arms: `recorded.arms_in_words`."""
+    searches = arms.set_index("arm")["trained"].str.endswith(WITH_TOOL)
+    return len(searches) == 2 and not searches.get("random", True) and bool(searches.any())
 
 
 def outcome(benchmark: str) -> str:

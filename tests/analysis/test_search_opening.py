@@ -112,6 +112,9 @@ def test_a_study_with_other_arms_has_the_outcome_of_those():
     more = pd.concat([ARMS, pd.DataFrame([("half", "500 at random", "as the study (lora)")], columns=list(ARMS))])
     assert search_opening.asked(ARMS)
     assert not search_opening.asked(more)
+    assert not search_opening.asked(ARMS.tail(1))
+    assert not search_opening.asked(pd.concat([ARMS, ARMS.tail(1).assign(arm="another")]))
+    assert not search_opening.asked(ARMS.assign(trained="with the search tool"))
     assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": more, "search_effect": effect()}) == {}
 
 
