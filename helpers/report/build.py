@@ -53,8 +53,8 @@ def build(study: Study) -> Path:
         chapter["headings"] = [{"id": place, "title": re.sub(r"<[^>]+>", "", text)} for place, text in found]
     target = study.path("report", "index.html")
     with atomic(target) as partial:
-        told = {"answer": _answer(study), "figure": _figure(study)}
-        partial.write_text(TEMPLATE.render(study=study, chapters=chapters, **told), encoding="utf-8")
+        opening = {"answer": _answer(study), "figure": _figure(study)}
+        partial.write_text(TEMPLATE.render(study=study, chapters=chapters, **opening), encoding="utf-8")
     return target
 
 

@@ -119,8 +119,8 @@ def test_a_study_with_other_arms_has_the_outcome_of_those():
 
 
 def test_without_an_arm_that_was_trained_with_search_there_is_no_outcome():
-    untold = effect()[lambda table: table["arm"] != "random-search"]
-    assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": untold}) == {}
+    others = effect()[lambda table: table["arm"] != "random-search"]
+    assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": others}) == {}
     assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS}) == {}
 
 
