@@ -158,21 +158,19 @@ def test_the_leases_of_medicine():
 
 
 def test_what_is_known_of_search():
-    text = " ".join(README.split())
-    search = pd.read_csv(REPOSITORY / "figures/search/search_effect.csv").set_index("benchmark")
-    assert set(search["arm"]) == {"untrained"}
-    assert (
-        f"changes the untrained model's accuracy by {points(search.loc['pool_held_out'], 'search')} on held-out questions" in text
-    )
-    assert f"by {points(search.loc['mmlu_medical_reasoning'], 'search').replace(' points', '')} on medical MMLU" in text
-    assert f"by {points(search.loc['medqa_reasoning'], 'search').replace(' points', '')} on MedQA's test set" in text
-    scores = pd.read_parquet(REPOSITORY / "figures/search/data/eval/untrained/scores.parquet", columns=["benchmark", "predicted"])
-    read = scores["predicted"].fillna("").ne("").groupby(scores["benchmark"]).mean()
-    assert all(read[f"{name}_search"] < read[name] for name in ("mmlu_medical_reasoning", "medqa_reasoning"))
-    gains = pd.read_csv(REPOSITORY / "figures/search/gains.csv").set_index("benchmark")
-    assert set(gains["arm"]) == {"random"}
-    assert set(gains["seeds"]) == {5}
-    assert f"*random* gains {points(gains.loc['pool_held_out'], 'vs_untrained')} on held-out questions" in text
+    text, folder = " ".join(README.split()), REPOSITORY / "figures/search"
+    effect = pd.read_csv(folder / "search_effect.csv").query("arm == 'random-search'").set_index("benchmark")
+    held, mmlu = (points(effect.loc[name], "against_random") for name in ("pool_held_out", "mmlu_medical_reasoning"))
+    assert f"doing both without it: by {held} on held-out questions, {mmlu.replace(' points', '')} on medical MMLU" in text
+    both = effect.loc[["pool_held_out", "mmlu_medical_reasoning"]]
+    assert (both["against_random_low"] < 0).all()
+    assert (both["against_random_high"] > 0).all()
+    use = pd.read_csv(folder / "search_seeds.csv").query("what == 'pool_held_out' and arm == 'random-search'")
+    assert f"seeds {', '.join(map(str, use['seed']))} (2 was stopped for want of GPU time)" in text
+    *first, last = [f"{100 * share:.0f}" for share in use["searched"]]
+    assert f"They end up searching for {', '.join(first)} and {last} % of held-out questions" in text
+    found = pd.read_csv(folder / "search_found.csv").query("what == 'pool_held_out' and arm == 'random-search'")
+    assert f"{100 * found['right_found'].item():.0f} % of these find the right option." in text
 
 
 def test_the_smallest_detectable_change():

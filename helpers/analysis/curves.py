@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.analysis.drawing import ends_in_words, finished, in_words, lines, side_by_side
+from helpers.analysis.drawing import colours, ends_in_words, finished, in_words, lines, side_by_side
 
 CURVES = {
     "reward_accuracy": "accuracy reward (0 to 2)",
@@ -37,11 +37,18 @@ FEW = 30  # markers on every step of a longer run would hide the lines
 
 
 def _panels(
-    table: pd.DataFrame, names: Mapping[str, str], arms: Sequence[str], text: str, marked: bool, zero: bool = True
+    table: pd.DataFrame,
+    names: Mapping[str, str],
+    arms: Sequence[str],
+    text: str,
+    marked: bool,
+    zero: bool = True,
+    runs: bool = False,
 ) -> Figure:
     """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
 
     names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares and rewards end at the highest possible value.
+    runs: a thin line for each seed besides.
     """
     rows = -(-len(names) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
@@ -49,6 +56,8 @@ def _panels(
         known = table.dropna(subset=column)
         if len(known):
             lines(axes, known, column, arms, marked, markersize=5, legend=axes is grid.flat[0])
+            for (arm, _), run in known.groupby(["arm", "seed"]) if runs else ():
+                axes.plot(run["step"], run[column], color=colours(arms)[arm], linewidth=0.8, alpha=0.7)
         axes.set(xlabel="optimiser step", ylabel=name)
         if zero:
             top = 2 if "(0 to 2)" in name else 1 if "share" in name or "(0 to 1)" in name else axes.get_ylim()[1]
@@ -102,10 +111,11 @@ def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """Searching over the course of training: who searched and what was found. table: `searching.by` arm, seed and step."""
+    """Searching over the course of training: who searched and what was found, also of each seed, because seeds of one arm may end up with and
+    without searching. table: `searching.by` arm, seed and step."""
     smooth = _running(table, SEARCHES, 10)
     text = f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}."
-    return _panels(smooth, SEARCHES, arms, text, table["step"].nunique() <= FEW)
+    return _panels(smooth, SEARCHES, arms, text, table["step"].nunique() <= FEW, runs=True)
 
 
 def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:

@@ -40,8 +40,8 @@ from helpers.study.study import open_study
 
 TABLES = dict.fromkeys((
     "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "named", "paper", "reasoning", "duration",
-    "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_queries", "search_effect",
-    "balance", "balance_letters", "drawn",
+    "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_seeds", "search_queries",
+    "search_effect", "balance", "balance_letters", "drawn",
 )) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
 ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
 
@@ -222,6 +222,7 @@ class Results(Recorded):
     searched = cached_property(lambda r: searching.searched(r.rollouts, r.raw))
     search_steps = cached_property(lambda r: searching.steps(r.searched) if SEARCHES in r.rollouts else None)
     search_found = cached_property(lambda r: searching.by(r.searched, ["what", "arm"]) if len(r.searched) else None)
+    search_seeds = cached_property(lambda r: searching.by(r.searched, ["what", "arm", "seed"]) if len(r.searched) else None)
     search_queries = cached_property(lambda r: searching.queries(r.searched) if len(r.searched) else None)
     search_effect = cached_property(lambda r: searching.effect(r.raw, r.settings, r.trained_with_search, r.paired))
 

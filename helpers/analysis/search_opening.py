@@ -33,7 +33,7 @@ MEANING = {
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail (one remark per line); none if the study is not about search (`asked`).
 
-    tables: study, arms and, where a study has them, search_effect and common.
+    tables: study, arms and, where a study has them, search_effect, search_seeds and common.
     """
     effect = tables.get("search_effect")
     rows = None if effect is None or not asked(tables["arms"]) else searching.against_random(effect)
@@ -49,6 +49,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         works,
         *(_answer(arm, own) for arm, own in rows.groupby("arm", sort=False)),
         f"Before training, the tool changes accuracy by {_figures(before, 'search')} points ({where}).",
+        _use(tables.get("search_seeds"), rows),
         f"This study could detect {' and '.join(f'{100 * value:.1f}' for value in rows['detectable'])} points ({finds(about['power'], about['confidence'])}).",
     ]
     detail = [
@@ -119,6 +120,24 @@ def _answer(arm: str, own: pd.DataFrame) -> str:
         for row in first.rename(columns={"low": "change_low", "high": "change_high"}).to_dict("records")
     )
     return f"{TOOL.capitalize()} ({arm}) {KINDS[kind(own)]}: {figures}."
+
+
+def _use(seeds: pd.DataFrame | None, rows: pd.DataFrame) -> str:
+    """How often the models search before and after training with the tool, on the first outcome; "" without the table. seeds: `searching.by` seed."""
+    own = pd.DataFrame(columns=["arm"]) if seeds is None else seeds[seeds["what"] == rows["benchmark"].iloc[0]]
+    before, after = own[own["arm"] == UNTRAINED], own[own["arm"].isin(rows["arm"])]
+    if before.empty or after.empty:
+        return ""
+    shares = [f"{100 * share:.0f}" for share in sorted(after["searched"])]
+    trained = (
+        f"{', '.join(shares[:-1])} and {shares[-1]} % of them, depending on the seed"
+        if len(shares) > 1
+        else f"{shares[0]} % of them"
+    )
+    return (
+        f"Before training, the model searches for {100 * before['searched'].iloc[0]:.0f} % of the {rows['outcome'].iloc[0]}; after training with the tool, for "
+        f"{trained}."
+    )
 
 
 def _advice(models: pd.DataFrame, rows: pd.DataFrame, about: pd.Series) -> str:

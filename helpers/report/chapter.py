@@ -35,7 +35,7 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
         "arms": r.arms_in_words,
         "common": r.common,
     }
-    others = {"balance": r.balance, "detectable": effects, "search_effect": r.search_effect}
+    others = {"balance": r.balance, "detectable": effects, "search_effect": r.search_effect, "search_seeds": r.search_seeds}
     tables |= {name: table for name, table in others.items() if table is not None}
     reason, detail = "" if r.about_search else opening.reason(r.verdict, r.guards, r.pairs), ""
     if r.control.own:

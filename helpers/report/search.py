@@ -53,4 +53,13 @@ def corpus(r: Results) -> str:
 
 def found(r: Results) -> pd.DataFrame | None:
     """`searching.by` of rollouts and of the answers to each benchmark, with the benchmarks' names for readers; None without search."""
-    return None if r.search_found is None else r.search_found.assign(what=r.search_found["what"].map(searching.named))
+    return _named(r.search_found)
+
+
+def seeds(r: Results) -> pd.DataFrame | None:
+    """`found` of each model."""
+    return _named(r.search_seeds)
+
+
+def _named(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    return None if table is None else table.assign(what=table["what"].map(searching.named))

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from helpers.analysis import opening, search_opening, search_plot
+from helpers.analysis import curves, opening, search_opening, search_plot
 from helpers.analysis.searching import ANSWERABLE
 
 ABOUT = {
@@ -116,6 +116,39 @@ def test_a_study_with_other_arms_has_the_outcome_of_those():
     assert not search_opening.asked(pd.concat([ARMS, ARMS.tail(1).assign(arm="another")]))
     assert not search_opening.asked(ARMS.assign(trained="with the search tool"))
     assert search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": more, "search_effect": effect()}) == {}
+
+
+def used(*shares):
+    """`searching.by` seed: an untrained model that always searches, and models that were trained with the tool."""
+    rows = [("pool_held_out", "untrained", -1, 1.0), ("pool_held_out", "random", 0, 0.99), ("rollouts", "random-search", 0, 0.5)]
+    rows += [("pool_held_out", "random-search", seed, share) for seed, share in enumerate(shares)]
+    return pd.DataFrame(rows, columns=["what", "arm", "seed", "searched"])
+
+
+@pytest.mark.parametrize(
+    ("shares", "trained"),
+    [((0.98, 0.004, 0.66), "for 0, 66 and 98 % of them, depending on the seed."), ((0.5,), "for 50 % of them.")],
+)
+def test_how_often_models_search_is_said_for_each_seed(shares, trained):
+    tables = {"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": effect()}
+    result = search_opening.lines(tables | {"search_seeds": used(*shares)})["Result"]
+    assert (
+        f"Before training, the model searches for 100 % of the held-out questions; after training with the tool, {trained}"
+        in result
+    )
+    for seeds in (used(), used(*shares).query("arm != 'untrained'")):
+        assert "searches for" not in search_opening.lines(tables | {"search_seeds": seeds})["Result"]
+
+
+def test_the_curve_of_searching_shows_each_seed():
+    table = pd.DataFrame(
+        [("random-search", seed, step, share, 1.0, 0.1, 0.1) for seed, share in ((0, 0.0), (1, 0.9)) for step in range(1, 41)],
+        columns=["arm", "seed", "step", "searched", "found", "right_found", "wrong_found"],
+    )
+    figure = curves.searches(table, ["random-search"])
+    ends = [line.get_ydata()[-1] for line in figure.axes[0].lines if len(line.get_ydata()) == 40]
+    assert sorted(ends) == pytest.approx([0.0, 0.45, 0.9]), "the mean alone would show a model that searches half of the time"
+    plt.close(figure)
 
 
 def test_without_an_arm_that_was_trained_with_search_there_is_no_outcome():
