@@ -161,16 +161,16 @@ def test_what_is_known_of_search():
     text, folder = " ".join(README.split()), REPOSITORY / "figures/search"
     effect = pd.read_csv(folder / "search_effect.csv").query("arm == 'random-search'").set_index("benchmark")
     held, mmlu = (points(effect.loc[name], "against_random") for name in ("pool_held_out", "mmlu_medical_reasoning"))
-    assert f"doing both without it: by {held} on held-out questions, {mmlu.replace(' points', '')} on medical MMLU" in text
+    assert f"doing both without it: +{held} on held-out questions, {mmlu.replace(' points', '')} on medical MMLU" in text
     both = effect.loc[["pool_held_out", "mmlu_medical_reasoning"]]
     assert (both["against_random_low"] < 0).all()
     assert (both["against_random_high"] > 0).all()
     use = pd.read_csv(folder / "search_seeds.csv").query("what == 'pool_held_out' and arm == 'random-search'")
-    assert f"seeds {', '.join(map(str, use['seed']))} (2 was stopped for want of GPU time)" in text
+    assert f"Seeds {', '.join(map(str, use['seed']))} ran; seed 2, the slowest, was stopped for want of GPU time." in text
     *first, last = [f"{100 * share:.0f}" for share in use["searched"]]
-    assert f"They end up searching for {', '.join(first)} and {last} % of held-out questions" in text
+    assert f"The models end up searching for {', '.join(first)} and {last} % of held-out questions" in text
     found = pd.read_csv(folder / "search_found.csv").query("what == 'pool_held_out' and arm == 'random-search'")
-    assert f"{100 * found['right_found'].item():.0f} % of these find the right option." in text
+    assert f"{100 * found['right_found'].item():.0f} % of these searches find the right option, so" in text
 
 
 def test_the_smallest_detectable_change():

@@ -25,9 +25,8 @@ LEARNED = {
 }
 SEARCHES = {
     "searched": "rollouts that search\n(share)",
-    "found": "of these: passages found\n(share)",
-    "right_found": "of these: right option in\nthe passages (share)",
-    "wrong_found": "wrong options in\nthe passages (share)",
+    "right_found": "of these: right option in\nthe passages (%)",
+    "wrong_found": "wrong options in\nthe passages (%)",
 }
 HELD_OUT = {
     "valid": "answers in the right format\n(share of held-out questions)",
@@ -48,7 +47,7 @@ def _panels(
     """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
 
     names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares and rewards end at the highest possible value.
-    runs: a thin line for each seed besides.
+    runs: also draw a thin line for each seed.
     """
     rows = -(-len(names) // 2)
     figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
@@ -56,7 +55,8 @@ def _panels(
         known = table.dropna(subset=column)
         if len(known):
             lines(axes, known, column, arms, marked, markersize=5, legend=axes is grid.flat[0])
-            for (arm, _), run in known.groupby(["arm", "seed"]) if runs else ():
+        if runs:
+            for (arm, _), run in known.groupby(["arm", "seed"]):
                 axes.plot(run["step"], run[column], color=colours(arms)[arm], linewidth=0.8, alpha=0.7)
         axes.set(xlabel="optimiser step", ylabel=name)
         if zero:
@@ -111,11 +111,17 @@ def duration(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
 
 
 def searches(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
-    """Searching over the course of training: who searched and what was found, also of each seed, because seeds of one arm may end up with and
-    without searching. table: `searching.by` arm, seed and step."""
-    smooth = _running(table, SEARCHES, 10)
-    text = f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}."
-    return _panels(smooth, SEARCHES, arms, text, table["step"].nunique() <= FEW, runs=True)
+    """Searching over the course of training: who searched and what was found, with a line for each seed, because some seeds of an arm may stop
+    searching. table: `searching.by` arm, seed and step."""
+    percent = {name: 100 * table[name] for name in ("right_found", "wrong_found")}
+    smooth = _running(table.assign(**percent), SEARCHES, 10)
+    last = smooth.groupby(["arm", "seed"], sort=False)["searched"].last()
+    each = in_words({f"{arm}, seed {seed}": share for (arm, seed), share in last.items()}, ".2f")
+    text = f"Share of rollouts that search, from first to last step: {ends_in_words(smooth, 'searched')}; last step of each run: {each}."
+    figure = _panels(smooth, SEARCHES, arms, text, table["step"].nunique() <= FEW, runs=True)
+    options = figure.axes[1:3]
+    plt.setp(options, ylim=(0, max(axes.get_ylim()[1] for axes in options)))  # right and wrong options on one scale
+    return figure
 
 
 def reflection(table: pd.DataFrame, arms: Sequence[str]) -> Figure:

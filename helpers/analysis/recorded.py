@@ -19,7 +19,7 @@ class Recorded:
     """The recorded results of a study.
 
     study, settings: its parameters, and those of its analysis · arms: those that were scored · missing: models that were not ·
-    answers: all scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
+    compared_seeds: the seeds that count, with paired arms those that all of them have · answers: all their scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
     raw: those of the compared models · scores: the same with suites joined · items: one score per item and model, for the indices ·
     paired: whether each seed has its own draw · labels: {filter: one row per answer} · logs: one row per arm, seed and step ·
     runs: {(arm, seed): folder of the training} · following: held-out questions answered during training, one row per arm, seed and round ·
@@ -32,13 +32,16 @@ class Recorded:
         self.answers, self.effects, self.missing = _read_scores(study)
         self.paired = study.split.draws == "per_seed"  # arms of one seed share their draw of the pool
         final = self.answers[self.answers["step"] == 0]
-        self.raw = indices.set_apart(compare.common_seeds(final) if self.paired else final, self.settings.apart)
+        compared = compare.common_seeds(final) if self.paired else final
+        self.compared_seeds = [seed for seed in study.seeds if not self.paired or seed in set(compared["seed"])]
+        self.answers = self.answers[self.answers["seed"].isin(compared["seed"])]
+        self.raw = indices.set_apart(compared, self.settings.apart)
         self.scores, self.items = compare.by_suite(self.raw), indices.item_scores(self.raw)
         scored = set(self.scores["arm"].unique())
         self.arms = [arm for arm in study.arms if arm in scored]
         files = {name: study.path("filter", name, "labels.parquet") for name in study.filters}
         self.labels = {name: read_table(path, "01_filter") for name, path in files.items() if path.exists()}
-        self.runs = {(arm, seed): study.path("train", arm, seed) for arm in self.arms for seed in study.seeds}
+        self.runs = {(arm, seed): study.path("train", arm, seed) for arm in self.arms for seed in self.compared_seeds}
         self.logs, self.following = self._read_runs("log.csv"), self._read_runs("following.csv")
         completions = self._read_runs("completions.parquet")
         self.rollouts = mechanism.reflections(completions) if len(completions) else completions

@@ -12,7 +12,7 @@ from helpers.analysis import names, primary, primary_advice, searching
 from helpers.analysis.evidence import difference, finds, p_in_words
 from helpers.analysis.recorded import WITH_TOOL
 from helpers.analysis.searching import ANSWERABLE
-from helpers.study.schema import HELD_OUT, REASONING
+from helpers.study.schema import HELD_OUT, REASONING, SEARCH
 from helpers.study.study import UNTRAINED
 
 TOOL = "training and answering with the tool"
@@ -33,7 +33,7 @@ MEANING = {
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result, In practice and In detail (one remark per line); none if the study is not about search (`asked`).
 
-    tables: study, arms and, where a study has them, search_effect, search_seeds and common.
+    tables: study, arms and, where a study has them, search_effect, search_seeds, reasoning and common.
     """
     effect = tables.get("search_effect")
     rows = None if effect is None or not asked(tables["arms"]) else searching.against_random(effect)
@@ -55,6 +55,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     detail = [
         f"Tests are adjusted for the {len(rows)} comparisons of the primary outcome (Holm), intervals are not.",
         *(_parts(arm, effect, rows) for arm in rows["arm"].unique()),
+        _format(tables.get("reasoning"), rows),
         _control(effect, rows),
         primary.shared(tables.get("common")),
     ]
@@ -123,21 +124,28 @@ def _answer(arm: str, own: pd.DataFrame) -> str:
 
 
 def _use(seeds: pd.DataFrame | None, rows: pd.DataFrame) -> str:
-    """How often the models search before and after training with the tool, on the first outcome; "" without the table. seeds: `searching.by` seed."""
-    own = pd.DataFrame(columns=["arm"]) if seeds is None else seeds[seeds["what"] == rows["benchmark"].iloc[0]]
+    """How often the models search before and after training with the tool, on the first outcome; "" without the table.
+
+    seeds: `searching.by` what, arm and seed, shares.
+    """
+    if seeds is None:
+        return ""
+    own = seeds[seeds["what"] == rows["benchmark"].iloc[0]]
     before, after = own[own["arm"] == UNTRAINED], own[own["arm"].isin(rows["arm"])]
     if before.empty or after.empty:
         return ""
-    shares = [f"{100 * share:.0f}" for share in sorted(after["searched"])]
-    trained = (
-        f"{', '.join(shares[:-1])} and {shares[-1]} % of them, depending on the seed"
-        if len(shares) > 1
-        else f"{shares[0]} % of them"
-    )
+    *first, last = [f"{100 * share:.0f}" for share in after["searched"]]
+    shares = f"{', '.join(first)} and {last} % (one model per seed)" if first else f"{last} %"
     return (
         f"Before training, the model searches for {100 * before['searched'].iloc[0]:.0f} % of the {rows['outcome'].iloc[0]}; after training with the tool, for "
-        f"{trained}."
+        f"{shares}. {_found(before)}"
     )
+
+
+def _found(before: pd.DataFrame) -> str:
+    """How often the passages of the untrained model contain an option. before: its row of `searching.by`."""
+    right, wrong = (f"{100 * before[name].iloc[0]:.0f} %" for name in ("right_found", "wrong_found"))
+    return f"Of its searches, {right} find passages with the right option; {wrong} of the wrong options are found as well."
 
 
 def _advice(models: pd.DataFrame, rows: pd.DataFrame, about: pd.Series) -> str:
@@ -170,8 +178,30 @@ def _control(effect: pd.DataFrame, rows: pd.DataFrame) -> str:
     )
     return (
         f"Where a search for the question itself finds the right option ({counts}), the tool changes accuracy by {_figures(before, 'search')} points before "
-        f"training and by {_figures(after, 'search')} after training with it."
+        f"training and by {_figures(after, 'search')} after training with it. "
+        + (
+            "So the tool works."
+            if (before["search_low"] > 0).any()
+            else "This does not show that the tool works with this model."
+        )
     )
+
+
+def _format(reasoning: pd.DataFrame | None, rows: pd.DataFrame) -> str:
+    """How the tool changes the format of the untrained model's answers, and accuracy among valid ones; "" without the table. reasoning: `answers.reasoning`."""
+    if reasoning is None:
+        return ""
+    own = reasoning[reasoning["arm"] == UNTRAINED].set_index("benchmark")
+    pairs = [
+        (own.loc[name], own.loc[f"{name}_{SEARCH}"]) for name in rows["benchmark"].unique() if f"{name}_{SEARCH}" in own.index
+    ]
+    if not pairs:
+        return ""
+    valid, right = (
+        " and ".join(f"from {100 * plain[key]:.1f} to {100 * tool[key]:.1f} %" for plain, tool in pairs)
+        for key in ("valid", "accuracy_if_valid")
+    )
+    return f"Before training, the tool changes the share of answers in the required format {valid}, and accuracy among these {right}."
 
 
 def _figures(rows: pd.DataFrame, name: str) -> str:

@@ -35,7 +35,13 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
         "arms": r.arms_in_words,
         "common": r.common,
     }
-    others = {"balance": r.balance, "detectable": effects, "search_effect": r.search_effect, "search_seeds": r.search_seeds}
+    others = {
+        "balance": r.balance,
+        "detectable": effects,
+        "search_effect": r.search_effect,
+        "search_seeds": r.search_seeds,
+        "reasoning": r.reasoning,
+    }
     tables |= {name: table for name, table in others.items() if table is not None}
     reason, detail = "" if r.about_search else opening.reason(r.verdict, r.guards, r.pairs), ""
     if r.control.own:
@@ -46,7 +52,7 @@ def answer(r: Results, effects: pd.DataFrame | None = None) -> HTML:
         said = [*(Markup("<b>{}:</b> {}").format(*line) for line in lines.items()), reason]
     else:
         said = [opening.answer(r.verdict), reason]
-    said += [f"Not scored yet: {', '.join(map(names.model, r.missing))}."] if r.missing else []
+    said += [f"Not scored: {', '.join(map(names.model, r.missing))}."] if r.missing else []
     return _box("warning" if r.study.demonstration else "note", said, detail.splitlines())
 
 
@@ -250,7 +256,7 @@ def origin(r: Results) -> str:
     """Where weights and questions came from."""
     weights = sorted({f"{note.get('model', note.get('filter'))}: {note['weights']}" for note in r.notes if "weights" in note})
     pool = ", ".join(f"{key} {value}" for key, value in r.pool.items() if value)
-    return f"Weights: {'; '.join(weights)}. Pool: {pool}. Seeds: {', '.join(map(str, r.study.seeds))}."
+    return f"Weights: {'; '.join(weights)}. Pool: {pool}. Seeds: {', '.join(map(str, r.compared_seeds))}."
 
 
 def validation(table: pd.DataFrame) -> pd.DataFrame:

@@ -56,9 +56,10 @@ def found(r: Results) -> pd.DataFrame | None:
     return _named(r.search_found)
 
 
-def seeds(r: Results) -> pd.DataFrame | None:
-    """`found` of each model."""
-    return _named(r.search_seeds)
+def by_model(r: Results) -> pd.DataFrame | None:
+    """`found`, one row per model and, of rollouts, per run of training."""
+    table = _named(r.search_seeds)
+    return None if table is None else table.assign(seed=table["seed"].where(table["seed"] >= 0).astype("Int64"))
 
 
 def _named(table: pd.DataFrame | None) -> pd.DataFrame | None:

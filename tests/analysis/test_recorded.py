@@ -20,6 +20,17 @@ def test_arms_in_words():
     assert arms_in_words(open_study("qlora")).set_index("arm").loc["self-qlora", "trained"] == "method qlora"
 
 
+def test_seeds_that_an_arm_lacks_count_nowhere_in_a_paired_study(parameters, tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
+    study = open_study(str(parameters(lambda p: p.update(seeds=[0, 1, 2], split=p["split"] | {"draws": "per_seed"}))))
+    simulated.make(study, size=0.01, pool=60, steps=2)
+    study.path("eval", list(study.arms)[-1], 1, "scores.parquet").unlink()
+    recorded = Recorded(study)
+    assert recorded.compared_seeds == [0, 2]
+    for table in (recorded.answers, recorded.raw, recorded.logs, recorded.rollouts):
+        assert set(table["seed"]) - {-1} == {0, 2}
+
+
 def test_models_that_were_not_scored_are_missing(parameters, tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_RUNS", str(tmp_path / "runs"))
     study = open_study(str(parameters()))

@@ -78,7 +78,7 @@ def test_the_outcome_is_the_tool_with_its_training_against_neither():
         "The tool changes the accuracy of random by -2.0 [-4.0, 0.0] and -2.0 [-4.0, 0.0] points; with the tool in both, random-search differs from random by "
         "+0.4 [-1.6, +2.4] and +0.4 [-1.6, +2.4] points (same order).",
         "Where a search for the question itself finds the right option (44 held-out questions and 44 MMLU medical questions), the tool changes accuracy by "
-        "+10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] points before training and by +10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] after training with it.",
+        "+10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] points before training and by +10.0 [+8.0, +12.0] and +10.0 [+8.0, +12.0] after training with it. So the tool works.",
         "Questions shared with the random arm of the same seed, on average: random-search 500.",
     ]
 
@@ -122,22 +122,38 @@ def used(*shares):
     """`searching.by` seed: an untrained model that always searches, and models that were trained with the tool."""
     rows = [("pool_held_out", "untrained", -1, 1.0), ("pool_held_out", "random", 0, 0.99), ("rollouts", "random-search", 0, 0.5)]
     rows += [("pool_held_out", "random-search", seed, share) for seed, share in enumerate(shares)]
-    return pd.DataFrame(rows, columns=["what", "arm", "seed", "searched"])
+    return pd.DataFrame(rows, columns=["what", "arm", "seed", "searched"]).assign(right_found=0.04, wrong_found=0.03)
 
 
 @pytest.mark.parametrize(
     ("shares", "trained"),
-    [((0.98, 0.004, 0.66), "for 0, 66 and 98 % of them, depending on the seed."), ((0.5,), "for 50 % of them.")],
+    [((0.98, 0.004, 0.66), "for 98, 0 and 66 % (one model per seed)."), ((0.5,), "for 50 %.")],
 )
 def test_how_often_models_search_is_said_for_each_seed(shares, trained):
     tables = {"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": effect()}
     result = search_opening.lines(tables | {"search_seeds": used(*shares)})["Result"]
-    assert (
-        f"Before training, the model searches for 100 % of the held-out questions; after training with the tool, {trained}"
-        in result
-    )
+    assert f"the model searches for 100 % of the held-out questions; after training with the tool, {trained}" in result
+    assert "Of its searches, 4 % find passages with the right option; 3 % of the wrong options are found as well." in result
     for seeds in (used(), used(*shares).query("arm != 'untrained'")):
         assert "searches for" not in search_opening.lines(tables | {"search_seeds": seeds})["Result"]
+
+
+def test_a_tool_that_breaks_the_format_is_told_from_one_that_misleads():
+    rows = [(f"{name}{end}", "untrained", 0.99 - 0.1 * bool(end), 0.43) for name in OUTCOMES for end in ("", "_search")]
+    reasoning = pd.DataFrame(rows, columns=["benchmark", "arm", "valid", "accuracy_if_valid"])
+    tables = {"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": effect()}
+    assert (
+        "Before training, the tool changes the share of answers in the required format from 99.0 to 89.0 % and from 99.0 to 89.0 %, and accuracy among "
+        "these from 43.0 to 43.0 % and from 43.0 to 43.0 %."
+    ) in search_opening.lines(tables | {"reasoning": reasoning})["In detail"]
+    assert "required format" not in search_opening.lines(tables | {"reasoning": reasoning.head(1)})["In detail"]
+
+
+def test_the_control_of_the_tool_may_show_nothing():
+    table = effect()
+    table.loc[table["benchmark"].str.endswith(ANSWERABLE), "search_low"] = -0.01
+    lines = search_opening.lines({"study": pd.DataFrame([ABOUT]), "arms": ARMS, "search_effect": table})
+    assert "This does not show that the tool works with this model." in lines["In detail"]
 
 
 def test_the_curve_of_searching_shows_each_seed():
@@ -148,6 +164,7 @@ def test_the_curve_of_searching_shows_each_seed():
     figure = curves.searches(table, ["random-search"])
     ends = [line.get_ydata()[-1] for line in figure.axes[0].lines if len(line.get_ydata()) == 40]
     assert sorted(ends) == pytest.approx([0.0, 0.45, 0.9]), "the mean alone would show a model that searches half of the time"
+    assert "random-search, seed 0 0.00, random-search, seed 1 0.90" in figure.get_label()
     plt.close(figure)
 
 
