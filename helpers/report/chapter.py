@@ -229,7 +229,7 @@ def detectable(r: Results) -> str:
         parts.append("With one seed, the variance between seeds is unknown: the column detectable applies to this seed only.")
     if pd.isna(r.spread["discordant"]):
         parts.append(
-            f"No benchmark of this study is part of an index, so {100 * r.discordant:.0f} % changed items are assumed below."
+            f"No benchmark of this study is scored by likelihood or free generation, so {100 * r.discordant:.0f} % changed items are assumed below."
         )
         return " ".join(parts)
     parts.append(

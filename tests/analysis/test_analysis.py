@@ -134,7 +134,7 @@ def test_as_little_as_there_can_be(tmp_path, monkeypatch):
     study = analysed(tmp_path / "least.yaml", monkeypatch, tmp_path, size=0.1, pool=60)
     assert {"changes", "duration", "composition"} <= {path.stem for path in study.path("figures").glob("*.png")}
     text = text_of(study)
-    for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study is part of an index"):
+    for sign in ("one seed per arm", "for the one seed that was run", "No benchmark of this study is scored by likelihood"):
         assert sign in text, sign
     for title in (
         "Reward variance by question",
