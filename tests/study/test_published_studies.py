@@ -22,7 +22,7 @@ JOBS = {
     "full": (1, 4, 12, 0), "qlora": (1, 4, 12, 0), "rewards": (0, 4, 12, 0), "duration": (1, 2, 6, 54), "passrate": (2, 3, 9, 0),
     "choice": (2, 7, 56, 0), "choice_larger": (2, 4, 20, 0), "medicine": (2, 5, 40, 0),
     "letters": (2, 5, 40, 0), "medmcqa": (2, 5, 40, 0), "medmcqa_validation": (2, 5, 40, 0), "search": (0, 2, 10, 0), "search_quickstart": (2, 2, 2, 0),
-    "search_dev": (0, 1, 1, 0),
+    "search_dev": (0, 1, 1, 0), "search_control": (0, 1, 1, 0),
 }  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_every_study_is_counted_and_stands_in_the_table():
     readme = (FOLDER / "README.md").read_text()
     for name in STUDIES:
         assert f"]({name}.yaml)" in readme
-        assert name in ("quickstart", "search_dev") or f"`make study STUDY={name}`" in readme
+        assert name in ("quickstart", "search_dev", "search_control") or f"`make study STUDY={name}`" in readme
 
 
 @pytest.fixture(scope="module")
