@@ -26,6 +26,13 @@ def test_the_prior_is_the_most_likely_one():
     assert all(likelihood(a, b) > likelihood(a * x, b * y) for x in (0.9, 1, 1.1) for y in (0.9, 1, 1.1) if (x, y) != (1, 1))
 
 
+def test_the_prior_does_not_depend_on_rounding():
+    rng = np.random.default_rng(1)
+    right, samples = rng.binomial(16, rng.beta(0.8, 2.4, 3000)), np.full(3000, 16)
+    one, other = rates.fit_prior(right, samples), rates.fit_prior(np.tile(right, 3), np.tile(samples, 3))
+    assert one == pytest.approx(other, rel=1e-11)
+
+
 @pytest.mark.parametrize("right", [[0, 0, 0], [8, 8, 8], [4, 4, 4]])
 def test_a_pool_without_a_spread_has_a_fit_that_stays_near_its_rate(right):
     table = rates.shrink(pd.Series(right), pd.Series([8] * 3))
