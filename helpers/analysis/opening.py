@@ -24,7 +24,7 @@ MEANING = {  # what each outcome of the first claim means for someone who trains
 def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """The lines Question, Result and In practice, in words: about the primary outcome if the study has one (`search_opening.lines`, `primary.lines`).
 
-    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, balance, detectable, search_effect and search_seeds.
+    tables: verdict, pairs, arms, study, comparison of a study and, where it has them, common, balance, detectable, search_effect, search_seeds and reasoning.
     """
     if found := search_opening.lines(tables) or primary.lines(tables):
         return found

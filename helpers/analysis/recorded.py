@@ -19,8 +19,9 @@ class Recorded:
     """The recorded results of a study.
 
     study, settings: its parameters, and those of its analysis · arms: those that were scored · missing: models that were not ·
-    compared_seeds: the seeds that count, with paired arms those that all of them have · answers: all their scores, one row per item and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model ·
-    raw: those of the compared models · scores: the same with suites joined · items: one score per item and model, for the indices ·
+    compared_seeds: the seeds that count, with paired arms those that all of them have · answers: all their scores, one row per item
+    and model, with columns arm, seed (-1: untrained), step (0: the end of the training) and model · raw: those of the compared models ·
+    scores: the same with suites joined · items: one score per item and model, for the indices ·
     paired: whether each seed has its own draw · labels: {filter: one row per answer} · logs: one row per arm, seed and step ·
     runs: {(arm, seed): folder of the training} · following: held-out questions answered during training, one row per arm, seed and round ·
     rollouts: one row per completion, with words, reflects and phase · questions: {arm: its training questions} · notes: what each result
@@ -33,8 +34,9 @@ class Recorded:
         self.paired = study.split.draws == "per_seed"  # arms of one seed share their draw of the pool
         final = self.answers[self.answers["step"] == 0]
         compared = compare.common_seeds(final) if self.paired else final
-        self.compared_seeds = [seed for seed in study.seeds if not self.paired or seed in set(compared["seed"])]
-        self.answers = self.answers[self.answers["seed"].isin(compared["seed"])]
+        kept = set(compared["seed"])
+        self.compared_seeds = [seed for seed in study.seeds if not self.paired or seed in kept]
+        self.answers = self.answers[self.answers["seed"].isin(kept)]
         self.raw = indices.set_apart(compared, self.settings.apart)
         self.scores, self.items = compare.by_suite(self.raw), indices.item_scores(self.raw)
         scored = set(self.scores["arm"].unique())

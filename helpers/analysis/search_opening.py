@@ -138,12 +138,14 @@ def _use(seeds: pd.DataFrame | None, rows: pd.DataFrame) -> str:
     shares = f"{', '.join(first)} and {last} % (one model per seed)" if first else f"{last} %"
     return (
         f"Before training, the model searches for {100 * before['searched'].iloc[0]:.0f} % of the {rows['outcome'].iloc[0]}; after training with the tool, for "
-        f"{shares}. {_found(before)}"
+        f"{shares}. {_found(before)}".rstrip()
     )
 
 
 def _found(before: pd.DataFrame) -> str:
-    """How often the passages of the untrained model contain an option. before: its row of `searching.by`."""
+    """How often the passages of the untrained model contain an option; "" if it never searches. before: its row of `searching.by`."""
+    if before["right_found"].isna().all():
+        return ""
     right, wrong = (f"{100 * before[name].iloc[0]:.0f} %" for name in ("right_found", "wrong_found"))
     return f"Of its searches, {right} find passages with the right option; {wrong} of the wrong options are found as well."
 

@@ -27,17 +27,16 @@ def fit_prior(right: np.ndarray, samples: np.ndarray) -> tuple[float, float]:
     def loss(logs: np.ndarray) -> float:
         return -float((questions * betabinom.logpmf(right, samples, *np.exp(logs))).sum()) / questions.sum()
 
-    def slope(logs: np.ndarray) -> np.ndarray:
+    def slope(logs: np.ndarray) -> np.ndarray:  # of `loss`
         a, b = np.exp(logs)
         both = digamma(a + b) - digamma(samples + a + b)
         each = np.array([a * (digamma(right + a) - digamma(a) + both), b * (digamma(samples - right + b) - digamma(b) + both)])
         return -(each * questions).sum(axis=1) / questions.sum()
 
+    # The minimiser stops after six digits, and which ones depends on the processor. A pool without spread has its fit at BOUNDS, where the slope is not 0.
     near = minimize(loss, np.zeros(2), method="L-BFGS-B", jac=slope, bounds=[BOUNDS, BOUNDS]).x
-    exact = root(slope, near, tol=1e-13)  # the minimiser stops after six digits, and which ones depends on the processor
-    inside = (
-        np.abs(exact.fun).max() < 1e-12 and np.abs(exact.x - near).max() < 0.01
-    )  # a pool without spread has its fit at BOUNDS
+    exact = root(slope, near, tol=1e-13)
+    inside = np.abs(exact.fun).max() < 1e-12 and np.abs(exact.x - near).max() < 0.01
     a, b = np.exp(exact.x if inside else near)
     return float(a), float(b)
 

@@ -134,6 +134,8 @@ def test_how_often_models_search_is_said_for_each_seed(shares, trained):
     result = search_opening.lines(tables | {"search_seeds": used(*shares)})["Result"]
     assert f"the model searches for 100 % of the held-out questions; after training with the tool, {trained}" in result
     assert "Of its searches, 4 % find passages with the right option; 3 % of the wrong options are found as well." in result
+    never = used(*shares).assign(right_found=float("nan"))
+    assert "Of its searches" not in search_opening.lines(tables | {"search_seeds": never})["Result"]
     for seeds in (used(), used(*shares).query("arm != 'untrained'")):
         assert "searches for" not in search_opening.lines(tables | {"search_seeds": seeds})["Result"]
 
