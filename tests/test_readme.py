@@ -303,7 +303,11 @@ def test_what_the_multi_process_service_saves():
 def test_what_a_search_tool_adds_to_a_step():
     table = pd.read_csv(REPOSITORY / "figures/speed/search_step.csv")
     added, share = (100 * table["added"]).round().astype(int), (100 * table["searching_share"]).round().astype(int)
+    few, all_ = added[table["end"] == "</search>"], added[table["end"] == "."]
     words = " ".join(EVIDENCE.split())
-    assert f"{added[0]} % where {share[0]} % of the rollouts search, and {added[1]} % where all do" in words
-    assert share[1] == 100
-    assert added.max() <= 15
+    assert (
+        f"{few.min()} to {few.max()} % where {share.min()} % of the rollouts search, and {all_.min()} to {all_.max()} % where all do"
+        in words
+    )
+    assert set(share) == {share.min(), 100}
+    assert few.max() <= 15  # of the demonstration; where every full stop is a search, there is no limit

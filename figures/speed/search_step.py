@@ -4,8 +4,9 @@ The arm random-search of search_quickstart is trained for a few steps from one s
 are found and inserted, and the next turn goes on behind them. In the second, the same rollouts are written in one go: each prompt is longer by the number
 of tokens that were inserted, and as many tokens are written as the model wrote. What both read for the first time, write and learn from is equal.
 
-Measured (search_step.csv): 4 % more for the demonstration, of whose rollouts 22 % search. The second row takes each "." for a search, so that all
-rollouts have three short turns: 14 % more. transformers keeps what it has read from turn to turn (`helpers/models/turns.py`), and so does vLLM.
+Measured (search_step.csv): 4 % more for the demonstration, of whose rollouts 22 % search, on one machine, and 14 and 13 % on a faster one. The other
+rows take each "." for a search, so that all rollouts have three short turns: 14 %, and 26 and 36 % more. Several turns need more decoding
+steps, because each turn lasts as long as its longest text. What was read is kept from turn to turn (`helpers/models/turns.py`; vLLM does the same).
 """
 
 from __future__ import annotations
