@@ -29,7 +29,7 @@ def by_suite(scores: pd.DataFrame) -> pd.DataFrame:
     joined, cut = plain["task"].map(members) > 1, plain["task"].map(sides) > 1
     name = plain["benchmark"].where(~joined, plain["task"]).where(~cut, plain["task"] + ": " + plain["group"])
     rows = plain.assign(benchmark=name, item_id=plain["benchmark"] + "/" + plain["item_id"])
-    whole = rows[cut].assign(benchmark=rows["task"], group="whole")
+    whole = rows[cut].assign(benchmark=lambda part: part["task"], group="whole")
     return pd.concat([rows, whole], ignore_index=True)
 
 
@@ -80,6 +80,19 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False, c
             tested = counted & table[p].notna()
             table.loc[tested, f"{p}_holm"] = intervals.holm(table.loc[tested, p])
     return table
+
+
+def by_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Every benchmark × trained model: accuracy, and its difference from the random arm's model of the same seed. Shares, not points.
+
+    scores: as for `comparison`. Columns: group, benchmark, filter, arm, seed, items, accuracy, vs_random (NaN for the random arm and without it).
+    """
+    by = ["group", "benchmark", "filter", "arm", "seed"]
+    trained = scores[scores["arm"] != UNTRAINED].astype({"seed": int, "correct": float})
+    table = trained.groupby(by, sort=False)["correct"].agg(items="size", accuracy="mean").reset_index()
+    random = table[table["arm"] == "random"].rename(columns={"accuracy": "random"})
+    beside = table.merge(random.drop(columns=["arm", "items"]), on=[name for name in by if name != "arm"], how="left")
+    return table.assign(vs_random=(table["accuracy"] - beside["random"]).where(table["arm"] != "random"))
 
 
 def difference(

@@ -198,7 +198,8 @@ def heat(table: pd.DataFrame, arms: Sequence[str]) -> Figure:
     )
     most = max(float(np.nanmax(np.abs(wide.to_numpy()))), 0.5)
     width = min(1.3 * len(shown), max(5.2, 0.95 * len(shown)))  # narrow columns for many arms: a report shrinks a wide figure
-    figure, axes = plt.subplots(figsize=(3.4 + width, 1.4 + 0.42 * len(rows)))
+    names_width = max(3.4, 0.5 + 0.085 * part["label"].str.len().max())
+    figure, axes = plt.subplots(figsize=(names_width + width, 1.4 + 0.42 * len(rows)))
     cmap = sns.diverging_palette(35, 250, s=85, l=65, as_cmap=True)
     image = axes.imshow(wide, cmap=cmap, vmin=-most, vmax=most, aspect="auto")
     for (y, x), value in np.ndenumerate(wide.to_numpy()):

@@ -13,17 +13,22 @@ from helpers.analysis.names import signed
 FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
 
 
-def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], effect: float | None = None) -> Figure:
+def picture(
+    table: pd.DataFrame, arms: Sequence[str], seeds: pd.DataFrame, rules: Mapping[str, str], effect: float | None = None
+) -> Figure:
     """Arms × primary outcome: difference from the random arm in points, with its interval. table: `rows`.
 
-    rules: how each arm's questions are chosen, in words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a
-    band. An arm far from all others, such as a negative control, is written at the edge, so that differences between the others can be read.
+    seeds: the same difference of each seed (`compare.by_seed`), drawn as small circles below. rules: how each arm's questions are chosen, in
+    words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative control, is written at the edge, so that differences between the others can be read.
     """
     part = table[table["vs_random"].notna()]
     shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))
     near = _near(part)
     ends = 100 * part.loc[part["arm"].isin(near), ["vs_random_low", "vs_random_high"]].to_numpy()
-    most = 1.12 * max(np.abs(ends).max(), 100 * (effect or 0))
+    single = (
+        100 * seeds[seeds["arm"].isin(near)].set_index(["benchmark", "arm"])["vs_random"].loc[list(part["benchmark"].unique())]
+    )
+    most = 1.12 * max(np.abs(ends).max(), single.abs().max(), 100 * (effect or 0))
     figure, grid = plt.subplots(
         1, len(outcomes), figsize=(2.8 + 3.0 * len(outcomes), 1.6 + 0.48 * len(shown)), sharex=True, sharey=True, squeeze=False
     )
@@ -35,6 +40,8 @@ def picture(table: pd.DataFrame, arms: Sequence[str], rules: Mapping[str, str], 
             if arm in near:
                 drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
                 axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
+                each = single.loc[[(own["benchmark"].iloc[0], arm)]]
+                axes.plot(each, [place + 0.27] * len(each), "o", markersize=3.5, mfc="none", mec=palette[arm], alpha=0.8)
             else:
                 text = f"{signed(x)} [{signed(low)}, {signed(high)}]".replace("-", "−")
                 text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")

@@ -42,7 +42,7 @@ TABLES = dict.fromkeys((
     "comparison", "groups", "pairs", "verdict", "without", "components", "common", "guards", "members", "letters", "named", "paper", "reasoning", "duration",
     "agreement", "signal", "predicts", "reflection", "reflection_change", "filter_gap", "search_found", "search_seeds", "search_queries",
     "search_effect", "balance", "balance_letters", "drawn",
-)) | {"study": "about", "arms": "arms_in_words"}  # fmt: skip
+)) | {"study": "about", "arms": "arms_in_words", "seeds": "by_seed"}  # fmt: skip
 ASSUMED = 0.05  # share of items that change between two models, where this study saw none change
 
 
@@ -58,6 +58,7 @@ class Results(Recorded):
     # The comparison: each table is what the function of its module returns
 
     comparison = cached_property(lambda r: compare.comparison(r.scores, r.settings, r.paired, r.controls))
+    by_seed = cached_property(lambda r: compare.by_seed(r.scores))
     primary = cached_property(lambda r: primary.rows(r.comparison, r.study.pool.source).head(0 if r.about_search else None))
     twins = cached_property(lambda r: balance.twins({arm: r.study.arms[arm] for arm in r.arms}))
     balance = cached_property(lambda r: balance.effect(r.scores, r.primary, r.twins, r.settings, r.paired, r.controls))
@@ -187,7 +188,6 @@ class Results(Recorded):
     # What could have been detected
 
     spread = cached_property(lambda r: components.seed_spread(r.scores[~r.scores["arm"].isin(r.controls)]))
-
     paper = cached_property(lambda r: None if r.study.demonstration else power.paper_table(*r.assumed))
     curve = cached_property(lambda r: power.curve(*r.assumed, own=r.seeds))
 

@@ -86,9 +86,22 @@ def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
     effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)
     band = f" Band: differences below {100 * effect:g} points, the smallest that would matter." if effect else ""
-    text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}.{band}"
+    text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}. Circles: single seeds.{band}"
     saved = compare.against(r.primary, "random")
-    return picture(r, "primary", partial(primary_plot.picture, rules=rules, effect=effect), r.primary, text, saved)
+    draw = partial(primary_plot.picture, seeds=r.by_seed, rules=rules, effect=effect)
+    return picture(r, "primary", draw, r.primary, text, saved)
+
+
+def by_seed(r: Results) -> pd.DataFrame:
+    """Accuracy of every trained model on the primary outcome (of a search study: on all benchmarks): one column per seed; empty with one seed."""
+    names_of = dict(zip(r.primary["benchmark"], r.primary["outcome"], strict=True))
+    rows = r.by_seed if r.about_search else r.by_seed[r.by_seed["benchmark"].isin(names_of)]
+    if r.seeds < 2 or rows.empty:
+        return rows.head(0)
+    shown = rows.assign(
+        outcome=names.of(rows) if r.about_search else rows["benchmark"].map(names_of), column="seed " + rows["seed"].astype(str)
+    )
+    return shown.pivot_table(index=["outcome", "arm"], columns="column", values="accuracy", sort=False).reset_index()
 
 
 def plane(r: Results) -> Picture | None:

@@ -25,6 +25,25 @@ def test_a_suite_is_cut_by_side_and_stands_once_as_a_whole():
     assert set(indices.group_changes(indices.item_scores(suite()), QUICK)["group"]) == {"specialisation", "robustness"}
 
 
+def test_without_a_suite_that_is_cut_no_row_is_added():
+    plain = scores().assign(group="robustness")
+    table = compare.by_suite(plain.assign(task=plain["benchmark"], rotation=0))
+    assert len(table) == len(plain)
+    assert table["arm"].notna().all()
+
+
+def test_every_seed_beside_the_random_model_of_the_same_seed():
+    rows = [
+        ("untrained", -1, 0), ("random", 0, 1), ("random", 0, 0), ("random", 1, 0), ("random", 1, 0), ("x", 0, 1), ("x", 0, 1), ("x", 1, 1), ("x", 1, 0),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "seed", "correct"]).assign(group="robustness", benchmark="a", filter="none")
+    found = compare.by_seed(table).set_index(["arm", "seed"])
+    assert found["accuracy"].to_dict() == {("random", 0): 0.5, ("random", 1): 0.0, ("x", 0): 1.0, ("x", 1): 0.5}
+    assert found.loc["x", "vs_random"].to_dict() == {0: 0.5, 1: 0.5}
+    assert found.loc["random", "vs_random"].isna().all()
+    assert set(found["items"]) == {2}
+
+
 def test_the_family_of_holm_leaves_out_what_is_counted_already():
     table = compare.comparison(compare.by_suite(suite()), QUICK)
     asked = table[table["arm"] == "x"].set_index("group")

@@ -282,10 +282,16 @@ def test_an_arm_that_is_better_and_worse_is_said_once():
 
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
-    figure = primary_plot.picture(table, list(ARMS), primary.rules_of(arms()), effect=0.02)
+    compared = table[table["vs_random"].notna()]
+    seeds = pd.concat([compared.assign(seed=0, vs_random=compared["vs_random"] - 0.02), compared.assign(seed=1)])
+    figure = primary_plot.picture(table, list(ARMS), seeds, primary.rules_of(arms()), effect=0.02)
     (first, _) = figure.axes
+    circles = [line for line in first.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in circles] == [2, 2]  # of the two arms that are drawn, not of the far one
+    half = compared[(compared["arm"] == "half") & (compared["benchmark"] == "pool_held_out")]["vs_random"].item()
+    assert circles[1].get_xdata() == pytest.approx([100 * half - 2, 100 * half])
     assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
-    assert first.get_xlim()[1] < 3
+    assert first.get_xlim()[1] < 5
     assert [label.get_text() for label in first.get_yticklabels()] == [
         "hard500\n500 hard, 0 easy",
         "half\n500 with a pass rate near 0.5",
