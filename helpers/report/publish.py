@@ -83,7 +83,7 @@ def publish_shown(study: Study, target: Path) -> None:
 
     Raises StudyError if the analysis has not run.
     """
-    if not study.path("tables", "comparison.csv").exists():
+    if not all(path.exists() for path in (study.path("tables", "comparison.csv"), study.path("notebooks", "05_analysis.ipynb"))):
         raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
     for old in [path for path in target.glob("*.*") if path.suffix in SHOWN and path.name not in BY_HAND]:
         old.unlink()

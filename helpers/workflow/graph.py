@@ -67,7 +67,10 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
 def _run(study: Study, jobs: int, profile: str) -> None:
     if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill; the caller holds the study's lock
         subprocess.run(command(study, "--unlock"), capture_output=True, check=True, env=processes.mark(study.folder))
-    if not study.path("report", "index.html").exists():
+    report = study.path("report", "index.html")
+    if not all(study.path("notebooks", f"{page}.ipynb").exists() for page in study.notebooks()):
+        report.unlink(missing_ok=True)  # Snakemake does not look for missing files behind a finished one
+    if not report.exists():
         _prepare(study)
     where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
     if profile:  # the cluster's own logs keep what jobs print

@@ -104,8 +104,9 @@ def test_what_was_published_before_and_is_no_longer_made_goes(study, tmp_path):
     assert (tmp_path / "out/measured.csv").exists()
 
 
-def test_a_study_without_an_analysis_is_refused(study, tmp_path):
-    study.path("tables", "comparison.csv").unlink()
+@pytest.mark.parametrize("missing", ["tables/comparison.csv", "notebooks/05_analysis.ipynb"])
+def test_a_study_without_an_analysis_is_refused(study, tmp_path, missing):
+    study.path(missing).unlink()
     with pytest.raises(StudyError, match="no analysis yet; run make study"):
         publish.publish(study, tmp_path / "out")
     with pytest.raises(StudyError, match="has no folder data/"):

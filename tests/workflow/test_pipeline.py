@@ -119,6 +119,14 @@ def test_again_does_nothing(made, tiny):
     assert times(made) == before
 
 
+def test_a_missing_notebook_is_made_again(made, tiny):
+    page = made / "notebooks" / "05_analysis.ipynb"
+    page.unlink()
+    assert make(tiny, "JOBS=1").returncode == 0
+    assert page.exists()
+    assert (made / "report" / "index.html").exists()
+
+
 def test_published_files_alone_give_the_same_analysis(made, tiny, tmp_path):
     """`make publish`, then `make report FROM=…` where there are neither models nor runs."""
     done = run("make", "publish", f"STUDY={tiny / 'tiny.yaml'}", f"TO={tmp_path / 'published'}")
