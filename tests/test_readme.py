@@ -310,4 +310,5 @@ def test_what_a_search_tool_adds_to_a_step():
         in words
     )
     assert set(share) == {share.min(), 100}
-    assert few.max() <= 15  # of the demonstration; where every full stop is a search, there is no limit
+    assert few.max() <= 15  # of the demonstration
+    assert all_.max() <= 40

@@ -1,17 +1,18 @@
-"""The cost of a search tool in a training step apart from its tokens: `python figures/speed/search_step.py`, six minutes on two cores.
+"""The cost of a search tool in a training step apart from its tokens: `python figures/speed/search_step.py MACHINE`, six minutes on two cores.
 
 The arm random-search of search_quickstart is trained for a few steps from one seed in two ways. In the first, rollouts search: a turn ends, passages
 are found and inserted, and the next turn goes on behind them. In the second, the same rollouts are written in one go: each prompt is longer by the number
 of tokens that were inserted, and as many tokens are written as the model wrote. What both read for the first time, write and learn from is equal.
 
 Measured (search_step.csv): 4 % more for the demonstration, of whose rollouts 22 % search, on one machine, and 14 and 13 % on a faster one. The other
-rows take each "." for a search, so that all rollouts have three short turns: 14 %, and 26 and 36 % more. Several turns need more decoding
-steps, because each turn lasts as long as its longest text. What was read is kept from turn to turn (`helpers/models/turns.py`; vLLM does the same).
+rows count each full stop as a search, so that all rollouts have three short turns: 14 %, and 26 and 36 % more. A likely reason: each turn lasts as long
+as its longest text, so several turns need more decoding steps. The key-value cache is kept between turns (`helpers/models/turns.py`; vLLM does the same).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -96,7 +97,9 @@ def measure(folder: Path, end: str) -> dict[str, Any]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(Path(folder), end) for end in ("</search>", ".")]
-    print(pd.DataFrame(rows).round(3).to_csv(index=False), end="")
+    table = pd.DataFrame(rows).round(3)
+    table.insert(0, "machine", sys.argv[1] if len(sys.argv) > 1 else "this")
+    print(table.to_csv(index=False), end="")
 
 
 if __name__ == "__main__":

@@ -85,11 +85,12 @@ def comparison(scores: pd.DataFrame, settings: Analysis, paired: bool = False, c
 def by_seed(scores: pd.DataFrame) -> pd.DataFrame:
     """Every benchmark × trained model: accuracy, and its difference from the random arm's model of the same seed. Shares, not points.
 
-    scores: as for `comparison`. Columns: group, benchmark, filter, arm, seed, items, accuracy, vs_random (NaN for the random arm and without it).
+    scores: as for `comparison`. One row per group, benchmark, filter, arm and seed, with items, accuracy and vs_random (NaN for the random arm,
+    and where no random arm was trained with that seed).
     """
     by = ["group", "benchmark", "filter", "arm", "seed"]
     trained = scores[scores["arm"] != UNTRAINED].astype({"seed": int, "correct": float})
-    table = trained.groupby(by, sort=False)["correct"].agg(items="size", accuracy="mean").reset_index()
+    table = trained.groupby(by, sort=False)["correct"].agg(items="count", accuracy="mean").reset_index()
     random = table[table["arm"] == "random"].rename(columns={"accuracy": "random"})
     beside = table.merge(random.drop(columns=["arm", "items"]), on=[name for name in by if name != "arm"], how="left")
     return table.assign(vs_random=(table["accuracy"] - beside["random"]).where(table["arm"] != "random"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.analysis.drawing import colours, finished, in_words, markers
@@ -18,17 +19,24 @@ def picture(
 ) -> Figure:
     """Arms × primary outcome: difference from the random arm in points, with its interval. table: `rows`.
 
-    seeds: the same difference of each seed (`compare.by_seed`), drawn as small circles below. rules: how each arm's questions are chosen, in
-    words. effect: the smallest difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative control, is written at the edge, so that differences between the others can be read.
+    seeds: the same difference of each seed (`compare.by_seed`; columns benchmark, arm, vs_random), drawn as circles below the mean; those far
+    outside all intervals are drawn as triangles at the edge. rules: how each arm's questions are chosen, in words. effect: the smallest
+    difference that would matter (`analysis.effect`), drawn as a band. An arm far from all others, such as a negative control, is written at
+    the edge, so that differences between the others can be read. Raises KeyError if `seeds` lacks a benchmark of the table.
     """
     part = table[table["vs_random"].notna()]
     shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))
     near = _near(part)
     ends = 100 * part.loc[part["arm"].isin(near), ["vs_random_low", "vs_random_high"]].to_numpy()
-    single = (
-        100 * seeds[seeds["arm"].isin(near)].set_index(["benchmark", "arm"])["vs_random"].loc[list(part["benchmark"].unique())]
+    single = 100 * seeds.set_index(["benchmark", "arm"]).sort_index()["vs_random"]
+    most = 1.12 * max(np.abs(ends).max(), 100 * (effect or 0))
+    most = max(
+        most,
+        min(
+            1.06 * single[single.index.isin(part.loc[part["arm"].isin(near)].set_index(["benchmark", "arm"]).index)].abs().max(),
+            FAR / 2 * most,
+        ),
     )
-    most = 1.12 * max(np.abs(ends).max(), single.abs().max(), 100 * (effect or 0))
     figure, grid = plt.subplots(
         1, len(outcomes), figsize=(2.8 + 3.0 * len(outcomes), 1.6 + 0.48 * len(shown)), sharex=True, sharey=True, squeeze=False
     )
@@ -40,8 +48,7 @@ def picture(
             if arm in near:
                 drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
                 axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
-                each = single.loc[[(own["benchmark"].iloc[0], arm)]]
-                axes.plot(each, [place + 0.27] * len(each), "o", markersize=3.5, mfc="none", mec=palette[arm], alpha=0.8)
+                _circles(axes, single.loc[[(own["benchmark"].iloc[0], arm)]], place, most, palette[arm])
             else:
                 text = f"{signed(x)} [{signed(low)}, {signed(high)}]".replace("-", "−")
                 text, at, side = (f"← {text}", 0.02, "left") if x < 0 else (f"{text} →", 0.98, "right")
@@ -56,7 +63,16 @@ def picture(
     words = "; ".join(
         f"{name}: {in_words(100 * rows.set_index('arm')['vs_random'])}" for name, rows in part.groupby("outcome", sort=False)
     )
-    return finished(figure, f"Difference from the random arm in points. {words}.")
+    return finished(figure, f"Difference from the random arm in points. {words}. Circles show the differences of single seeds.")
+
+
+def _circles(axes: Axes, each: pd.Series, place: float, most: float, colour: str) -> None:
+    """The differences of single seeds below an arm's mean, neighbours at different heights; beyond `most` a triangle at the edge."""
+    values = np.sort(each.dropna().to_numpy())
+    heights = place + 0.2 + 0.08 * (np.arange(len(values)) % 3)
+    for side, drawn in (("<", values < -most), (">", values > most), ("o", np.abs(values) <= most)):
+        x = np.clip(values[drawn], -0.98 * most, 0.98 * most)
+        axes.plot(x, heights[drawn], side, markersize=3.5, markerfacecolor="none", markeredgecolor=colour, alpha=0.8)
 
 
 def _near(part: pd.DataFrame) -> list[str]:

@@ -85,23 +85,30 @@ def curve(table: pd.DataFrame | None) -> pd.DataFrame | None:
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
     effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)
-    band = f" Band: differences below {100 * effect:g} points, the smallest that would matter." if effect else ""
-    text = f"Accuracy in reasoning mode, {r.settings.confidence:.0%} intervals {r.over}. Circles: single seeds.{band}"
+    band = (
+        f" Band: differences smaller than {100 * effect:g} points, the smallest difference that would matter." if effect else ""
+    )
+    circles = (
+        "Circles: each seed's difference from the random arm's model of the same seed (not shown for an arm printed at the edge)."
+    )
+    text = f"Accuracy in reasoning mode: means with {r.settings.confidence:.0%} intervals {r.over}. {circles}{band}"
     saved = compare.against(r.primary, "random")
     draw = partial(primary_plot.picture, seeds=r.by_seed, rules=rules, effect=effect)
     return picture(r, "primary", draw, r.primary, text, saved)
 
 
 def by_seed(r: Results) -> pd.DataFrame:
-    """Accuracy of every trained model on the primary outcome (of a search study: on all benchmarks): one column per seed; empty with one seed."""
-    names_of = dict(zip(r.primary["benchmark"], r.primary["outcome"], strict=True))
-    rows = r.by_seed if r.about_search else r.by_seed[r.by_seed["benchmark"].isin(names_of)]
-    if r.seeds < 2 or rows.empty:
+    """Accuracy of every trained model on the primary outcome (of a search study: on all benchmarks): columns outcome, arm, and one per seed.
+
+    Empty without a primary outcome, and if there is one seed only.
+    """
+    outcomes = dict(zip(r.primary["benchmark"], r.primary["outcome"], strict=True))
+    rows = r.by_seed if r.about_search else r.by_seed[r.by_seed["benchmark"].isin(outcomes)]
+    if rows["seed"].nunique() < 2:
         return rows.head(0)
-    shown = rows.assign(
-        outcome=names.of(rows) if r.about_search else rows["benchmark"].map(names_of), column="seed " + rows["seed"].astype(str)
-    )
-    return shown.pivot_table(index=["outcome", "arm"], columns="column", values="accuracy", sort=False).reset_index()
+    named = names.of(rows) if r.about_search else rows["benchmark"].map(outcomes)
+    wide = rows.assign(outcome=named).pivot_table(index=["outcome", "arm"], columns="seed", values="accuracy", sort=False)
+    return wide.sort_index(axis="columns").rename(columns="seed {}".format).rename_axis(columns=None).reset_index()
 
 
 def plane(r: Results) -> Picture | None:

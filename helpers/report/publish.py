@@ -83,8 +83,9 @@ def publish_shown(study: Study, target: Path) -> None:
 
     Raises StudyError if the analysis has not run.
     """
-    if not all(path.exists() for path in (study.path("tables", "comparison.csv"), study.path("notebooks", "05_analysis.ipynb"))):
-        raise StudyError(f"{study.path('tables')}: no analysis yet; run make study STUDY={study.name} first")
+    needed = (study.path("tables", "comparison.csv"), study.path("notebooks", "05_analysis.ipynb"))
+    if missing := [path for path in needed if not path.exists()]:
+        raise StudyError(f"{missing[0]}: no analysis yet; run make study STUDY={study.name} first")
     for old in [path for path in target.glob("*.*") if path.suffix in SHOWN and path.name not in BY_HAND]:
         old.unlink()
     for path in (path for folder in ("tables", "figures") for path in study.path(folder).iterdir()):

@@ -40,8 +40,17 @@ SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM sta
 
 def command(study: Study, *options: str) -> list[str]:
     """The Snakemake call for a study."""
+    # The analysis is named, too: Snakemake does not look for missing files behind a finished one.
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+        *(
+            sys.executable,
+            "-m",
+            "snakemake",
+            "report/index.html",
+            "notebooks/05_analysis.ipynb",
+            "--snakefile",
+            str(REPOSITORY / "Snakefile"),
+        ),
         *("--directory", str(study.folder), "--config", f"study={study.reference()}", *options),
     ]
 
@@ -67,10 +76,7 @@ def run(study: Study, jobs: int, profile: str = "") -> None:
 def _run(study: Study, jobs: int, profile: str) -> None:
     if any((study.folder / ".snakemake" / "locks").glob("*")):  # left by a kill; the caller holds the study's lock
         subprocess.run(command(study, "--unlock"), capture_output=True, check=True, env=processes.mark(study.folder))
-    report = study.path("report", "index.html")
-    if not all(study.path("notebooks", f"{page}.ipynb").exists() for page in study.notebooks()):
-        report.unlink(missing_ok=True)  # Snakemake does not look for missing files behind a finished one
-    if not report.exists():
+    if not study.path("report", "index.html").exists():
         _prepare(study)
     where = ["--profile", str(Path(profile).resolve())] if profile else _here(study, jobs)
     if profile:  # the cluster's own logs keep what jobs print

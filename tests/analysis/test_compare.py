@@ -42,6 +42,16 @@ def test_every_seed_beside_the_random_model_of_the_same_seed():
     assert found.loc["x", "vs_random"].to_dict() == {0: 0.5, 1: 0.5}
     assert found.loc["random", "vs_random"].isna().all()
     assert set(found["items"]) == {2}
+    assert compare.by_seed(table[table["arm"] != "random"])["vs_random"].isna().all()
+    alone = compare.by_seed(table[(table["arm"] != "random") | (table["seed"] == 0)]).set_index(["arm", "seed"])["vs_random"]
+    assert alone["x"].fillna(-9).to_dict() == {0: 0.5, 1: -9}
+    both = compare.by_seed(pd.concat([table, table.assign(benchmark="b", correct=1 - table["correct"])]))
+    assert both.query("arm == 'x'").set_index(["benchmark", "seed"])["vs_random"].to_dict() == {
+        ("a", 0): 0.5,
+        ("a", 1): 0.5,
+        ("b", 0): -0.5,
+        ("b", 1): -0.5,
+    }
 
 
 def test_the_family_of_holm_leaves_out_what_is_counted_already():

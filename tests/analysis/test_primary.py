@@ -283,13 +283,21 @@ def test_an_arm_that_is_better_and_worse_is_said_once():
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
     compared = table[table["vs_random"].notna()]
-    seeds = pd.concat([compared.assign(seed=0, vs_random=compared["vs_random"] - 0.02), compared.assign(seed=1)])
+    by = {"pool_held_out": 0.01, "gsm8k_reasoning": -0.005}
+    seeds = pd.concat(
+        [compared.assign(seed=0, vs_random=compared["vs_random"] + compared["benchmark"].map(by)), compared.assign(seed=1)]
+    )
+    seeds.loc[(seeds["arm"] == "half") & (seeds["seed"] == 1), "vs_random"] = 0.9  # a seed far from the others
     figure = primary_plot.picture(table, list(ARMS), seeds, primary.rules_of(arms()), effect=0.02)
-    (first, _) = figure.axes
-    circles = [line for line in first.lines if line.get_marker() == "o"]
-    assert [len(line.get_xdata()) for line in circles] == [2, 2]  # of the two arms that are drawn, not of the far one
-    half = compared[(compared["arm"] == "half") & (compared["benchmark"] == "pool_held_out")]["vs_random"].item()
-    assert circles[1].get_xdata() == pytest.approx([100 * half - 2, 100 * half])
+    (first, second) = figure.axes
+    for axes, (benchmark, shift) in zip((first, second), by.items(), strict=True):
+        circles = [line for line in axes.lines if line.get_marker() == "o"]
+        assert [len(line.get_xdata()) for line in circles] == [2, 1]  # of the two arms that are drawn, not of the far one
+        half = compared[(compared["arm"] == "half") & (compared["benchmark"] == benchmark)]["vs_random"].item()
+        assert circles[1].get_xdata() == pytest.approx([100 * (half + shift)])
+        assert 1 < circles[1].get_ydata()[0] < 1.5  # below the second arm
+        edge = [x for line in axes.lines if line.get_marker() == ">" for x in line.get_xdata()]
+        assert edge == pytest.approx([0.98 * axes.get_xlim()[1]])
     assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
     assert first.get_xlim()[1] < 5
     assert [label.get_text() for label in first.get_yticklabels()] == [
