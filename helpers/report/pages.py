@@ -58,8 +58,9 @@ def table(
             shown[column] = [write(v) if pd.notna(v) and np.isfinite(v) else "–" for v in frame[column]]
             if str(column).partition("_")[0] == "p":
                 shown[column] = shown[column].replace(f"{0:.{digits}f}", f"<\u00a0{10**-digits:g}")
-        elif pd.api.types.is_integer_dtype(shown[column]) and column not in ("seed", "step"):
-            shown[column] = [f"{v:,}" for v in frame[column]]
+        elif pd.api.types.is_integer_dtype(shown[column]):
+            form = "" if column in ("seed", "step") else ","
+            shown[column] = ["–" if pd.isna(v) else f"{v:{form}}" for v in frame[column]]
     index = any(shown.index.names)  # an index without a name only counts rows
     first = 1 + (shown.index.nlevels if index else 0)
     words = ["indexed"] if index else []

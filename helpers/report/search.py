@@ -16,7 +16,11 @@ def figure(r: Results) -> Picture | None:
     """What a search tool and training bring, with their intervals; None without search."""
     relevant = r.settings.effect
     table = None if r.search_effect is None else search_plot.effects(r.search_effect)
-    band = f" Band: differences below {100 * relevant:g} points, the smallest that would matter." if relevant else ""
+    band = (
+        f" Band: differences smaller than {100 * relevant:g} points, the smallest difference that would matter."
+        if relevant
+        else ""
+    )
     text = f"Differences in accuracy, {r.settings.confidence:.0%} intervals {r.over}.{band}"
     return picture(r, "search_effects", partial(search_plot.picture, effect=relevant), table, text)
 

@@ -26,6 +26,14 @@ def test_a_table_for_readers():
     assert 'class="dataframe left1"' in shown
 
 
+def test_whole_numbers_and_those_that_are_missing():
+    frame = pd.DataFrame({"seed": pd.array([1000, None], dtype="Int64"), "answers": pd.array([1000, None], dtype="Int64")})
+    shown = pages.table(frame).data
+    assert shown.count("<td>1000</td>") == 1  # a seed is no amount
+    assert shown.count("<td>1,000</td>") == 1
+    assert shown.count("<td>–</td>") == 2
+
+
 def test_weights_that_are_not_the_hub_s_stand_below_every_table():
     study, frame = open_study("small"), pd.DataFrame({"a": [1]})
     notes = [
