@@ -28,15 +28,10 @@ def picture(
     shown, outcomes = [arm for arm in arms if arm in set(part["arm"])], list(dict.fromkeys(part["outcome"]))
     near = _near(part)
     ends = 100 * part.loc[part["arm"].isin(near), ["vs_random_low", "vs_random_high"]].to_numpy()
-    single = 100 * seeds.set_index(["benchmark", "arm"]).sort_index()["vs_random"]
+    drawn = seeds[seeds["arm"].isin(near) & seeds["benchmark"].isin(part["benchmark"])]
+    single = 100 * drawn.set_index(["benchmark", "arm"])["vs_random"].sort_index()
     most = 1.12 * max(np.abs(ends).max(), 100 * (effect or 0))
-    most = max(
-        most,
-        min(
-            1.06 * single[single.index.isin(part.loc[part["arm"].isin(near)].set_index(["benchmark", "arm"]).index)].abs().max(),
-            FAR / 2 * most,
-        ),
-    )
+    most = max(most, min(1.06 * single.abs().max(), FAR / 2 * most))
     figure, grid = plt.subplots(
         1, len(outcomes), figsize=(2.8 + 3.0 * len(outcomes), 1.6 + 0.48 * len(shown)), sharex=True, sharey=True, squeeze=False
     )
@@ -46,8 +41,8 @@ def picture(
         for place, arm in enumerate(shown):
             x, low, high = (100 * own.loc[arm, f"vs_random{end}"] for end in ("", "_low", "_high"))
             if arm in near:
-                drawn = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
-                axes.errorbar(x, place, xerr=[[x - low], [high - x]], **drawn)
+                style = {"fmt": marker[arm], "color": palette[arm], "capsize": 3, "markersize": 7}
+                axes.errorbar(x, place, xerr=[[x - low], [high - x]], **style)
                 _circles(axes, single.loc[[(own["benchmark"].iloc[0], arm)]], place, most, palette[arm])
             else:
                 text = f"{signed(x)} [{signed(low)}, {signed(high)}]".replace("-", "−")

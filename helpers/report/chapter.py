@@ -82,16 +82,20 @@ def curve(table: pd.DataFrame | None) -> pd.DataFrame | None:
     return None if table is None or table["step"].nunique() < 3 else table
 
 
+def band(effect: float | None) -> str:
+    """What a caption says of a figure's band: the smallest difference that would matter (`analysis.effect`); "" if the study states none."""
+    return (
+        f" Band: differences smaller than {100 * effect:g} points, the smallest difference that would matter." if effect else ""
+    )
+
+
 def primary(r: Results) -> Picture | None:
     """The primary outcome of a study whose seeds have draws of their own (`primary.rows`): arms against random; None without one."""
     effect, rules = r.settings.effect, outcome.rules_of(r.arms_in_words)
-    band = (
-        f" Band: differences smaller than {100 * effect:g} points, the smallest difference that would matter." if effect else ""
-    )
     circles = (
         "Circles: each seed's difference from the random arm's model of the same seed (not shown for an arm printed at the edge)."
     )
-    text = f"Accuracy in reasoning mode: means with {r.settings.confidence:.0%} intervals {r.over}. {circles}{band}"
+    text = f"Accuracy in reasoning mode: means with {r.settings.confidence:.0%} intervals {r.over}. {circles}{band(effect)}"
     saved = compare.against(r.primary, "random")
     draw = partial(primary_plot.picture, seeds=r.by_seed, rules=rules, effect=effect)
     return picture(r, "primary", draw, r.primary, text, saved)

@@ -7,7 +7,7 @@ import pandas as pd
 from helpers.analysis import search_plot, searching
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
-from helpers.report.chapter import picture
+from helpers.report.chapter import band, picture
 from helpers.search.tool import DROPPED
 from helpers.study.files import read_note
 
@@ -16,12 +16,7 @@ def figure(r: Results) -> Picture | None:
     """What a search tool and training bring, with their intervals; None without search."""
     relevant = r.settings.effect
     table = None if r.search_effect is None else search_plot.effects(r.search_effect)
-    band = (
-        f" Band: differences smaller than {100 * relevant:g} points, the smallest difference that would matter."
-        if relevant
-        else ""
-    )
-    text = f"Differences in accuracy, {r.settings.confidence:.0%} intervals {r.over}.{band}"
+    text = f"Differences in accuracy, {r.settings.confidence:.0%} intervals {r.over}.{band(relevant)}"
     return picture(r, "search_effects", partial(search_plot.picture, effect=relevant), table, text)
 
 

@@ -33,6 +33,7 @@ DEMONSTRATION = (
     "A demonstration: no arm can be distinguished from another with so few items; the report says how many it would take."
 )
 TRIGGERS = ("mtime", "params", "input")  # not "code": a changed comment in the Snakefile should not train again
+TARGETS = ("report/index.html", "notebooks/05_analysis.ipynb")  # Snakemake does not look for missing files behind a finished one
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 # Messages of Slurm in the log of Snakemake's executor for it.
 SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM status is: '[^']+'")
@@ -40,17 +41,8 @@ SLURM = re.compile(r"(?<=sbatch: error: )[^']+|SLURM-job '\d+' failed, SLURM sta
 
 def command(study: Study, *options: str) -> list[str]:
     """The Snakemake call for a study."""
-    # The analysis is named, too: Snakemake does not look for missing files behind a finished one.
     return [
-        *(
-            sys.executable,
-            "-m",
-            "snakemake",
-            "report/index.html",
-            "notebooks/05_analysis.ipynb",
-            "--snakefile",
-            str(REPOSITORY / "Snakefile"),
-        ),
+        *(sys.executable, "-m", "snakemake", *TARGETS, "--snakefile", str(REPOSITORY / "Snakefile")),
         *("--directory", str(study.folder), "--config", f"study={study.reference()}", *options),
     ]
 

@@ -280,29 +280,44 @@ def test_an_arm_that_is_better_and_worse_is_said_once():
     assert lines["In practice"].startswith("No simple advice: the same choice is better on one outcome and worse on another.")
 
 
+SHIFTS = {"pool_held_out": 0.01, "gsm8k_reasoning": -0.005}  # of seed 0 against the mean
+
+
+def single(table: pd.DataFrame) -> pd.DataFrame:
+    """Two seeds of each compared arm: one shifted by SHIFTS, one at the mean."""
+    compared = table[table["vs_random"].notna()]
+    return pd.concat(
+        [compared.assign(seed=0, vs_random=compared["vs_random"] + compared["benchmark"].map(SHIFTS)), compared.assign(seed=1)]
+    )
+
+
 def test_the_figure_shows_a_far_arm_as_text_and_the_others_on_a_readable_axis():
     table = primary.rows(comparison(), "openai/gsm8k")
-    compared = table[table["vs_random"].notna()]
-    by = {"pool_held_out": 0.01, "gsm8k_reasoning": -0.005}
-    seeds = pd.concat(
-        [compared.assign(seed=0, vs_random=compared["vs_random"] + compared["benchmark"].map(by)), compared.assign(seed=1)]
-    )
-    seeds.loc[(seeds["arm"] == "half") & (seeds["seed"] == 1), "vs_random"] = 0.9  # a seed far from the others
-    figure = primary_plot.picture(table, list(ARMS), seeds, primary.rules_of(arms()), effect=0.02)
+    figure = primary_plot.picture(table, list(ARMS), single(table), primary.rules_of(arms()), effect=0.02)
     (first, second) = figure.axes
-    for axes, (benchmark, shift) in zip((first, second), by.items(), strict=True):
-        circles = [line for line in axes.lines if line.get_marker() == "o"]
-        assert [len(line.get_xdata()) for line in circles] == [2, 1]  # of the two arms that are drawn, not of the far one
-        half = compared[(compared["arm"] == "half") & (compared["benchmark"] == benchmark)]["vs_random"].item()
-        assert circles[1].get_xdata() == pytest.approx([100 * (half + shift)])
-        assert 1 < circles[1].get_ydata()[0] < 1.5  # below the second arm
-        edge = [x for line in axes.lines if line.get_marker() == ">" for x in line.get_xdata()]
-        assert edge == pytest.approx([0.98 * axes.get_xlim()[1]])
     assert [text.get_text() for text in first.texts] == ["← −26.0 [−27.5, −24.5]"]
-    assert first.get_xlim()[1] < 5
+    assert first.get_xlim()[1] < 3
     assert [label.get_text() for label in first.get_yticklabels()] == [
         "hard500\n500 hard, 0 easy",
         "half\n500 with a pass rate near 0.5",
         "random-reward\n500 at random, reward random",
     ]
     assert "half +0.2, random-reward -26.0" in figure.get_label()
+    for axes, (benchmark, shift) in zip((first, second), SHIFTS.items(), strict=True):
+        circles = [line for line in axes.lines if line.get_marker() == "o"]
+        assert [len(line.get_xdata()) for line in circles] == [2, 2]  # of the two arms that are drawn, not of the far one
+        half = table[(table["arm"] == "half") & (table["benchmark"] == benchmark)]["vs_random"].item()
+        assert circles[1].get_xdata() == pytest.approx(sorted([100 * half, 100 * (half + shift)]))
+        assert all(1 < y < 1.5 for y in circles[1].get_ydata())  # below the second arm
+
+
+def test_a_seed_far_from_the_others_is_marked_at_the_edge():
+    table = primary.rows(comparison(), "openai/gsm8k")
+    seeds = single(table)
+    seeds.loc[(seeds["arm"] == "half") & (seeds["seed"] == 1), "vs_random"] = 0.9
+    figure = primary_plot.picture(table, list(ARMS), seeds, primary.rules_of(arms()), effect=0.02)
+    for axes in figure.axes:
+        assert [x for line in axes.lines if line.get_marker() == ">" for x in line.get_xdata()] == pytest.approx(
+            [0.98 * axes.get_xlim()[1]]
+        )
+        assert axes.get_xlim()[1] < 5
