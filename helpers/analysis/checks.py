@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from helpers.analysis import names
 from helpers.analysis.answers import most_frequent_letter
-from helpers.analysis.indices import ONE_LETTER, one_letter
+from helpers.analysis.indices import ONE_LETTER, one_letter, strict_beside_flexible
 from helpers.analysis.intervals import ALPHA
 from helpers.questions.text import LETTERS
 from helpers.selection import composition
@@ -21,6 +21,7 @@ from helpers.study.study import UNTRAINED
 
 GUESSES = "A filter is not shown to be more accurate than guessing, so its labels say little about what the model knows"
 LEFT_OUT = "A benchmark is left out of the indices because the untrained model nearly always answers it with the same letter"
+AT_CHANCE = "The untrained model answers a benchmark of the robustness index no better than by guessing, so a loss there would hardly show"
 HEAVY = "One benchmark contributes more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
@@ -237,6 +238,23 @@ def left_out(scores: pd.DataFrame) -> list[Notice]:
     return [
         Notice(LEFT_OUT, names.benchmark(row.task), f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()
     ]
+
+
+def guessed(table: pd.DataFrame, apart: Iterable[Notice]) -> list[Notice]:
+    """Warnings about robustness benchmarks on which the untrained model is not significantly better than guessing.
+
+    table: `compare.comparison`; apart: the warnings of `left_out`, whose benchmarks are in no index.
+    """
+    known = (table["arm"] == UNTRAINED) & (table["group"] == "robustness") & ~strict_beside_flexible(table)
+    rows, gone = table[known & table["at_chance"].astype(bool)], {one.where for one in apart}
+    shares = (f"{right:.1%}, by guessing {chance:.1%}" for right, chance in zip(rows["accuracy"], rows["chance"], strict=True))
+    return [Notice(AT_CHANCE, name, share) for name, share in zip(names.of(rows), shares, strict=True) if name not in gone]
+
+
+def in_indices(scores: pd.DataFrame, table: pd.DataFrame) -> list[Notice]:
+    """The warnings of `left_out` and `guessed`. scores: of all models; table: `compare.comparison`."""
+    apart = left_out(scores)
+    return apart + guessed(table, apart)
 
 
 def weight(without: pd.DataFrame) -> list[Notice]:

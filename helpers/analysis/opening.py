@@ -137,6 +137,11 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
         found.append(
             "All benchmarks of other subjects are scored by log-likelihood, so this study does not show whether written answers to them get worse."
         )
+    near = list(warnings.loc[warnings["what"] == checks.AT_CHANCE, "where"])
+    if near:
+        found.append(
+            f"The untrained model answers {' and '.join(near)} no better than by guessing, so a loss there would hardly show."
+        )
     if (warnings["what"] == checks.ONE_STREAM).any():
         found.append(
             "All runs sampled rollouts from the same random number stream (huggingface/trl#7040), so runs of different arms began with the same random numbers."

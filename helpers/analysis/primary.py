@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from helpers.analysis import balance, compare, names, primary_advice, primary_detail
+from helpers.analysis import balance, compare, names, primary_advice, primary_detail, recorded
 from helpers.analysis.claims import PAPER_HARD
 from helpers.analysis.evidence import difference, finds, p_in_words
 from helpers.analysis.intervals import ALPHA, holm
@@ -92,9 +92,15 @@ def _joined(sentences: Sequence[str]) -> str:
 
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:
-    """How each arm's questions were chosen and, where its training is not the study's, how it was trained. arms: `recorded.arms_in_words`."""
-    own = arms["trained"].str.startswith(primary_detail.AS_STUDY)
-    return dict(zip(arms["arm"], arms["questions"].where(own, arms["questions"] + ", " + arms["trained"]), strict=True))
+    """How each arm's questions were chosen, whose labels chose them if arms differ in that, and how it was trained unless as the study says.
+
+    arms: `recorded.arms_in_words`.
+    """
+    own, labelled = arms["trained"].str.startswith(primary_detail.AS_STUDY), arms["chosen by"] != recorded.CHANCE
+    rules = arms["questions"].where(own, arms["questions"] + ", " + arms["trained"])
+    if arms.loc[labelled, "chosen by"].nunique() > 1:
+        rules = rules.where(~labelled, rules + ", labelled by " + arms["chosen by"].str.rpartition("/")[2])
+    return dict(zip(arms["arm"], rules, strict=True))
 
 
 def _asked(about: pd.Series, tested: pd.DataFrame) -> str:
@@ -191,10 +197,10 @@ def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) 
 def _is_papers(rule: str) -> bool:
     """Whether a rule takes as large a share of hard questions as the paper's.
 
-    >>> [_is_papers(rule) for rule in ("400 hard, 100 easy", "500 hard, 0 easy", "500 at random")]
-    [True, False, False]
+    >>> [_is_papers(rule) for rule in ("400 hard, 100 easy", "40 hard, 10 easy, labelled by a", "500 hard, 0 easy", "500 at random")]
+    [True, True, False, False]
     """
-    found = re.fullmatch(r"(\d+) hard, (\d+) easy", rule)
+    found = re.match(r"(\d+) hard, (\d+) easy", rule)
     hard, easy = map(int, found.groups()) if found else (0, 1)
     return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
 

@@ -1,5 +1,6 @@
 """The figure of the primary outcome (`primary.rows`): the difference of each arm from the random one."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -12,6 +13,8 @@ from helpers.analysis.drawing import colours, finished, in_words, markers
 from helpers.analysis.names import signed
 
 FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
+
+WIDTH = 40  # characters of a rule in a line beside the figure
 
 
 def picture(
@@ -53,7 +56,7 @@ def picture(
             axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
         axes.axvline(0, color=palette["random"], linewidth=1.5)
         axes.set(xlim=(-most, most), ylim=(len(shown) - 0.4, -0.6), title=f"{outcome} (n = {own['items'].iloc[0]:,})")
-        axes.set_yticks(range(len(shown)), [f"{arm}\n{rules.get(arm, '')}" for arm in shown], fontsize=10)
+        axes.set_yticks(range(len(shown)), [f"{arm}\n{textwrap.fill(rules.get(arm, ''), WIDTH)}" for arm in shown], fontsize=10)
     figure.supxlabel("difference from the random arm (points)", fontsize=11)
     words = "; ".join(
         f"{name}: {in_words(100 * rows.set_index('arm')['vs_random'])}" for name, rows in part.groupby("outcome", sort=False)

@@ -12,6 +12,7 @@ from helpers.selection import draws
 from helpers.study.files import StudyError, read_note, read_table
 from helpers.study.study import UNTRAINED, Study
 
+CHANCE = "chance"  # what chose the questions of an arm without a filter
 WITH_TOOL = "with the search tool"  # how an arm that searches is trained
 
 
@@ -116,7 +117,7 @@ def arms_in_words(study: Study) -> pd.DataFrame:
     rows = []
     for name, arm in study.arms.items():
         changed = ", ".join([f"{key} {value}" for key, value in arm.train.items()] + [WITH_TOOL] * arm.search)
-        model, answers = (study.filters[arm.filter].model, study.filters[arm.filter].answers) if arm.filter else ("chance", "")
+        model, answers = (study.filters[arm.filter].model, study.filters[arm.filter].answers) if arm.filter else (CHANCE, "")
         rows.append({"arm": name, "questions": arm.rule, "chosen by": model, "answers": answers,
                      "trained": changed or f"as the study ({study.train.method})"})  # fmt: skip
     return pd.DataFrame(rows)

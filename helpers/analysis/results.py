@@ -151,7 +151,7 @@ class Results(Recorded):
         )
         found += (
             checks.written(self.raw)
-            + checks.left_out(self.raw)
+            + checks.in_indices(self.raw, self.comparison)
             + checks.weight(self.without)
             + checks.sampling(self.trainings.values())
         )

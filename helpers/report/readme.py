@@ -22,7 +22,7 @@ from helpers.study.places import FIGURES, PARAMETERS
 from helpers.study.study import open_study
 
 # The first of these that is published opens the README; the others are folded below it.
-OPENING = ("medicine", "choice", "small")
+OPENING = ("medicine", "choice", "choice_larger", "small")
 NEEDED = ("verdict", "pairs", "arms", "guards", "without", "study", "comparison")  # its tables
 OPTIONAL = ("common", "balance", "detectable")  # tables that a study may have
 OUTCOMES = ("supports", "contradicts", "cannot tell")

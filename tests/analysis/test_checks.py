@@ -151,6 +151,17 @@ def test_a_benchmark_left_out_of_the_indices():
     assert checks.left_out(table.assign(predicted=list("AABB"))) == []
 
 
+def test_a_benchmark_that_the_untrained_model_only_guesses():
+    """Not one that it knows, one of another group, one left out of them, a trained model's, or the strict reading beside the flexible one."""
+    rows = [("untrained", "medqa_4options", "none", "robustness", True), ("untrained", "cmmlu", "none", "robustness", False),
+            ("untrained", "medxpertqa", "none", "specialisation", True), ("untrained", "pubmedqa", "none", "robustness", True),
+            ("random", "medbullets_op4", "none", "robustness", True), ("untrained", "gsm8k", "strict-match", "robustness", True),
+            ("untrained", "gsm8k", "flexible-extract", "robustness", False)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "benchmark", "filter", "group", "at_chance"]).assign(accuracy=0.254, chance=0.25)
+    apart = [checks.Notice(checks.LEFT_OUT, "PubMedQA", "A 100%")]
+    assert checks.guessed(table, apart) == [(checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")]
+
+
 def test_whether_a_filter_knows_more_than_chance():
     labels = pd.DataFrame({"correct": [True] * 36 + [False] * 64})
     assert checks.knows(labels, 0.25)

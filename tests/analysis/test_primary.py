@@ -49,7 +49,17 @@ def comparison(half=(0.002, 0.9), hard=(-0.004, 0.8), gain=0.14, draws=8):
 
 
 def arms():
-    return pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
+    table = pd.DataFrame([(arm, *words) for arm, words in ARMS.items()], columns=["arm", "questions", "trained"])
+    return table.assign(**{"chosen by": ["chance" if "random" in rule else "org/a" for rule in table["questions"]]})
+
+
+def test_an_arm_says_whose_labels_chose_its_questions_if_arms_differ_in_that():
+    rules = {"hard500": "500 hard, 0 easy", "random-reward": "500 at random, reward random"}
+    assert primary.rules_of(arms()).items() >= rules.items()
+    other = arms()
+    other.loc[other["arm"] == "hard500", "chosen by"] = "org/b"
+    labelled = {"hard500": "500 hard, 0 easy, labelled by b", "half": "500 with a pass rate near 0.5, labelled by a"}
+    assert primary.rules_of(other).items() >= (rules | labelled).items()
 
 
 def said(pool="openai/gsm8k", effect=None, rules=None, common=None, detectable=None, **how):

@@ -185,7 +185,7 @@ def test_what_opens_the_readme_before_the_first_study_is_published(tmp_path):
 
 def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_it(tmp_path):
     """Made-up tables of `choice` beside those of `small`, and then of `medicine`: nothing else has to be changed on the day that it is complete."""
-    assert readme.OPENING == ("medicine", "choice", "small")
+    assert readme.OPENING == ("medicine", "choice", "choice_larger", "small")
     published(tmp_path)
     alone = readme.finding(tmp_path)
     assert "The first study" not in alone
@@ -248,7 +248,7 @@ def test_the_first_published_study_of_the_list_opens_and_the_others_stand_below_
     pd.DataFrame([about | {"pool": "org/medqa"}]).to_csv(tmp_path / "medicine" / "study.csv", index=False)
     text = readme.finding(tmp_path)
     newest, _, below = text.partition(
-        "<details><summary>The same question on openai/gsm8k: study <code>choice</code></summary>\n\n"
+        "<details><summary>Does it matter? Study <code>choice</code>, on openai/gsm8k</summary>\n\n"
     )
     assert "Study [`medicine`](parameters/medicine.yaml)" in newest
     assert "This result is about arithmetic" not in newest
