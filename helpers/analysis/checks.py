@@ -13,23 +13,18 @@ from scipy.stats import binomtest
 
 from helpers.analysis import names
 from helpers.analysis.answers import most_frequent_letter
-from helpers.analysis.indices import ONE_LETTER, one_letter, strict_beside_flexible
+from helpers.analysis.indices import ONE_LETTER
 from helpers.analysis.intervals import ALPHA
 from helpers.questions.text import LETTERS
 from helpers.selection import composition
-from helpers.study.study import UNTRAINED
 
 GUESSES = "A filter is not shown to be more accurate than guessing, so its labels say little about what the model knows"
-LEFT_OUT = "A benchmark is left out of the indices because the untrained model nearly always answers it with the same letter"
-AT_CHANCE = "The untrained model answers a benchmark of the robustness index no better than by guessing, so a loss there would hardly show"
-HEAVY = "One benchmark contributes more than half of the item variance of an index"
 ALIKE = "Two arms train on nearly the same questions, so a difference between them says little about the choice of questions"
 ONE_CHOICE = "The draws of an arm are nearly the same for all seeds, so its intervals do not cover another choice of questions"
 LETTER_PAYS = (
     "A model that always named one letter would be right on more of an arm's questions than the untrained model's sampled answers are, so the "
     "reward can rise without reading the questions"
 )
-READ_ONLY = "All benchmarks of an index are scored by log-likelihood, so it does not show whether written answers get worse"
 ONE_STREAM = (
     "All runs sampled rollouts from the same random number stream, regardless of their seed (huggingface/trl#7040), so runs of different arms "
     "began with the same random numbers"
@@ -41,7 +36,6 @@ ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a t
 ONE_ANSWER = 0.6  # the same answer in so large a share of completions,
 ONE_ANSWER_STEPS = 10  # in so many steps in a row, is a collapse
 DOMINANT = 0.5  # share of an arm's questions above which one letter is right too often
-LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 
 
 class Notice(NamedTuple):
@@ -156,12 +150,6 @@ def draws(questions: dict[str, pd.DataFrame]) -> list[Notice]:
     ]
 
 
-def written(scores: pd.DataFrame, group: str = "robustness") -> list[Notice]:
-    """Warning about an index none of whose answers is written by the model. scores: columns group, mode."""
-    modes = set(scores.loc[scores["group"] == group, "mode"])
-    return _fired(group, (modes == {"likelihood"}, READ_ONLY, ""))
-
-
 def training(log: pd.DataFrame, run: str, control: bool = False) -> list[Notice]:
     """Warnings about a training's log (columns clipped_share, frac_reward_zero_std and, if it has them, skipped, top_answer_share,
     accuracy_zero_variance): truncated completions, skipped steps, groups that teach nothing, and nearly always the same answer.
@@ -231,49 +219,6 @@ def trained_weights(effect: dict[str, float], model: str) -> list[Notice]:
     """Warning about training that changed no weight. effect: `effect.training_effect`, or a note without it (the untrained model's)."""
     what = "Training changed no weight; the scores are the untrained model's"
     return _fired(names.model(model), (effect.get("largest_weight") == 0, what, ""))
-
-
-def left_out(scores: pd.DataFrame) -> list[Notice]:
-    """Warnings about tasks that the indices leave out (`indices.one_letter`). scores: of all models."""
-    return [
-        Notice(LEFT_OUT, names.benchmark(row.task), f"{row.letter} {row.share:.0%}") for row in one_letter(scores).itertuples()
-    ]
-
-
-def guessed(table: pd.DataFrame, apart: Iterable[Notice]) -> list[Notice]:
-    """Warnings about robustness benchmarks on which the untrained model is not significantly better than guessing.
-
-    table: `compare.comparison`; apart: the warnings of `left_out`, whose benchmarks are in no index.
-    """
-    known = (table["arm"] == UNTRAINED) & (table["group"] == "robustness") & ~strict_beside_flexible(table)
-    rows, gone = table[known & table["at_chance"].astype(bool)], {one.where for one in apart}
-    shares = (f"{right:.1%}, by guessing {chance:.1%}" for right, chance in zip(rows["accuracy"], rows["chance"], strict=True))
-    return [Notice(AT_CHANCE, name, share) for name, share in zip(names.of(rows), shares, strict=True) if name not in gone]
-
-
-def in_indices(scores: pd.DataFrame, table: pd.DataFrame) -> list[Notice]:
-    """The warnings of `left_out` and `guessed`. scores: of all models; table: `compare.comparison`."""
-    apart = left_out(scores)
-    return apart + guessed(table, apart)
-
-
-def weight(without: pd.DataFrame) -> list[Notice]:
-    """Warnings about benchmarks that bring more than half of the item variance of an index, as a change from the untrained model or as a
-    difference from the random arm (mean over arms). without: `indices.leave_one_out`.
-
-    Indices of one or two benchmarks are not looked at, since one of two nearly always does.
-    """
-    share = without.groupby(["first", "group", "without"], sort=False)["variance"].mean()
-    counts = without.groupby("group")["without"].nunique()
-    return [
-        Notice(
-            HEAVY,
-            f"{names.benchmark(benchmark)} in {group}{'' if first == UNTRAINED else f', arms minus {first}'}",
-            f"{value:.0%}",
-        )
-        for (first, group, benchmark), value in share.items()
-        if value > LARGE and counts[group] > 2
-    ]
 
 
 def scores(table: pd.DataFrame, model: str, unparsed: float) -> list[Notice]:

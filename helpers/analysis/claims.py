@@ -28,13 +28,15 @@ class Arms(NamedTuple):
     """The arms of a study and how they are judged.
 
     roles: of each arm. knowing: filters shown to be right more often than guesses (`checks.knows`). alike: pairs of arms that train on
-    nearly the same questions (`checks.alike`). margin: of equivalence, in points (`analysis.margin`).
+    nearly the same questions (`checks.alike`). margin: of equivalence, in points (`analysis.margin`). guesses: why equal robustness is no
+    evidence, in words (`index_checks.insensitive`); "" if it is.
     """
 
     roles: dict[str, Role]
     knowing: Collection[str] = ()
     alike: Collection[frozenset[str]] = ()
     margin: str = "1 point"
+    guesses: str = ""
 
     def of(self, *kinds: str) -> list[str]:
         """Arms whose questions were chosen in one of these ways, with the paper's share of hard ones, and trained as the paper did."""
@@ -60,6 +62,12 @@ def _judged(claim: str, outcome: Outcome, rows: pd.DataFrame, effect: str, arms:
     return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}.")
 
 
+def _only_small(claim: str, rows: pd.DataFrame, arms: Arms, why: str) -> Claim:
+    """All differences are shown to be small, which is no evidence. why: in words."""
+    small = f"Inconclusive: every difference is shown to be smaller than {arms.margin}, but {why}."
+    return Claim(claim, "cannot tell", f"{small} {in_figures(rows, arms.margin)}.")
+
+
 def one_way(claim: str, rows: pd.DataFrame, effect: str, arms: Arms, claimed: str = "better") -> Claim:
     """Supported if a difference goes the claimed way and none the opposite; contradicted if the reverse, or if all are equal."""
     this, that = rows[claimed].any(), rows["worse" if claimed == "better" else "better"].any()
@@ -75,7 +83,7 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     """Arms of some kinds against the random arm of their size on one index; arms whose filter may only guess are left out.
 
     That all are equal contradicts the claim only if they could have differed: an arm must share less than nearly all
-    questions with the random one and, for robustness, one must have learned something.
+    questions with the random one and, for robustness, one must have learned something and the benchmarks must be able to fall.
     """
     roles = arms.roles
     if "random" not in roles:
@@ -96,11 +104,14 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
     found = one_way(claim, rows, effect, arms)
     if found.outcome == "contradicts" and not rows["worse"].any():
         learned = compared(pairs, [("untrained", arm, "specialisation") for arm in ["random", *chosen]])
-        same = all(frozenset(("random", arm)) in arms.alike for arm in chosen)
-        why = "the arms train on nearly the same questions" if same else "no arm gained on what it was trained on"
-        if same or (group == "robustness" and not learned["better"].any()):
-            small = f"Inconclusive: every difference is shown to be smaller than {arms.margin}, but {why}."
-            found = Claim(claim, "cannot tell", f"{small} {in_figures(rows, arms.margin)}.")
+        robust = group == "robustness"
+        reasons = {
+            "the arms train on nearly the same questions": all(frozenset(("random", arm)) in arms.alike for arm in chosen),
+            "no arm gained on what it was trained on": robust and not learned["better"].any(),
+            arms.guesses: robust and arms.guesses,
+        }
+        why = next((words for words, applies in reasons.items() if applies), "")
+        found = _only_small(claim, rows, arms, why) if why else found
     return found._replace(evidence=found.evidence + note)
 
 
@@ -121,14 +132,16 @@ def filter_keeps(pairs: pd.DataFrame, arms: Arms) -> Claim:
 def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if, against the untrained model, every self-filtered arm gains on the trained subject and loses on the rest; contradicted if
     an arm goes the other way on either, if all gains are shown to be smaller than the margin, or if all arms gain and their losses
-    are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way."""
+    are shown to be. A model without a gain may have learned nothing, so that it lost nothing is no evidence either way; nor is it where
+    robustness can hardly fall."""
     claim = "Filtering by the trained model itself raises accuracy on the trained subject and reduces robustness"
     rows = compared(pairs, [("untrained", arm, group) for arm in arms.of("self") for group in BOTH])
     if set(rows["group"]) != set(BOTH):
         return Claim(claim, "not tested", "This study has no arm filtered by the trained model itself, or no other benchmarks.")
     gains, loses = (rows[rows["group"] == group] for group in BOTH)
     no_gain = gains["equal"].all() and not gains["better"].any()
-    no_loss = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
+    small_losses = gains["better"].all() and loses["equal"].all() and not loses["worse"].any()
+    no_loss = small_losses and not arms.guesses
     both = gains["better"].all() and loses["worse"].all()
     refuted = [gains["worse"].any() or no_gain, loses["better"].any() or no_loss]  # the first half, the second half
     outcome: Outcome = "contradicts" if any(refuted) else "supports" if both else "cannot tell"
@@ -137,18 +150,21 @@ def self_specialises(pairs: pd.DataFrame, arms: Arms) -> Claim:
     gain = "a gain" if gains["better"].all() else "no significant gain"
     loss = "a loss" if loses["worse"].all() else "a gain" if loses["better"].all() else "no significant loss"
     small = f", shown to be smaller than {arms.margin}" if loss == "a gain" and loses["equal"].all() else ""
-    words = f"{who} found {gain} on the trained subject and {loss} elsewhere{small}."
+    but = f", but {arms.guesses}" if small_losses and outcome == "cannot tell" else ""
+    words = f"{who} found {gain} on the trained subject and {loss} elsewhere{small}{but}."
     return Claim(claim, outcome, f"{words} {in_figures(rows, arms.margin)}.")
 
 
 def larger_most_robust(pairs: pd.DataFrame, arms: Arms) -> Claim:
     """Supported if the arm of the larger filter is more robust than every other arm of its size; contradicted if one is more robust
-    than it, or all are shown to be equal to it."""
+    than it, or all are shown to be equal to it where robustness can fall."""
     claim = "Filtering by a larger model of the same series preserves robustness best"
     same = arms.pairs(("random", "self", "other family", *OTHER_FILTERS), "larger")
     rows = compared(pairs, [(*pair, "robustness") for pair in same])
     if rows.empty:
         return Claim(claim, "not tested", "This study has no larger filter of the trained model's series.")
+    if arms.guesses and rows["equal"].all() and not rows[["better", "worse"]].any(axis=None):
+        return _only_small(claim, rows, arms, arms.guesses)
     outcome: Outcome = "supports" if rows["better"].all() else "cannot tell"
     if rows["worse"].any() or rows["equal"].all():
         outcome = "contradicts"
@@ -273,21 +289,3 @@ def verdict(
         table.loc[tested, "outcome"] = "cannot tell"
         table.loc[tested, "evidence"] = f"{UNPROVEN} " + table["evidence"]
     return table
-
-
-def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: str, control: Control) -> str:
-    """The opening paragraph of a report: how many claims were tested and with what outcome, no more than the tests say.
-
-    margin: of equivalence, in points.
-    """
-    over = f"{seeds} seeds per arm" if seeds > 1 else "one seed per arm: its results hold for that seed"
-    if control.own:
-        return f"This study of {model} ({over}) is the positive control and tests none of the claims. {control.sentence}"
-    tested = table[table["outcome"] != "not tested"]
-    parts = [f"This study of {model} ({over}) tests {len(tested)} of {len(table)} claims."]
-    words = {"supports": "It supports", "contradicts": "It contradicts", "cannot tell": "It cannot decide"}
-    for outcome, begins in words.items():
-        claims = tested.loc[tested["outcome"] == outcome, "claim"]
-        parts += [f"{begins} {len(claims)}: {'; '.join(claims)}."] if len(claims) else []
-    parts.append(f"Two models count as equal only if their difference is shown to be smaller than {margin}.")
-    return " ".join([*parts, control.sentence])

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.analysis import checks, indices, names, primary, search_opening
+from helpers.analysis import checks, index_checks, indices, names, primary, search_opening
+from helpers.analysis.control import Control
 from helpers.analysis.evidence import change, finds, runs_in_words
 from helpers.study.schema import HELD_OUT, REASONING, in_reasoning_mode
 from helpers.study.schema_eval import SIDES
@@ -100,6 +101,24 @@ def _mode(benchmark: str, answer_filter: str) -> str:
     return " in reasoning mode" if in_reasoning_mode(benchmark) else " by likelihood" if answer_filter == "none" else ""
 
 
+def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: str, control: Control) -> str:
+    """The opening paragraph of a report: how many claims were tested and with what outcome, no more than the tests say.
+
+    margin: of equivalence, in points.
+    """
+    over = f"{seeds} seeds per arm" if seeds > 1 else "one seed per arm: its results hold for that seed"
+    if control.own:
+        return f"This study of {model} ({over}) is the positive control and tests none of the claims. {control.sentence}"
+    tested = table[table["outcome"] != "not tested"]
+    parts = [f"This study of {model} ({over}) tests {len(tested)} of {len(table)} claims."]
+    words = {"supports": "It supports", "contradicts": "It contradicts", "cannot tell": "It cannot decide"}
+    for outcome, begins in words.items():
+        claims = tested.loc[tested["outcome"] == outcome, "claim"]
+        parts += [f"{begins} {len(claims)}: {'; '.join(claims)}."] if len(claims) else []
+    parts.append(f"Two models count as equal only if their difference is shown to be smaller than {margin}.")
+    return " ".join([*parts, control.sentence])
+
+
 def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -> str:
     """Why there is no answer or an inconclusive one, or what to keep in mind if there is one; empty if nothing explains it.
 
@@ -133,11 +152,11 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
             f"The draws of {' and '.join(same)} are nearly the same for all seeds, so the intervals of {'these arms' if len(same) > 1 else 'this arm'} "
             "do not cover another choice of questions."
         )
-    if (warnings["what"] == checks.READ_ONLY).any():
+    if (warnings["what"] == index_checks.READ_ONLY).any():
         found.append(
             "All benchmarks of other subjects are scored by log-likelihood, so this study does not show whether written answers to them get worse."
         )
-    near = list(warnings.loc[warnings["what"] == checks.AT_CHANCE, "where"])
+    near = list(warnings.loc[warnings["what"] == index_checks.AT_CHANCE, "where"])
     if near:
         found.append(
             f"The untrained model answers {' and '.join(near)} no better than by guessing, so a loss there would hardly show."

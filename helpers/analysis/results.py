@@ -20,9 +20,11 @@ from helpers.analysis import (
     compare,
     components,
     control,
+    index_checks,
     indices,
     lettering,
     mechanism,
+    opening,
     plots,
     power,
     primary,
@@ -72,7 +74,7 @@ class Results(Recorded):
     common = cached_property(lambda r: draws.common(r.questions))
     arms_in_words = cached_property(lambda r: arms_in_words(r.study))
     guards = cached_property(lambda r: pd.DataFrame(r.notices, columns=checks.Notice._fields))
-    summary = cached_property(lambda r: claims.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
+    summary = cached_property(lambda r: opening.paragraph(r.verdict, r.study.model.id, r.seeds, r.margin, r.control))
 
     @cached_property
     def composition(self) -> pd.DataFrame:
@@ -132,7 +134,7 @@ class Results(Recorded):
         rises = self.rises[self.rises["arm"].isin(informed)] if len(self.rises) else self.rises
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
         near = {frozenset(pair) for pair in checks.alike(self.common)[["first", "second"]].to_numpy()}
-        arms = claims.Arms(roles, knowing, near, self.margin)
+        arms = claims.Arms(roles, knowing, near, self.margin, index_checks.insensitive(self.comparison, self.raw))
         others = searching.claims(self.search_effect, self.margin)
         margin = self.settings.reflection_margin
         return claims.verdict(self.pairs, self.comparison, rises, arms, margin, self.control, others)
@@ -149,12 +151,7 @@ class Results(Recorded):
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )
-        found += (
-            checks.written(self.raw)
-            + checks.in_indices(self.raw, self.comparison)
-            + checks.weight(self.without)
-            + checks.sampling(self.trainings.values())
-        )
+        found += index_checks.warnings(self.raw, self.comparison, self.without) + checks.sampling(self.trainings.values())
         if self.sampled is not None:
             rewarded = self.composition[~self.composition["arm"].isin(self.controls)]  # a random reward pays for no letter
             found += checks.letter_pays(rewarded)

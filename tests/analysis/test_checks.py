@@ -130,38 +130,6 @@ def test_answers_that_could_not_be_read():
     assert checks.scores(scores(30, unread=20), "untrained", 0.2) == []
 
 
-def test_an_index_that_rests_on_one_benchmark():
-    def rows(group, **shares):
-        return [("untrained", arm, group, name, share) for name, share in shares.items() for arm in ("x", "y")]
-
-    columns = ["first", "second", "group", "without", "variance"]
-    table = pd.DataFrame(
-        rows("specialisation", a=0.6, b=0.3, c=0.1) + rows("shift", a=0.5, b=0.3, c=0.2) + rows("robustness", a=0.9, b=0.1),
-        columns=columns,
-    )
-    assert checks.weight(table) == [(checks.HEAVY, "a in specialisation", "60%")]
-    assert checks.weight(table.head(0)) == []
-
-
-def test_a_benchmark_left_out_of_the_indices():
-    table = pd.DataFrame(
-        {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": list("ABAB")}
-    )
-    assert checks.left_out(table) == [(checks.LEFT_OUT, "PubMedQA", "A 100%")]
-    assert checks.left_out(table.assign(predicted=list("AABB"))) == []
-
-
-def test_a_benchmark_that_the_untrained_model_only_guesses():
-    """Not one that it knows, one of another group, one left out of them, a trained model's, or the strict reading beside the flexible one."""
-    rows = [("untrained", "medqa_4options", "none", "robustness", True), ("untrained", "cmmlu", "none", "robustness", False),
-            ("untrained", "medxpertqa", "none", "specialisation", True), ("untrained", "pubmedqa", "none", "robustness", True),
-            ("random", "medbullets_op4", "none", "robustness", True), ("untrained", "gsm8k", "strict-match", "robustness", True),
-            ("untrained", "gsm8k", "flexible-extract", "robustness", False)]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["arm", "benchmark", "filter", "group", "at_chance"]).assign(accuracy=0.254, chance=0.25)
-    apart = [checks.Notice(checks.LEFT_OUT, "PubMedQA", "A 100%")]
-    assert checks.guessed(table, apart) == [(checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")]
-
-
 def test_whether_a_filter_knows_more_than_chance():
     labels = pd.DataFrame({"correct": [True] * 36 + [False] * 64})
     assert checks.knows(labels, 0.25)
@@ -205,15 +173,6 @@ def test_an_arm_whose_draws_are_nearly_the_same_is_named():
     }
     (found,) = checks.draws(arms)
     assert (found.what, found.where, found.value) == (checks.ONE_CHOICE, "near", "two draws share 97% of their questions")
-
-
-def test_an_index_without_written_answers_is_named():
-    modes = pd.DataFrame(
-        {"group": ["robustness", "robustness", "specialisation"], "mode": ["likelihood", "likelihood", "reasoning"]}
-    )
-    assert checks.written(modes) == [checks.Notice(checks.READ_ONLY, "robustness", "")]
-    assert checks.written(modes.assign(mode=["likelihood", "generation", "reasoning"])) == []
-    assert checks.written(modes.iloc[2:]) == []
 
 
 def test_an_arm_whose_most_frequent_letter_is_right_more_often_than_the_model():

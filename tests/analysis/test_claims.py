@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import claims, evidence
+from helpers.analysis import claims, evidence, opening
 from helpers.analysis.claims import Arms
 from helpers.analysis.control import judge, no_control
 from helpers.analysis.evidence import runs_in_words
@@ -67,6 +67,22 @@ def test_that_arms_of_nearly_the_same_questions_are_equal_says_nothing():
     assert claims.filter_teaches(table(other=EQUAL), Arms(ARMS, KNOWING, list(near)[:2])).outcome == "contradicts"
     worse = table(("random", "self", "specialisation", WORSE), other=EQUAL)
     assert claims.filter_teaches(worse, Arms(ARMS, KNOWING, near)).outcome == "contradicts"
+
+
+def test_equal_robustness_says_nothing_where_the_untrained_model_only_guesses():
+    """But a significant difference does, and so does equality on the trained subject."""
+    why = "the untrained model only guesses on MedQA"
+    blind, gain = STUDY._replace(guesses=why), ("untrained", "self", "specialisation", BETTER)
+    equal = table(gain, other=EQUAL)
+    for tested in (claims.filter_keeps, claims.self_specialises, claims.larger_most_robust):
+        assert tested(equal, STUDY).outcome == "contradicts"
+        found = tested(equal, blind)
+        assert (found.outcome, f", but {why}." in found.evidence) == ("cannot tell", True)
+    assert claims.filter_teaches(equal, blind).outcome == "contradicts"
+    lost = [(other, "larger", "robustness", WORSE) for other in ("random", "self")]
+    worse = table(gain, *lost, ("untrained", "self", "robustness", BETTER), other=EQUAL)
+    for tested in (claims.filter_keeps, claims.self_specialises, claims.larger_most_robust):
+        assert tested(worse, blind).outcome == "contradicts"
 
 
 def test_a_filter_that_may_only_guess_or_is_not_of_the_papers_kinds_is_no_evidence():
@@ -283,7 +299,7 @@ def test_evidence_has_a_sentence_and_figure_interval_and_test():
 
 def test_the_paragraph_says_what_the_table_says():
     found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
-    words = claims.paragraph(found, "a model", 1, "1 point", NONE)
+    words = opening.paragraph(found, "a model", 1, "1 point", NONE)
     assert "tests 7 of 10 claims" in words
     assert "It cannot decide 7: Training on filtered questions raises" in words
     assert "It supports" not in words
@@ -335,7 +351,7 @@ def test_a_control_that_did_not_work_takes_every_verdict_back(change, p, works, 
     asked = found[found["outcome"] != "not tested"]
     assert set(asked["outcome"]) == ({"supports", "contradicts", "cannot tell"} if works else {"cannot tell"})
     assert asked["evidence"].str.startswith(claims.UNPROVEN).all() == (not works)
-    words = claims.paragraph(found, "a model", 3, "1 point", control)
+    words = opening.paragraph(found, "a model", 3, "1 point", control)
     assert ("does not show that training works" in words) == (not works)
     assert ("It supports" in words) == works
 
@@ -358,7 +374,7 @@ def test_the_control_itself_asks_no_claim(p, said):
         own,
     )
     assert set(found["outcome"]) == {"not tested"}
-    words = claims.paragraph(found, "a model", 3, "1 point", own)
+    words = opening.paragraph(found, "a model", 3, "1 point", own)
     assert words.startswith(
         "This study of a model (3 seeds per arm) is the positive control and tests none of the claims. The positive control (control) "
         + said
@@ -368,7 +384,7 @@ def test_the_control_itself_asks_no_claim(p, said):
 
 def test_no_control_is_a_limit_that_is_reported():
     found = claims.verdict(table(), chinese(UNSURE), pd.DataFrame(), STUDY, 0.5, NONE)
-    words = claims.paragraph(found, "a model", 3, "1 point", NONE)
+    words = opening.paragraph(found, "a model", 3, "1 point", NONE)
     assert "This study has no positive control (analysis.control names none)" in words
     assert "control has not been run" in no_control("control").sentence
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.analysis import checks, opening
+from helpers.analysis import checks, index_checks, opening
 
 
 def verdict(outcome="cannot tell", evidence="Inconclusive: we cannot rule out about 2.5 points either way. a: +0.1 points."):
@@ -107,9 +107,9 @@ def test_limits_of_a_fixed_draw_and_of_one_stream():
     assert same.startswith(
         "The draws of half and hardest are nearly the same for all seeds, so the intervals of these arms do not cover"
     )
-    (read,) = opening.limits(pairs(3, 3), warnings((checks.READ_ONLY, "robustness", "")))
+    (read,) = opening.limits(pairs(3, 3), warnings((index_checks.READ_ONLY, "robustness", "")))
     assert "does not show whether written answers to them get worse" in read
-    (near,) = opening.limits(pairs(3, 3), warnings((checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")))
+    (near,) = opening.limits(pairs(3, 3), warnings((index_checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")))
     assert near.startswith("The untrained model answers MedQA no better than by guessing, so a loss")
     fixed, stream = opening.limits(pairs(1, 3), warnings((checks.ONE_STREAM, "6 of 6 runs", "")))
     assert "the intervals do not cover variation between draws" in fixed
