@@ -37,7 +37,7 @@ def test_an_index_without_written_answers_is_named():
 
 
 LETTERED = pd.DataFrame(
-    {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": "A"}
+    {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": list("ABAB")}
 )
 
 
