@@ -45,7 +45,7 @@ def test_what_the_readme_says_of_the_leases_of_choice():
     assert without[["half", "hardest-solvable"]].sum().tolist() == [7, 7]
     assert counts[["half", "hardest-solvable"]].sum().tolist() == [8, 8]
     text = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
-    assert "Of *half* and of *hardest-solvable*, seven of eight models come from a lease (rented GPUs) without *random*" in text
+    assert "Of *half* and of *hardest-solvable*, seven of eight models come from a lease without *random*" in text
 
 
 def test_an_arm_that_had_a_lease_of_its_own_is_not_adjusted():

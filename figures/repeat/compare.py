@@ -3,7 +3,7 @@ More arms and seeds may follow (ARM SEED ARM SEED ...); the table then begins wi
 
 FIRST and SECOND are folders that hold the same study, run twice, such as `runs/small` and `again/small` (STUDY_RUNS=again makes
 the second). One row per thing compared: how many values, how many of them equal, and the largest difference where they are
-numbers. Weights (if both runs have kept them) and what was logged at each step first, then each rollout and held-out answer, then the
+numbers. Weights (unless neither run has kept them) and what was logged at each step first, then each rollout and held-out answer, then the
 scores, if both are there.
 """
 
@@ -44,7 +44,7 @@ def compare(first: Path, second: Path, arm: str, seed: int) -> pd.DataFrame:
     """All rows for one arm and seed of two folders of a study."""
     run, scored = Path("train", arm, f"seed{seed}"), Path("eval", arm, f"seed{seed}", "scores.parquet")
     adapters = [folder / run / "adapter" for folder in (first, second)]
-    rows = [weights(*adapters)] if all(list(adapter.glob("*.safetensors")) for adapter in adapters) else []
+    rows = [weights(*adapters)] if any(list(adapter.glob("*.safetensors")) for adapter in adapters) else []
     logs = [pd.read_csv(folder / run / "log.csv") for folder in (first, second)]
     timeless = [name for name in logs[0] if not name.startswith("seconds")]
     rows += [numbers(f"log: {name}", *(log[name].to_numpy(float) for log in logs)) for name in timeless]

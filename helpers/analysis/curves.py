@@ -44,13 +44,14 @@ def _panels(
     zero: bool = True,
     runs: bool = False,
 ) -> Figure:
-    """One panel per column, two beside each other: a line per arm over the steps, with a band over its seeds.
+    """One panel per column, two beside each other (three if there are three): a line per arm over the steps, with a band over its seeds.
 
     names: column → label. text: for `finished`. zero: axes begin at 0, and those of shares and rewards end at the highest possible value.
     runs: also draw a thin line for each seed.
     """
-    rows = -(-len(names) // 2)
-    figure, grid = plt.subplots(rows, 2, figsize=(7.2, 2.3 * rows + 1.3), sharex=True, squeeze=False)
+    columns = 3 if len(names) == 3 else 2
+    rows = -(-len(names) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.3 * rows + 1.3), sharex=True, squeeze=False)
     for axes, (column, name) in zip(grid.flat, names.items(), strict=False):
         known = table.dropna(subset=column)
         if len(known):
@@ -63,7 +64,7 @@ def _panels(
             top = 2 if "(0 to 2)" in name else 1 if "share" in name or "(0 to 1)" in name else axes.get_ylim()[1]
             axes.set_ylim(-0.03 * top, 1.04 * top)  # room for markers at both ends
         axes.xaxis.get_major_locator().set_params(integer=True)
-    if len(names) % 2:
+    if len(names) % columns:
         grid[-1, 1].set_visible(False)
         grid[-2, 1].tick_params(labelbottom=True)
         grid[-2, 1].xaxis.label.set_visible(True)

@@ -3,21 +3,21 @@
 import pandas as pd
 
 from helpers.analysis import names
-from helpers.analysis.checks import Notice
-from helpers.analysis.indices import one_letter, strict_beside_flexible
+from helpers.analysis.checks import Notice, knows
+from helpers.analysis.indices import benchmark_of, one_letter
 from helpers.study.study import UNTRAINED
 
 LEFT_OUT = "A benchmark is left out of the indices because the untrained model nearly always answers it with the same letter"
-AT_CHANCE = "The untrained model answers a benchmark of the robustness index no better than by guessing, so a loss there would hardly show"
+AT_CHANCE = "The untrained model is not shown to answer a benchmark of the robustness index better than by guessing, so a loss would hardly show"
 HEAVY = "One benchmark contributes more than half of the item variance of an index"
 READ_ONLY = "All benchmarks of an index are scored by log-likelihood, so it does not show whether written answers get worse"
 LARGE = 0.5  # share of an index's item variance above which it rests on one benchmark
 MANY = 0.5  # share of an index's benchmarks at chance from which on that it did not fall is no evidence
 
 
-def warnings(scores: pd.DataFrame, table: pd.DataFrame, without: pd.DataFrame) -> list[Notice]:
-    """All warnings about the indices. scores: of all models, suites apart; table: `compare.comparison`; without: `indices.leave_one_out`."""
-    return [*written(scores), *left_out(scores), *guessed(table, scores), *weight(without)]
+def warnings(scores: pd.DataFrame, items: pd.DataFrame, without: pd.DataFrame) -> list[Notice]:
+    """All warnings about the indices. scores: of all models, suites apart; items: `indices.item_scores`; without: `indices.leave_one_out`."""
+    return [*written(scores), *left_out(scores), *guessed(scores, items), *weight(without)]
 
 
 def written(scores: pd.DataFrame, group: str = "robustness") -> list[Notice]:
@@ -33,20 +33,23 @@ def left_out(scores: pd.DataFrame) -> list[Notice]:
     ]
 
 
-def guessed(table: pd.DataFrame, scores: pd.DataFrame) -> list[Notice]:
-    """Warnings about robustness benchmarks on which the untrained model is not significantly better than guessing. As in `warnings`."""
-    rows = _robustness(table, scores)
-    rows = rows[rows["at_chance"].astype(bool)]
-    shares = zip(names.of(rows), rows["accuracy"], rows["chance"], strict=True)
-    return [Notice(AT_CHANCE, name, f"{right:.1%}, by guessing {chance:.1%}") for name, right, chance in shares]
+def guessed(scores: pd.DataFrame, items: pd.DataFrame) -> list[Notice]:
+    """Warnings about benchmarks of the robustness index on which the untrained model is not shown to be better than guessing (`checks.knows`).
+    As in `warnings`."""
+    chance = scores.groupby(scores["task"].map(benchmark_of))["chance"].mean()
+    return [
+        Notice(AT_CHANCE, names.benchmark(name), f"{part['score'].mean():.1%}, by guessing {chance[name]:.1%}")
+        for name, part in _robustness(items).groupby("benchmark", sort=False)
+        if not knows(part.rename(columns={"score": "correct"}), chance[name])
+    ]
 
 
-def insensitive(table: pd.DataFrame, scores: pd.DataFrame) -> str:
+def insensitive(scores: pd.DataFrame, items: pd.DataFrame) -> str:
     """Why the robustness index could hardly fall, in words: the untrained model only guesses on half of its benchmarks or more; else "".
     As in `warnings`."""
-    every, near = _robustness(table, scores), guessed(table, scores)
-    few = not near or len(near) < MANY * len(every)
-    return "" if few else f"the untrained model only guesses on {', '.join(one.where for one in near)}"
+    near, every = [one.where for one in guessed(scores, items)], _robustness(items)["benchmark"].nunique()
+    few = not near or len(near) < MANY * every
+    return "" if few else f"the untrained model only guesses on {len(near)} of the {every} benchmarks ({', '.join(near)})"
 
 
 def weight(without: pd.DataFrame) -> list[Notice]:
@@ -68,7 +71,6 @@ def weight(without: pd.DataFrame) -> list[Notice]:
     ]
 
 
-def _robustness(table: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """The untrained model's rows of `compare.comparison` for the benchmarks of the robustness index."""
-    rows = table[(table["arm"] == UNTRAINED) & (table["group"] == "robustness") & ~strict_beside_flexible(table)]
-    return rows[~names.of(rows).isin([one.where for one in left_out(scores)])]
+def _robustness(items: pd.DataFrame) -> pd.DataFrame:
+    """The untrained model's item scores of the robustness index."""
+    return items[(items["arm"] == UNTRAINED) & (items["group"] == "robustness")]

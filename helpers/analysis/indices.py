@@ -56,6 +56,15 @@ def strict_beside_flexible(table: pd.DataFrame) -> pd.Series:
     return table["benchmark"].isin(flexible) & (table["filter"] != FLEXIBLE)
 
 
+def benchmark_of(task: str) -> str:
+    """The benchmark of the indices whose items a task asks.
+
+    >>> [benchmark_of(task) for task in ("mmlu_medical_reasoning", "gsm8k_reasoning", "cmmlu")]
+    ['mmlu', 'gsm8k', 'cmmlu']
+    """
+    return SAME_ITEMS.get(task, task.removesuffix("_reasoning"))
+
+
 def item_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores that make up the indices: one row per group, benchmark, arm, seed and item.
 
@@ -74,8 +83,9 @@ def item_scores(scores: pd.DataFrame) -> pd.DataFrame:
         benchmark: "" if members[task] == 1 else benchmark.removeprefix(f"{task}_") + "-"
         for task, benchmark in used[["task", "benchmark"]].drop_duplicates().itertuples(index=False)
     }
-    names = {task: SAME_ITEMS.get(task, task.removesuffix("_reasoning")) for task in members.index}
-    used = used.assign(item_id=used["benchmark"].map(prefix) + used["item_id"].astype(str), benchmark=used["task"].map(names))
+    used = used.assign(
+        item_id=used["benchmark"].map(prefix) + used["item_id"].astype(str), benchmark=used["task"].map(benchmark_of)
+    )
     item = ["group", "benchmark", "arm", "seed", "item_id"]
     modes = used.groupby([*item, "task"], sort=False)["correct"].mean()
     return modes.groupby(item, sort=False).mean().rename("score").reset_index()

@@ -122,7 +122,7 @@ def paragraph(table: pd.DataFrame, model: str, seeds: int, margin: str, control:
 def reason(verdict: pd.DataFrame, warnings: pd.DataFrame, pairs: pd.DataFrame) -> str:
     """Why there is no answer or an inconclusive one, or what to keep in mind if there is one; empty if nothing explains it.
 
-    warnings: the warnings of `helpers.analysis.checks`, columns what, where, value; pairs: `indices.pairs`.
+    warnings: those of `checks` and `index_checks`, columns what, where, value; pairs: `indices.pairs`.
     """
     outcome, arm = verdict["outcome"].iloc[0], first_arm(pairs)
     own_draws = bool((pairs["draws"] > 1).any())  # such a study is about its primary outcome, not about the first claim
@@ -159,7 +159,7 @@ def limits(pairs: pd.DataFrame, warnings: pd.DataFrame) -> list[str]:
     near = list(warnings.loc[warnings["what"] == index_checks.AT_CHANCE, "where"])
     if near:
         found.append(
-            f"The untrained model answers {' and '.join(near)} no better than by guessing, so a loss there would hardly show."
+            f"The untrained model is not shown to answer {', '.join(near)} better than by guessing, so a loss there would hardly show."
         )
     if (warnings["what"] == checks.ONE_STREAM).any():
         found.append(

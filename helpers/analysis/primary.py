@@ -70,7 +70,7 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _answer(tested),
         _first(tested, rules),
         balance.sentence(tables.get("balance")),
-        _smallest(tested, tables.get("detectable"), about["power"]),
+        _smallest(tested, tables.get("detectable"), about["power"]) + _beyond_gain(tested, found),
     ]
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
@@ -92,15 +92,15 @@ def _joined(sentences: Sequence[str]) -> str:
 
 
 def rules_of(arms: pd.DataFrame) -> dict[str, str]:
-    """How each arm's questions were chosen, whose labels chose them if arms differ in that, and how it was trained unless as the study says.
+    """How each arm's questions were chosen, which model labelled them if arms differ in that, and how it was trained unless as the study says.
 
     arms: `recorded.arms_in_words`.
     """
     own, labelled = arms["trained"].str.startswith(primary_detail.AS_STUDY), arms["chosen by"] != recorded.CHANCE
-    rules = arms["questions"].where(own, arms["questions"] + ", " + arms["trained"])
+    rules = arms["questions"]
     if arms.loc[labelled, "chosen by"].nunique() > 1:
         rules = rules.where(~labelled, rules + ", labelled by " + arms["chosen by"].str.rpartition("/")[2])
-    return dict(zip(arms["arm"], rules, strict=True))
+    return dict(zip(arms["arm"], rules.where(own, rules + ", " + arms["trained"]), strict=True))
 
 
 def _asked(about: pd.Series, tested: pd.DataFrame) -> str:
@@ -194,13 +194,22 @@ def _smallest(tested: pd.DataFrame, planned: pd.DataFrame | None, power: float) 
     return f"This study could detect {alone} points in one test{all_tests} ({100 * power:g} % power)."
 
 
+def _beyond_gain(tested: pd.DataFrame, found: pd.DataFrame) -> str:
+    """That the smallest detectable difference of one test is as large as what training gains, on some outcome; "" if on none."""
+    gains = found[found["arm"] == "random"].set_index("outcome")["vs_untrained"]
+    large = _detectable(tested) >= gains.reindex(tested["outcome"].unique()).to_numpy()
+    return " A choice that undoes all that training gains may thus go unnoticed." if large.any() else ""
+
+
 def _is_papers(rule: str) -> bool:
     """Whether a rule takes as large a share of hard questions as the paper's.
 
     >>> [_is_papers(rule) for rule in ("400 hard, 100 easy", "40 hard, 10 easy, labelled by a", "500 hard, 0 easy", "500 at random")]
     [True, True, False, False]
+    >>> _is_papers("400 hard, 100 easy, method qlora")
+    False
     """
-    found = re.match(r"(\d+) hard, (\d+) easy", rule)
+    found = re.fullmatch(r"(\d+) hard, (\d+) easy(?:, labelled by [^,]+)?", rule)
     hard, easy = map(int, found.groups()) if found else (0, 1)
     return abs(hard / (hard + easy) - PAPER_HARD) < 0.01
 

@@ -54,13 +54,17 @@ def possible(tested: pd.DataFrame, about: pd.Series) -> str:
 
 
 def _careful(tested: pd.DataFrame, rules: Mapping[str, str]) -> str:
-    """The rules that are worse by the tests of the primary outcome alone; "" without any."""
+    """The rules that are worse by the tests of the primary outcome alone, else those whose unadjusted intervals all lie below zero; "" without any."""
     worse = tested[(tested["alone"] < ALPHA) & (tested["vs_random"] < 0)]
     said = [
         f"{arm} ({rules[arm]}), worse on {' and '.join(f'{row.outcome} ({p_in_words(row.alone)})' for row in own.itertuples())}"
         for arm, own in worse.groupby("arm", sort=False)
     ]
-    return f"Be careful with {'; '.join(said)} by the tests of the primary outcome alone." if said else ""
+    if said:
+        return f"Be careful with {'; '.join(said)} by the tests of the primary outcome alone."
+    below = (tested["vs_random_high"] < 0).groupby(tested["arm"], sort=False).all()
+    low = [f"{arm} ({rules[arm]})" for arm in below.index[below]]
+    return f"Be careful with {' and '.join(low)}: below random on every outcome by unadjusted intervals." if low else ""
 
 
 def points(effect: float) -> str:

@@ -56,8 +56,8 @@ def picture(
             axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
         axes.axvline(0, color=palette["random"], linewidth=1.5)
         axes.set(xlim=(-most, most), ylim=(len(shown) - 0.4, -0.6), title=f"{outcome} (n = {own['items'].iloc[0]:,})")
+        axes.set_xlabel("difference from random (points)", fontsize=11)
         axes.set_yticks(range(len(shown)), [f"{arm}\n{textwrap.fill(rules.get(arm, ''), WIDTH)}" for arm in shown], fontsize=10)
-    figure.supxlabel("difference from the random arm (points)", fontsize=11)
     words = "; ".join(
         f"{name}: {in_words(100 * rows.set_index('arm')['vs_random'])}" for name, rows in part.groupby("outcome", sort=False)
     )

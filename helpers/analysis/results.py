@@ -134,14 +134,14 @@ class Results(Recorded):
         rises = self.rises[self.rises["arm"].isin(informed)] if len(self.rises) else self.rises
         knowing = {name for name, rows in self.labels.items() if checks.knows(rows, self.chance)}
         near = {frozenset(pair) for pair in checks.alike(self.common)[["first", "second"]].to_numpy()}
-        arms = claims.Arms(roles, knowing, near, self.margin, index_checks.insensitive(self.comparison, self.raw))
+        arms = claims.Arms(roles, knowing, near, self.margin, index_checks.insensitive(self.raw, self.items))
         others = searching.claims(self.search_effect, self.margin)
         margin = self.settings.reflection_margin
         return claims.verdict(self.pairs, self.comparison, rises, arms, margin, self.control, others)
 
     @cached_property
     def notices(self) -> list[checks.Notice]:
-        """The warnings of all checks (`helpers/analysis/checks.py`)."""
+        """The warnings of all checks (`helpers/analysis/checks.py`, `index_checks.py`)."""
         unread = self.settings.unparsed
         found = [line for name, rows in self.labels.items() for line in checks.filter_answers(rows, name, unread, self.chance)]
         chosen = {arm: self.study.arms[arm].model_dump(exclude={"train", "search"}) for arm in self.arms}
@@ -151,7 +151,7 @@ class Results(Recorded):
             + checks.arms(self.common.loc[others])
             + checks.contamination(self.split["dropped"], self.pool["rows"])
         )
-        found += index_checks.warnings(self.raw, self.comparison, self.without) + checks.sampling(self.trainings.values())
+        found += index_checks.warnings(self.raw, self.items, self.without) + checks.sampling(self.trainings.values())
         if self.sampled is not None:
             rewarded = self.composition[~self.composition["arm"].isin(self.controls)]  # a random reward pays for no letter
             found += checks.letter_pays(rewarded)

@@ -51,9 +51,8 @@ def picture(table: pd.DataFrame, arms: Sequence[str], effect: float | None = Non
         if effect:
             axes.axvspan(-100 * effect, 100 * effect, color="0.93", zorder=0)
         axes.axvline(0, color=palette[UNTRAINED], linewidth=1)
-        axes.set(ylim=(len(rows) - 0.5, -0.5), title=search_opening.outcome(benchmark))
+        axes.set(ylim=(len(rows) - 0.5, -0.5), title=search_opening.outcome(benchmark), xlabel="difference in accuracy (points)")
         axes.set_yticks(range(len(rows)), rows, fontsize=10)
-    figure.supxlabel("difference in accuracy (points)", fontsize=11)
     words = "; ".join(
         f"{search_opening.outcome(name)}: {in_words(100 * part.set_index('what')['change'])}" for name, part in panels.items()
     )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.analysis import index_checks
+from helpers.analysis import index_checks, indices
 from helpers.analysis.checks import Notice
 
 
@@ -36,29 +36,48 @@ def test_an_index_without_written_answers_is_named():
     assert index_checks.written(modes.iloc[2:]) == []
 
 
-LETTERED = pd.DataFrame(
-    {"task": "pubmedqa", "arm": "untrained", "seed": -1, "rotation": 0, "predicted": list("AAAA"), "target": list("ABAB")}
-)
+def answers(*rows):
+    """Scores of 100 items each: (task, group, right of them, chance)."""
+    return pd.concat(
+        [
+            pd.DataFrame({"task": task, "benchmark": task, "group": group, "arm": arm, "seed": seed, "rotation": 0, "filter": "none",
+                          "item_id": range(100), "correct": [n < right for n in range(100)], "chance": chance,
+                          "predicted": list("ABCD") * 25, "target": list("DCBA") * 25})
+            for task, group, right, chance in rows
+            for arm, seed in (("untrained", -1), ("random", 0))
+        ], ignore_index=True
+    )  # fmt: skip
 
 
-def robustness(*at_chance, names=("medqa_4options", "cmmlu", "mmlu")):
-    """Rows of `compare.comparison`, one per robustness benchmark, and some that are not of its index."""
-    rows = [("untrained", name, "none", "robustness", near) for name, near in zip(names, at_chance, strict=False)]
-    rows += [("untrained", "medxpertqa", "none", "specialisation", True), ("untrained", "pubmedqa", "none", "robustness", True),
-             ("random", "medbullets_op4", "none", "robustness", True), ("untrained", "gsm8k", "strict-match", "robustness", True),
-             ("untrained", "gsm8k", "flexible-extract", "robustness", False)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["arm", "benchmark", "filter", "group", "at_chance"]).assign(accuracy=0.254, chance=0.25)
+CMMLU, MEDQA = ("cmmlu", "robustness", 50, 0.25), ("medqa_4options", "robustness", 26, 0.25)
+
+
+def found(*rows):
+    scores = answers(*rows)
+    items = indices.item_scores(scores)
+    return index_checks.guessed(scores, items), index_checks.insensitive(scores, items)
 
 
 def test_a_benchmark_that_the_untrained_model_only_guesses():
-    """Not one that it knows, one of another group, one left out of them, a trained model's, or the strict reading beside the flexible one."""
-    assert index_checks.guessed(robustness(True, False), LETTERED) == [
-        (index_checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")
-    ]
+    """Also one below chance, and one without chance and without a right answer; not one of another group, or one that no index has."""
+    (near,), why = found(CMMLU, MEDQA)
+    assert near == (index_checks.AT_CHANCE, "MedQA", "26.0%, by guessing 25.0%")
+    assert why == "the untrained model only guesses on 1 of the 2 benchmarks (MedQA)"
+    near, _ = found(("cmmlu", "robustness", 10, 0.25), ("gsm8k", "robustness", 0, 0.0), ("mmlu", "specialisation", 25, 0.25))
+    assert [one.where for one in near] == ["CMMLU", "GSM8K"]
+    near, _ = found(CMMLU, ("medbullets_op4", "robustness", 25, 0.25), ("medbullets_op5", "robustness", 60, 0.2))
+    assert near == []  # Medbullets counts with five options
 
 
 def test_robustness_can_hardly_fall_if_half_of_its_benchmarks_are_guessed():
-    """The flexible reading of GSM8K counts as a benchmark that the model knows, so that one of three, two of four and none are guessed."""
-    assert index_checks.insensitive(robustness(True, False), LETTERED) == ""
-    assert index_checks.insensitive(robustness(True, False, True), LETTERED) == "the untrained model only guesses on MedQA, MMLU"
-    assert index_checks.insensitive(robustness(), LETTERED) == ""
+    assert found(CMMLU, MEDQA, ("mmlu", "robustness", 50, 0.25))[1] == ""
+    assert found(CMMLU, MEDQA, ("mmlu", "robustness", 25, 0.25))[1].endswith("2 of the 3 benchmarks (MedQA, MMLU)")
+    assert found(CMMLU)[1] == ""
+
+
+def test_a_benchmark_answered_with_one_letter_is_in_no_index():
+    scores = answers(CMMLU, MEDQA)
+    scores.loc[scores["task"] == "medqa_4options", "predicted"] = "B"
+    items = indices.item_scores(scores)
+    assert index_checks.guessed(scores, items) == []
+    assert [one.where for one in index_checks.left_out(scores)] == ["MedQA"]

@@ -110,7 +110,7 @@ def test_limits_of_a_fixed_draw_and_of_one_stream():
     (read,) = opening.limits(pairs(3, 3), warnings((index_checks.READ_ONLY, "robustness", "")))
     assert "does not show whether written answers to them get worse" in read
     (near,) = opening.limits(pairs(3, 3), warnings((index_checks.AT_CHANCE, "MedQA", "25.4%, by guessing 25.0%")))
-    assert near.startswith("The untrained model answers MedQA no better than by guessing, so a loss")
+    assert near.startswith("The untrained model is not shown to answer MedQA better than by guessing, so a loss")
     fixed, stream = opening.limits(pairs(1, 3), warnings((checks.ONE_STREAM, "6 of 6 runs", "")))
     assert "the intervals do not cover variation between draws" in fixed
     assert "same random number stream" in stream

@@ -119,6 +119,15 @@ def test_no_choice_differs():
         "Be careful with hard500 (500 hard, 0 easy), worse on held-out questions (p = 0.040) and GSM8K test questions (p = 0.040) by the tests of the "
         "primary outcome alone."
     )
+    assert said(hard=(-0.02, 0.9))["In practice"].endswith(
+        "Be careful with hard500 (500 hard, 0 easy): below random on every outcome by unadjusted intervals."
+    )
+
+
+def test_a_study_that_cannot_detect_what_training_gains_says_so():
+    words = " A choice that undoes all that training gains may thus go unnoticed."
+    assert said(gain=0.015)["Result"].endswith(words)
+    assert words not in said(gain=0.02)["Result"]
 
 
 def test_the_subject_is_named_where_it_is_not_the_papers():
