@@ -4,7 +4,8 @@ Every function takes the tables of one step and returns its warnings, none if no
 others (huggingface/trl#5697, #6263, #3708; open-r1#235; lm-evaluation-harness#2432).
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ ONE_STREAM = (
 )
 TRUNCATED = 1 / 3  # share of truncated completions above which their rewards and labels say little
 BELOW_CHANCE = 4.0  # standard errors
+SEVERAL = 3  # seeds of an arm that a warning counts instead of naming them
+SHORT = 12  # characters of a value that can stand for others
 SAME = 0.9  # share of common questions from which on two arms are nearly the same
 ZERO_VARIANCE = 0.9  # share of zero-variance groups from which on a part of a training teaches almost nothing
 ONE_ANSWER = 0.6  # the same answer in so large a share of completions,
@@ -51,12 +54,37 @@ def lines(notices: Iterable[Notice], models: int = 0) -> list[str]:
 
     >>> lines([Notice("too short", "a", "40%"), Notice("too long", "a"), Notice("too short", "b", "50%")])
     ['too short: a (40%), b (50%)', 'too long: a']
+    >>> lines([Notice("one letter", "untrained", "B 90%"), *[Notice("one letter", f"a, seed {n}", f"B {80 + n}%") for n in range(5)]])
+    ['one letter: untrained (B 90%), a, 5 seeds (B 80% to B 84%)']
     """
-    places: dict[str, list[str]] = {}
+    found: dict[str, list[Notice]] = {}
     for one in notices:
-        places.setdefault(one.what, []).append(f"{one.where} ({one.value})" if one.value else one.where)
+        found.setdefault(one.what, []).append(one)
     whole = f"all {models} models, the untrained one included"
-    return [f"{what}: {whole if len(where) == models > 1 else ', '.join(where)}" for what, where in places.items()]
+    return [f"{what}: {whole if len(ones) == models > 1 else _places(ones)}" for what, ones in found.items()]
+
+
+def _places(notices: Sequence[Notice]) -> str:
+    """Where one thing is wrong, in words; SEVERAL or more seeds of an arm are counted, with the smallest and largest of their values if these
+    are short."""
+    arms: dict[str, list[Notice]] = {}
+    for one in notices:
+        arms.setdefault(one.where.partition(", seed ")[0], []).append(one)
+    said = []
+    for arm, ones in arms.items():
+        if len(ones) < SEVERAL:
+            said += [f"{one.where} ({one.value})" if one.value else one.where for one in ones]
+            continue
+        values = sorted({one.value for one in ones}, key=_natural)
+        short = max(map(len, values)) <= SHORT
+        span = " to ".join(dict.fromkeys([values[0], values[-1]])) if short else "; ".join(values)
+        said.append(f"{arm}, {len(ones)} seeds ({span})" if span else f"{arm}, {len(ones)} seeds")
+    return ", ".join(said)
+
+
+def _natural(text: str) -> list[tuple[float, str]]:
+    """A key that sorts texts by the numbers in them, not by digits."""
+    return [(float(part), "") if part[0].isdigit() else (0.0, part) for part in re.findall(r"[\d.]*\d|\D+", text)]
 
 
 def _fired(where: str, *cases: tuple[bool, str, str]) -> list[Notice]:

@@ -9,7 +9,7 @@ from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from helpers.analysis import compare, indices, names, opening, plots, primary_plot
+from helpers.analysis import compare, index_checks, indices, names, opening, plots, primary_plot
 from helpers.analysis import primary as outcome
 from helpers.analysis.drawing import Picture
 from helpers.analysis.results import Results
@@ -75,6 +75,12 @@ def picture(
     if table is None or table.empty:
         return None
     return plots.picture(draw(table, r.arms), table if saved is None else saved, r.study.path("figures", name), text)
+
+
+def outside(r: Results) -> str:
+    """What a caption says of benchmarks that are in no index; "" if there is none."""
+    gone = ", ".join(one.where for one in index_checks.left_out(r.raw))
+    return f" In no index, because the untrained model nearly always names one letter: {gone}." if gone else ""
 
 
 def curve(table: pd.DataFrame | None) -> pd.DataFrame | None:

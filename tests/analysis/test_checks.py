@@ -183,3 +183,16 @@ def test_an_arm_whose_most_frequent_letter_is_right_more_often_than_the_model():
     assert checks.letter_pays(table) == [checks.Notice(checks.LETTER_PAYS, "hard500", "28% against 21%, in 2 of 3 draws")]
     assert checks.letter_pays(table.assign(pass_rate_mean=float("nan"))) == []
     assert checks.letter_pays(table.assign(questions=50)) == []
+
+
+def test_seeds_of_an_arm_are_counted_where_a_warning_has_many():
+    def said(*values, arm="a"):
+        return checks.lines([checks.Notice("wrong", f"{arm}, seed {n}", value) for n, value in enumerate(values)])
+
+    assert said("9%", "10%") == ["wrong: a, seed 0 (9%), a, seed 1 (10%)"]
+    assert said("9%", "100%", "10%") == ["wrong: a, 3 seeds (9% to 100%)"]
+    assert said("", "", "") == ["wrong: a, 3 seeds"]
+    assert said("B 9%", "B 9%", "B 9%") == ["wrong: a, 3 seeds (B 9%)"]
+    assert said("12% before, 3% after", "12% before, 1% after", "9%") == [
+        "wrong: a, 3 seeds (9%; 12% before, 1% after; 12% before, 3% after)"
+    ]
