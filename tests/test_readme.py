@@ -92,6 +92,10 @@ def test_how_firm_the_result_of_choice_is():
     told = "Corrected for all 42 tests (six arms, seven tasks), the smallest detectable differences are {:.1f} and {:.1f} points"
     assert told.format(*corrected[:2]) in text
     assert (len(open_study("choice").arms) - 1, len(corrected)) == (6, 7)
+    recipe, epochs = open_study("choice").train, 500 // 12  # whole steps of twelve questions
+    assert (recipe.lora.r, recipe.learning_rate, recipe.rollouts, recipe.beta) == (16, 5e-5, 8, 0)
+    assert epochs * recipe.epochs == 164
+    assert "LoRA of rank 16, learning rate 5e-5, 8 rollouts of 12 questions per step, 164 steps" in words
     valid = pd.read_csv(REPOSITORY / "figures/choice/reasoning.csv").query("benchmark == 'pool_held_out'").set_index("arm")
     before, after = (100 * valid.at[arm, "accuracy_if_valid"] for arm in ("untrained", "random"))
     assert f"answers in the required format, {before:.1f} % were right before training and {after:.1f} % after it" in words
@@ -211,8 +215,7 @@ def test_what_is_known_of_search():
     assert (both["against_random_high"] > 0).all()
     use = pd.read_csv(folder / "search_seeds.csv").query("what == 'pool_held_out' and arm == 'random-search'")
     assert list(use["seed"]) == open_study("search").seeds
-    assert (use["searched"] < 0.005).sum() == 2
-    assert use["searched"].nlargest(3).min() > 0.5
+    assert (100 * use.sort_values("seed")["searched"]).round().tolist() == [0, 98, 89, 0, 66]
     assert "Two of the five models give searching up" in text
     found = pd.read_csv(folder / "search_found.csv").query("what == 'pool_held_out' and arm == 'random-search'")
     assert f"{100 * found['right_found'].item():.0f} % of searches find the right option" in text
