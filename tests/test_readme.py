@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from statsmodels.stats.multitest import multipletests
 
 from helpers.analysis import lettering
+from helpers.analysis.intervals import holm
 from helpers.study.study import open_study
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -155,11 +155,11 @@ def test_how_firm_the_result_of_choice_larger_is():
     for name in ("pool_held_out", "gsm8k_reasoning"):
         assert len(seeds[name, "larger"]) == 5
         assert (seeds[name, "larger"] < 0).all()
-    (adjusted,) = {f"{p:.3f}" for p in outcome["p"].pipe(holm_by_row).xs("larger", level="arm")}
+    (adjusted,) = {f"{p:.3f}" for p in outcome.assign(p=holm(outcome["p"])).xs("larger", level="arm")["p"]}
     pairs = pd.read_csv(folder / "pairs.csv").query(
         "group == 'specialisation' and first == 'random' and second in ['self', 'larger']"
     )
-    (index,) = holm_by_row(pairs.set_index("second")["p"])[["larger"]]
+    (index,) = pairs.assign(p=holm(pairs["p"])).query("second == 'larger'")["p"]
     assert f"adjusted for the six primary tests, p = {adjusted}; for the two on the index, p = {index:.3f}, on which" in text
     own = pd.read_csv(folder / "pairs.csv").query("group == 'specialisation' and first == 'self' and second == 'larger'").iloc[0]
     stated = "It is below *self* by {:.1f} [{:.1f}, {:.1f}] on the index (unadjusted)"
@@ -183,11 +183,6 @@ def test_how_firm_the_result_of_choice_larger_is():
     ]
     (loss,) = {f"{-100 * change:.1f}" for change in lost}
     assert f"*random-reward*, which unlearns arithmetic, loses {loss} points of it, here and in `choice`" in text
-
-
-def holm_by_row(p: pd.Series) -> pd.Series:
-    """p-values adjusted for all of their rows (Holm)."""
-    return pd.Series(multipletests(p, method="holm")[1], p.index)
 
 
 def test_the_leases_of_medicine():

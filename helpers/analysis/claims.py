@@ -108,7 +108,7 @@ def _against_random(claim: str, effect: str, group: str, pairs: pd.DataFrame, ar
         reasons = {
             "the arms train on nearly the same questions": all(frozenset(("random", arm)) in arms.alike for arm in chosen),
             "no arm gained on what it was trained on": robust and not learned["better"].any(),
-            arms.guesses: robust and arms.guesses,
+            arms.guesses: robust and bool(arms.guesses),
         }
         why = next((words for words, applies in reasons.items() if applies), "")
         found = _only_small(claim, rows, arms, why) if why else found

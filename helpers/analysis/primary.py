@@ -70,7 +70,8 @@ def lines(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
         _answer(tested),
         _first(tested, rules),
         balance.sentence(tables.get("balance")),
-        _smallest(tested, tables.get("detectable"), about["power"]) + _beyond_gain(tested, found),
+        _smallest(tested, tables.get("detectable"), about["power"]),
+        _beyond_gain(tested, found),
     ]
     detail = [
         "Tests are adjusted for all arms and benchmarks (Holm), intervals are not.",
@@ -198,7 +199,7 @@ def _beyond_gain(tested: pd.DataFrame, found: pd.DataFrame) -> str:
     """That the smallest detectable difference of one test is as large as what training gains, on some outcome; "" if on none."""
     gains = found[found["arm"] == "random"].set_index("outcome")["vs_untrained"]
     large = _detectable(tested) >= gains.reindex(tested["outcome"].unique()).to_numpy()
-    return " A choice that undoes all that training gains may thus go unnoticed." if large.any() else ""
+    return "A choice that undoes all that training gains may thus go unnoticed." if large.any() else ""
 
 
 def _is_papers(rule: str) -> bool:

@@ -13,7 +13,6 @@ from helpers.analysis.drawing import colours, finished, in_words, markers
 from helpers.analysis.names import signed
 
 FAR = 3  # an arm whose difference is larger than this many times those of the others is named at the figure's edge
-
 WIDTH = 40  # characters of a rule in a line beside the figure
 
 
